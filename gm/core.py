@@ -1,0 +1,255 @@
+"""What the rooms of gm say to each other: type names, events, and the capabilities of a model.
+
+A model offers the methods that make sense for it. Each group of methods is a capability, named
+here as a `typing.Protocol`; a loss asks for the one it needs with `require`, which says plainly
+what is missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+Key = jax.Array
+PyTree = Any
+Params = PyTree
+Batch = Mapping[str, Array]
+Metrics = dict[str, Array]
+Loss = Callable[[Params, Key, Batch], tuple[Array, Metrics]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """The space one example lives in.
+
+    Attributes:
+      shape: the shape of one example, without the batch axis.
+      num_values: K when every element is an integer in {0, ..., K - 1}; None when it is real.
+    """
+
+    shape: tuple[int, ...]
+    num_values: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_values is not None and self.num_values < 2:
+            raise ValueError(
+                f"Event needs num_values of at least 2 or None; got {self.num_values}."
+            )
+
+    @property
+    def size(self) -> int:
+        """D, the number of elements of one example."""
+        return math.prod(self.shape)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether values are integers in {0, ..., K - 1}."""
+        return self.num_values is not None
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """int32 for discrete values, float32 for real ones."""
+        return jnp.dtype(jnp.int32) if self.discrete else jnp.dtype(jnp.float32)
+
+    def check(self, x: Array | np.ndarray, name: str = "x") -> None:
+        """Raises one clear ValueError unless x is one example, or a batch of them, of this event.
+
+        Shape and dtype are checked always; values only where they are known, that is outside
+        `jit`. Under `jit` a value outside the space has log probability -inf.
+        """
+        want = f"{self.shape} or [B, {', '.join(map(str, self.shape))}]"
+        if x.shape != self.shape and x.shape[1:] != self.shape:
+            raise ValueError(f"{name} needs shape {want}; got {x.shape}.")
+        integral = jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == jnp.bool_
+        if self.discrete and not integral:
+            raise ValueError(
+                f"{name} needs integers in [0, {self.num_values}); got {x.dtype}. Binarize or "
+                "quantize the data (gm.data.Threshold, gm.data.DynamicBinarization), or use a "
+                "continuous likelihood."
+            )
+        if not self.discrete and not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(
+                f"{name} needs real values; got {x.dtype}. Dequantize the data "
+                "(gm.data.UniformDequantization), or use a discrete likelihood."
+            )
+        if isinstance(x, jax.core.Tracer) or x.size == 0:
+            return
+        low, high = np.min(x), np.max(x)
+        if self.discrete and (low < 0 or high >= self.num_values):
+            raise ValueError(
+                f"{name} needs integers in [0, {self.num_values}); got values from {low} to {high}."
+            )
+        if not self.discrete and not (np.isfinite(low) and np.isfinite(high)):
+            raise ValueError(f"{name} needs finite values; got values from {low} to {high}.")
+
+
+class Network(Protocol):
+    """Arrays to arrays: how a model sees a Linen module."""
+
+    def init(self, key: Key, x: Array) -> Params:
+        """Parameters for an input like x."""
+
+    def apply(self, params: Params, x: Array) -> Array:
+        """The output at x; leading axes are batch axes."""
+
+
+class Distribution(Protocol):
+    """A density over one event; a pytree, so `vmap` makes batches of them."""
+
+    def log_prob(self, x: Array) -> Array:
+        """log p(x), a scalar in nats, summed over every dimension of x."""
+
+    def sample(self, key: Key) -> Array:
+        """One x ~ p."""
+
+
+class Head(Protocol):
+    """Turns a network's raw outputs into the distribution of each element.
+
+    Attributes:
+      num_values: K for integers in {0, ..., K - 1}, None for real values.
+      num_params: P, raw outputs per element.
+      num_features: C, inputs per element when the element is fed back to a network.
+    """
+
+    num_values: int | None
+    num_params: int
+    num_features: int
+
+    def __call__(self, raw: Array) -> Distribution:
+        """raw: [..., P] -> a distribution over an event of shape [...]."""
+
+    def features(self, x: Array) -> Array:
+        """x: [...] -> [..., C], how values enter a network."""
+
+
+@runtime_checkable
+class Samplable(Protocol):
+    """A model that draws."""
+
+    event: Event
+
+    def sample(self, params: Params, key: Key) -> Array:
+        """One x ~ p(x)."""
+
+
+@runtime_checkable
+class Density(Protocol):
+    """A model that scores exactly."""
+
+    event: Event
+
+    def log_prob(self, params: Params, x: Array) -> Array:
+        """log p(x), a scalar in nats."""
+
+
+@runtime_checkable
+class Autoregressive(Protocol):
+    r"""p(x) = \prod_i p(x_{o(i)} | x_{o(<i)}), whole in one pass or one element at a time.
+
+    Attributes:
+      event: the space of x.
+      order: o, a permutation of the D elements of x in raster order; o(0) comes first.
+    """
+
+    event: Event
+    order: tuple[int, ...]
+
+    def conditionals(self, params: Params, x: Array) -> Distribution:
+        """The distribution of every element given those before it, in the shape of x."""
+
+    def start(self, params: Params) -> PyTree:
+        """The carry before any element is known."""
+
+    def predict(self, params: Params, carry: PyTree) -> Distribution:
+        """The distribution of the next element, a scalar event."""
+
+    def observe(self, params: Params, carry: PyTree, x_i: Array) -> PyTree:
+        """The carry after the next element turned out to be x_i."""
+
+
+@runtime_checkable
+class Latent(Protocol):
+    """p(x) = ∫ p(z) p(x | z) dz with an approximate posterior q(z | x)."""
+
+    event: Event
+
+    def prior(self, params: Params) -> Distribution:
+        """p(z)"""
+
+    def encode(self, params: Params, x: Array) -> Distribution:
+        """q(z | x)"""
+
+    def decode(self, params: Params, z: Array) -> Distribution:
+        """p(x | z)"""
+
+
+@runtime_checkable
+class Flow(Protocol):
+    """An invertible map between data and noise of the same size."""
+
+    event: Event
+
+    def to_noise(self, params: Params, x: Array) -> tuple[Array, Array]:
+        """z = f(x) and log |det df/dx|."""
+
+    def to_data(self, params: Params, z: Array) -> tuple[Array, Array]:
+        """x = f^{-1}(z) and log |det df^{-1}/dz|."""
+
+
+@runtime_checkable
+class Implicit(Protocol):
+    """x = g(z) with z ~ p(z): draws, but has no density."""
+
+    event: Event
+
+    def prior(self, params: Params) -> Distribution:
+        """p(z)"""
+
+    def generate(self, params: Params, z: Array) -> Array:
+        """x = g(z)"""
+
+
+@runtime_checkable
+class Critic(Protocol):
+    """A real-valued function of one example."""
+
+    event: Event
+
+    def score(self, params: Params, x: Array) -> Array:
+        """A scalar."""
+
+
+CAPABILITIES = (Samplable, Density, Autoregressive, Latent, Flow, Implicit, Critic)
+
+
+def members(protocol: type) -> list[str]:
+    """The methods that a capability asks for, in the order of its definition."""
+    return [name for name, value in vars(protocol).items() if callable(value) and name[0] != "_"]
+
+
+def require(model: Any, protocol: type, name: str) -> None:
+    """Raises TypeError unless the model has the capability.
+
+    Args:
+      model: any model.
+      protocol: one of `CAPABILITIES`.
+      name: who asks, for the message.
+    """
+    if isinstance(model, protocol):
+        return
+    offers = [m for p in CAPABILITIES for m in members(p) if callable(getattr(model, m, None))]
+    offers = ", ".join(dict.fromkeys(offers)) or "none of gm's capabilities"
+    missing = [m for m in members(protocol) if not callable(getattr(model, m, None))]
+    lacks = f" (missing: {', '.join(missing)})" if missing else " (missing: event)"
+    raise TypeError(
+        f"{name} needs a model with {', '.join(members(protocol))}; "
+        f"{type(model).__name__} offers {offers}{lacks}."
+    )

@@ -1,0 +1,46 @@
+"""Named data sets as {"x": ...} batches that are a pure function of (seed, step).
+
+    digits = data.load("digits")                                       # Dataset
+    mnist = data.load("mnist", transform=data.DynamicBinarization())   # mnist_dynamic
+    mine = data.from_arrays(x_train, x_validation, x_test)
+
+    digits.event                              # Event(shape=(8, 8), num_values=17)
+    batches = digits.train.batches(128, seed=0)
+    batches(7)                                # of step 7: {"x": [128, 8, 8], "label": [128]}
+    batches.starting_at(7)                    # steps 7, 8, 9, ...
+    digits.test.x                             # [180, 8, 8] int32
+    digits.test.in_order(64)                  # every test example once
+
+`toy` holds densities in one and two dimensions whose log_prob is exact.
+"""
+
+from gm.data import toy
+from gm.data.arrays import from_arrays
+from gm.data.batches import Batches
+from gm.data.dataset import Dataset, Split
+from gm.data.sources import load
+from gm.data.text import decode, encode, from_texts
+from gm.data.transforms import (
+    DynamicBinarization,
+    Standardize,
+    Threshold,
+    Transform,
+    UniformDequantization,
+)
+
+__all__ = [
+    "Batches",
+    "Dataset",
+    "DynamicBinarization",
+    "Split",
+    "Standardize",
+    "Threshold",
+    "Transform",
+    "UniformDequantization",
+    "decode",
+    "encode",
+    "from_arrays",
+    "from_texts",
+    "load",
+    "toy",
+]

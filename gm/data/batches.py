@@ -1,0 +1,136 @@
+"""Batches as a pure function of (seed, step): a resumed run sees what it would have seen.
+
+The stream of examples is one fresh permutation of the N examples per epoch, one after the other.
+Batch `step` holds the stream's places step * B, ..., step * B + B - 1; it runs across the end of
+an epoch, so nothing is dropped and every epoch holds every example once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from gm.core import Batch, Key
+
+if TYPE_CHECKING:
+    from gm.data.dataset import Split
+
+READ_THREADS = 8  # batches that a streamed split reads at the same time
+READ_AHEAD = 16  # batches that it holds ready
+
+
+@functools.lru_cache(maxsize=8)
+def permutation(seed: int, epoch: int, num_x: int) -> np.ndarray:
+    """The order of the examples in one epoch: [N] int64, a permutation of 0, ..., N - 1.
+
+    Sorts N raw draws of Philox with the key (seed, epoch). The raw draws are the part of NumPy's
+    random numbers that no release may change.
+    """
+    bits = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(num_x)
+    order = np.argsort(bits, kind="stable")
+    order.flags.writeable = False
+    return order
+
+
+def step_key(seed: int, step: int) -> Key:
+    """The key of a batch's transforms.
+
+    Folds in a word of its own first: the same seed given to a model then draws other numbers.
+    """
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 0x64617461), step)
+
+
+def read_ahead(read: Callable[[int], Batch], first: int, stop: int) -> Iterator[Batch]:
+    """read(first), ..., read(stop - 1) in order, read by threads of grain before they are due."""
+    import grain
+
+    options = grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=READ_AHEAD)
+    return iter(grain.MapDataset.range(first, stop).map(read).to_iter_dataset(options))
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """Endless training batches of a split; `batches(step)` is a pure function of (seed, step).
+
+    A batch is {"x": [B, ...]} with "label": [B] int32 where the split has labels. x is int32 in
+    [0, K) or float32, a NumPy array, or a JAX array where the split has transforms; these draw
+    afresh at every step.
+
+    Attributes:
+      split: where the examples come from.
+      batch_size: B, examples of one batch over all hosts.
+      seed: of the order and of the transforms' draws; at least 0.
+      shard_index: which contiguous part of each batch this host reads.
+      shard_count: how many hosts share each batch.
+    """
+
+    split: Split
+    batch_size: int
+    seed: int = 0
+    shard_index: int = 0
+    shard_count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.seed < 0:
+            raise ValueError(
+                "batches need batch_size of at least 1 and seed of at least 0; got "
+                f"batch_size={self.batch_size}, seed={self.seed}."
+            )
+        if len(self.split) == 0:
+            raise ValueError("batches need a split with examples; this one has none.")
+        if not 0 <= self.shard_index < self.shard_count or self.batch_size % self.shard_count:
+            raise ValueError(
+                "batches need shard_index in [0, shard_count) and a batch_size divisible by "
+                f"shard_count; got shard_index={self.shard_index}, "
+                f"shard_count={self.shard_count}, batch_size={self.batch_size}."
+            )
+
+    def __call__(self, step: int) -> Batch:
+        """This host's part of the batch of a step."""
+        return self._transform(step, self._read(step))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of steps 0, 1, 2, ..., without end."""
+        return self.starting_at(0)
+
+    def starting_at(self, step: int) -> Iterator[Batch]:
+        """The batches of steps step, step + 1, ..., without end.
+
+        A streamed split is read ahead by threads; the batches are the same either way.
+        """
+        if self.split.streamed:
+            ready = read_ahead(self._read, step, sys.maxsize)
+        else:
+            ready = map(self._read, itertools.count(step))
+        return (self._transform(i, batch) for i, batch in enumerate(ready, step))
+
+    def indices(self, step: int) -> np.ndarray:
+        """The numbers within the split of this host's examples at a step: [B / shard_count]."""
+        if step < 0:
+            raise ValueError(f"batches need a step of at least 0; got {step}.")
+        num_x = len(self.split)
+        epochs, places = np.divmod(step * self.batch_size + self._places, num_x)
+        parts = [
+            permutation(self.seed, epoch, num_x)[places[epochs == epoch]]
+            for epoch in range(int(epochs[0]), int(epochs[-1]) + 1)
+        ]
+        return np.concatenate(parts)
+
+    @property
+    def _places(self) -> np.ndarray:
+        """This host's places within a batch."""
+        size = self.batch_size // self.shard_count
+        return np.arange(self.shard_index * size, (self.shard_index + 1) * size)
+
+    def _read(self, step: int) -> Batch:
+        return self.split.source.take(self.indices(step))
+
+    def _transform(self, step: int, batch: Batch) -> Batch:
+        return self.split.finish(batch, step_key(self.seed, step), self._places)

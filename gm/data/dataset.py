@@ -1,0 +1,277 @@
+"""A named data set: three splits, and what models need to know of their examples."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from gm.core import Array, Batch, Distribution, Event, Key
+from gm.data.batches import Batches, read_ahead, step_key
+from gm.data.transforms import Transform
+
+CHUNK = 4096  # examples that are read or transformed at once
+
+
+class Source(Protocol):
+    """Examples by number, as they are stored."""
+
+    def __len__(self) -> int:
+        """N"""
+
+    def take(self, indices: np.ndarray) -> Batch:
+        """The examples of these numbers, stacked: {"x": [B, ...]}, maybe {"label": [B]}."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arrays:
+    """Examples in memory, one array per name; an array may be a view of overlapping windows."""
+
+    columns: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.columns["x"])
+
+    def take(self, indices: np.ndarray) -> Batch:
+        """The examples of these numbers, copied."""
+        return {name: column[indices] for name, column in self.columns.items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Records:
+    """Examples that are read and decoded at every access.
+
+    Attributes:
+      examples: anything with numbered items; `__getitems__(numbers)` is used where it exists.
+      numbers: which of its items belong to this split.
+      decode: an item to {"x": ...}, maybe with "label".
+    """
+
+    examples: Sequence[Any]
+    numbers: range
+    decode: Callable[[Any], Batch]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        """The examples of these numbers, read and stacked."""
+        numbers = [self.numbers[i] for i in indices]
+        if hasattr(self.examples, "__getitems__"):
+            items = self.examples.__getitems__(numbers)
+        else:
+            items = [self.examples[number] for number in numbers]
+        decoded = [self.decode(item) for item in items]
+        return {name: np.stack([example[name] for example in decoded]) for name in decoded[0]}
+
+    def in_memory(self) -> Arrays:
+        """All examples, read once."""
+        if len(self) == 0:
+            raise ValueError("a split without examples cannot be read into memory.")
+        columns = {}
+        for start in range(0, len(self), CHUNK):
+            chunk = self.take(np.arange(start, min(start + CHUNK, len(self))))
+            for name, values in chunk.items():
+                shape = (len(self), *values.shape[1:])
+                columns.setdefault(name, np.empty(shape, values.dtype))
+                columns[name][start : start + CHUNK] = values
+        return Arrays(columns)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set.
+
+    `batches` is for training: endless, shuffled, and a transform draws afresh at every step.
+    `in_order`, `x` and `arrays` are for evaluation: a transform draws once, with a fixed key per
+    split and example, so that every model is scored on the same numbers.
+
+    Attributes:
+      source: the examples as stored.
+      stored: the space of the stored examples.
+      transforms: what is done to them, in this order.
+      seed: of the fixed draw.
+    """
+
+    source: Source
+    stored: Event
+    transforms: tuple[Transform, ...] = ()
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def event(self) -> Event:
+        """The space of one example, after the transforms."""
+        return functools.reduce(lambda event, t: t.event(event), self.transforms, self.stored)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether examples are read at every access rather than held in memory."""
+        return not isinstance(self.source, Arrays)
+
+    def batches(
+        self, batch_size: int, seed: int = 0, *, shard_index: int = 0, shard_count: int = 1
+    ) -> Batches:
+        """Endless shuffled batches, a pure function of (seed, step).
+
+        Args:
+          batch_size: B, examples per step over all hosts.
+          seed: of the order and of the transforms' draws.
+          shard_index: on several hosts, which one this is (`jax.process_index()`).
+          shard_count: how many there are (`jax.process_count()`); each reads its contiguous
+            part of every batch.
+        """
+        return Batches(self, batch_size, seed, shard_index, shard_count)
+
+    def in_order(self, batch_size: int) -> Iterator[Batch]:
+        """Every example once, in the order of the split; the last batch may be shorter."""
+        if batch_size < 1:
+            raise ValueError(f"in_order needs batch_size of at least 1; got {batch_size}.")
+        num_batches = math.ceil(len(self) / batch_size)
+
+        def numbers(i: int) -> np.ndarray:
+            return np.arange(i * batch_size, min((i + 1) * batch_size, len(self)))
+
+        def read(i: int) -> Batch:
+            return self.source.take(numbers(i))
+
+        ready = read_ahead(read, 0, num_batches) if self.streamed else map(read, range(num_batches))
+        key = step_key(self.seed, 0)
+        return (self.finish(batch, key, numbers(i)) for i, batch in enumerate(ready))
+
+    @functools.cached_property
+    def x(self) -> np.ndarray:
+        """All examples in order: [N, ...], int32 in [0, K) or float32. Streamed splits are read."""
+        if not self.transforms and not self.streamed:
+            return np.asarray(self.source.columns["x"], self.event.dtype)
+        parts = [np.asarray(batch["x"]) for batch in self.in_order(CHUNK)]
+        return (
+            np.concatenate(parts) if parts else np.empty((0, *self.event.shape), self.event.dtype)
+        )
+
+    @functools.cached_property
+    def y(self) -> np.ndarray | None:
+        """All labels in order: [N] int32, or None."""
+        source = self.source.in_memory() if self.streamed else self.source
+        label = source.columns.get("label")
+        return None if label is None else np.asarray(label, np.int32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """{"x": [N, ...]}, with "label": [N] where there are labels."""
+        return {"x": self.x} if self.y is None else {"x": self.x, "label": self.y}
+
+    def map(self, transform: Transform) -> Split:
+        """This split with one more transform.
+
+        Raises:
+          ValueError: the transform does not fit the event.
+        """
+        transform.event(self.event)
+        return dataclasses.replace(self, transforms=(*self.transforms, transform))
+
+    def finish(self, batch: Batch, key: Key, numbers: np.ndarray) -> Batch:
+        """Stored examples to the batch that a model sees; example i draws with fold_in(key, i)."""
+        out = dict(batch)
+        if self.transforms:
+            out["x"] = _transform(self.transforms, self.stored, key, numbers, batch["x"])
+        else:
+            # Small integers are kept as bytes, but no model sees them: their sums wrap round.
+            out["x"] = np.asarray(batch["x"], self.event.dtype)
+        if "label" in out:
+            out["label"] = np.asarray(out["label"], np.int32)
+        return out
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _transform(
+    transforms: tuple[Transform, ...], event: Event, key: Key, numbers: Array, x: Array
+) -> Array:
+    """Applies the transforms to every example of x: [B, ...] with a key of its own."""
+
+    def one(number: Array, x: Array) -> Array:
+        space, example_key = event, jax.random.fold_in(key, number)
+        for i, transform in enumerate(transforms):
+            x = transform(space, jax.random.fold_in(example_key, i), x)
+            space = transform.event(space)
+        return x
+
+    return jax.vmap(one)(numbers, x)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training, validation and test examples of one event.
+
+    Attributes:
+      name: for result files; transforms add to it (`mnist_dynamic`).
+      train: examples to learn from.
+      validation: examples to choose with.
+      test: examples to report on.
+      num_labels: labels lie in [0, num_labels); None without labels, or where it is not known.
+      preprocessing: one phrase for result files.
+      vocabulary: of text, the symbol of every value; "" otherwise.
+      density: where the examples were drawn from, when that is known.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    num_labels: int | None = None
+    preprocessing: str = "none"
+    vocabulary: str = ""
+    density: Distribution | None = None
+
+    @property
+    def event(self) -> Event:
+        """The space of one example."""
+        return self.train.event
+
+    def map(self, transform: Transform) -> Dataset:
+        """This data set with one more transform on every split; no longer with its density."""
+        old = self.preprocessing
+        return dataclasses.replace(
+            self,
+            name=self.name + transform.suffix,
+            train=self.train.map(transform),
+            validation=self.validation.map(transform),
+            test=self.test.map(transform),
+            preprocessing=transform.describe if old == "none" else f"{old}, {transform.describe}",
+            density=None,
+        )
+
+    def __str__(self) -> str:
+        """`digits: 1,437 + 180 + 180 examples of shape (8, 8), integers in [0, 17)`"""
+        sizes = " + ".join(f"{len(s):,}" for s in (self.train, self.validation, self.test))
+        values = (
+            "real" if self.event.num_values is None else f"integers in [0, {self.event.num_values})"
+        )
+        return f"{self.name}: {sizes} examples of shape {self.event.shape}, {values}"
+
+
+def make(name: str, sources: Sequence[Source], event: Event, **details: Any) -> Dataset:
+    """A data set from the sources of its three splits.
+
+    Args:
+      name: of the data set.
+      sources: train, validation and test.
+      event: of the stored examples.
+      **details: the other fields of `Dataset`.
+    """
+    splits = [Split(source, event, seed=seed) for seed, source in enumerate(sources)]
+    return Dataset(name, *splits, **details)
+
+
+def cut(num_x: int) -> int:
+    """How many of N examples go into a split that has to be cut from the training examples.
+
+    10,000 of 50,000 or more (as is the custom for MNIST), a tenth of fewer.
+    """
+    return 10_000 if num_x >= 50_000 else max(1, num_x // 10)

@@ -1,0 +1,110 @@
+"""Text as windows of characters: x is [T] integers, the places of its characters in a vocabulary.
+
+Training windows start at any character; validation and test windows lie end to end, so that each
+character is scored once (the last few that do not fill a window are left out). The first
+characters of a window are predicted from little context: nats/char fall as T grows.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import sysconfig
+from collections.abc import Sequence
+
+import numpy as np
+
+from gm.core import Array, Event
+from gm.data.dataset import Arrays, Dataset, make
+
+ASCII = "\n" + "".join(map(chr, range(32, 127)))  # 96 symbols
+
+
+def encode(text: str, vocabulary: str) -> np.ndarray:
+    """[T] int32, the place in the vocabulary of every character.
+
+    Raises:
+      ValueError: a character that the vocabulary lacks.
+    """
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    table = np.full(max(int(codes.max(initial=0)), max(map(ord, vocabulary))) + 1, -1, np.int32)
+    table[list(map(ord, vocabulary))] = np.arange(len(vocabulary))
+    places = table[codes]
+    if (places < 0).any():
+        strange = text[int(np.argmax(places < 0))]
+        raise ValueError(
+            f"encode needs characters of the vocabulary {vocabulary!r}; got {strange!r}."
+        )
+    return places
+
+
+def decode(x: Array | np.ndarray, vocabulary: str) -> str:
+    """The text of x: [T] integers."""
+    return "".join(vocabulary[i] for i in np.asarray(x))
+
+
+def windows(text: str, vocabulary: str, length: int, stride: int) -> Arrays:
+    """Every window of T characters that starts at a multiple of stride: a view, not a copy."""
+    codes = encode(text, vocabulary)
+    if len(codes) < length:
+        raise ValueError(f"windows of {length} characters need a longer text; got {len(codes)}.")
+    return Arrays({"x": np.lib.stride_tricks.sliding_window_view(codes, length)[::stride]})
+
+
+def from_texts(name: str, texts: Sequence[str], window: int, vocabulary: str = "") -> Dataset:
+    """Windows of a training, a validation and a test text.
+
+    Args:
+      name: of the data set.
+      texts: the three texts.
+      window: T.
+      vocabulary: its characters; by default the sorted characters of the three texts.
+    """
+    if window < 1:
+        raise ValueError(f"{name} needs a window of at least 1 character; got {window}.")
+    vocabulary = vocabulary or "".join(sorted(set().union(*texts)))
+    sources = [
+        windows(text, vocabulary, window, stride)
+        for text, stride in zip(texts, (1, window, window), strict=True)
+    ]
+    return make(
+        name,
+        sources,
+        Event((window,), len(vocabulary)),
+        vocabulary=vocabulary,
+        preprocessing=f"windows of {window} characters",
+    )
+
+
+def cut_text(text: str) -> tuple[str, str, str]:
+    """The first 90 %, the next 5 % and the last 5 % of a text."""
+    first, second = (len(text) * 90) // 100, (len(text) * 95) // 100
+    return text[:first], text[first:second], text[second:]
+
+
+def python_docs(window: int = 128) -> Dataset:
+    """English-like text that needs no download: what the standard library says of itself.
+
+    The docstrings of its top-level modules, in the order of their names, each different one once;
+    about 0.8 million characters of printable ASCII and newlines (K = 96). The first 90 % train, the
+    next 5 % validate, the last 5 % test. The text differs from one Python version to the next,
+    so numbers compare within a version only.
+
+    Args:
+      window: T, characters per example.
+    """
+    library = pathlib.Path(sysconfig.get_path("stdlib"))
+    sources = [path.read_text("utf-8", "replace") for path in sorted(library.glob("*.py"))]
+    found = dict.fromkeys(doc for source in sources for doc in docstrings(source))
+    text = re.sub(r"[^\n -~]", "", "\n\n".join(found).expandtabs())
+    return from_texts("python_docs", cut_text(text), window, ASCII)
+
+
+def docstrings(source: str) -> list[str]:
+    """The triple-quoted strings that open a line of Python source, without their indentation."""
+    found = []
+    for match in re.finditer(r'("""|\'\'\')(.*?)\1', source, re.DOTALL):
+        before = source[source.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if before.strip() in ("", "r", "R"):
+            found.append(re.sub(r"\n[ \t]+", "\n", match.group(2)).strip())
+    return [doc for doc in found if doc]

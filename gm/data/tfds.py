@@ -1,0 +1,236 @@
+"""Data sets that TensorFlow Datasets has prepared, read without TensorFlow.
+
+They are looked for under `data_dir`, else `TFDS_DATA_DIR`, else `~/tensorflow_datasets`, in the
+ArrayRecord format. Preparing one needs TensorFlow and a network, once, on any machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import os
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from gm.core import Batch, Event
+from gm.data.dataset import Dataset, Records, cut, make
+from gm.data.text import from_texts
+
+MEMORY = 2_000_000_000  # bytes, decoded; larger sets are streamed
+NUM_VALUES = {"binarized_mnist": 2}  # where the stored type says less than the data
+VALIDATION = ("validation", "valid", "val", "dev")
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+def root(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
+    """The folder of prepared data sets."""
+    default = pathlib.Path.home() / "tensorflow_datasets"
+    return pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or default).expanduser()
+
+
+def find(name: str, data_dir: str | os.PathLike[str] | None) -> pathlib.Path | None:
+    """The prepared folder of "set", "set/config", "set:version" or "set/config:version".
+
+    The newest version where none is asked for; None where nothing is prepared.
+
+    Raises:
+      FileNotFoundError: another version is prepared than the one asked for.
+      ValueError: no configuration is asked for.
+    """
+    path, _, version = name.partition(":")
+    folder = root(data_dir) / path
+    if not path or not folder.is_dir():
+        return None
+    held = {child.name for child in folder.iterdir() if _prepared(child)}
+    if version and held:
+        if version not in held:
+            raise FileNotFoundError(
+                f"{path!r} is prepared as {', '.join(sorted(held))} in {folder}."
+            )
+        return folder / version
+    if held:
+        return folder / max(held, key=lambda v: tuple(map(int, v.split("."))))
+    configs = sorted(
+        c.name for c in folder.iterdir() if c.is_dir() and any(map(_prepared, c.iterdir()))
+    )
+    if configs:
+        choices = " or ".join(repr(f"{path}/{config}") for config in configs)
+        raise ValueError(f"{path!r} comes in configurations; ask for {choices}.")
+    return None
+
+
+def _prepared(folder: pathlib.Path) -> bool:
+    return bool(VERSION.fullmatch(folder.name)) and (folder / "dataset_info.json").exists()
+
+
+def names() -> set[str]:
+    """Every data set that TFDS can prepare."""
+    import tensorflow_datasets as tfds
+
+    # The others are a list on a server.
+    return set(tfds.list_builders(with_community_datasets=False))
+
+
+def read(
+    name: str, folder: pathlib.Path, in_memory: bool | None, window: int, length: int
+) -> Dataset:
+    """The data set of a prepared folder. See `gm.data.load`."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(folder)
+    if builder.info.file_format.value != "array_record":
+        raise ValueError(
+            f"{name} is prepared as {builder.info.file_format.value} in {folder}, which only "
+            f"TensorFlow reads. Prepare it again: tfds build {name} --file_format=array_record"
+        )
+    features = builder.info.features
+    x_name, label_name = _choose(features, builder.info.supervised_keys)
+    sources = _splits(builder)
+    if _is_text(features[x_name]):
+        return from_texts(name, [_text(source, x_name) for source in sources], window)
+
+    num_values = NUM_VALUES.get(builder.name)
+    event, decode_x, describe = _decoder(name, features[x_name], num_values, length)
+    decode = functools.partial(_decode, x_name, label_name, decode_x)
+    records = [Records(s.examples, s.numbers, decode) for s in sources]
+    details = {"preprocessing": describe}
+    if label_name is not None:
+        details["num_labels"] = getattr(features[label_name], "num_classes", None)
+    if in_memory is None:
+        item = 1 if event.num_values is not None and event.num_values <= 256 else 4
+        in_memory = sum(map(len, records)) * event.size * item <= MEMORY
+    if not in_memory:
+        return make(name, records, event, **details)
+    arrays = [source.in_memory() for source in records]
+    for source in arrays:
+        event.check(source.columns["x"], name)
+    if label_name is not None and details["num_labels"] is None:
+        details["num_labels"] = 1 + max(int(a.columns["label"].max()) for a in arrays)
+    return make(name, arrays, event, **details)
+
+
+def _decode(x_name: str, label_name: str | None, decode_x: Callable, example: Any) -> Batch:
+    out = {"x": decode_x(example[x_name])}
+    if label_name is not None:
+        out["label"] = np.int32(example[label_name])
+    return out
+
+
+def _choose(features: Mapping[str, Any], supervised: Any) -> tuple[str, str | None]:
+    """The features that are x and, maybe, the label."""
+    if isinstance(supervised, tuple) and all(isinstance(key, str) for key in supervised):
+        x_name, label_name = supervised[:2]
+    else:
+        usable = [key for key in features if _is_text(features[key]) or _is_numeric(features[key])]
+        ranked = sorted(usable, key=lambda key: type(features[key]).__name__ != "Image")
+        x_name = next((key for key in ranked if key != "label"), None)
+        label_name = "label"
+    if x_name not in features:
+        raise ValueError(f"no images, text or numbers among the features {', '.join(features)}.")
+    feature = features[label_name] if label_name in features else None
+    whole = (
+        feature is not None and feature.shape == () and np.issubdtype(feature.np_dtype, np.integer)
+    )
+    return x_name, label_name if whole else None
+
+
+def _is_text(feature: Any) -> bool:
+    return type(feature).__name__ == "Text"
+
+
+def _is_numeric(feature: Any) -> bool:
+    return not isinstance(feature.np_dtype, dict) and np.dtype(feature.np_dtype).kind in "iufb"
+
+
+def _splits(builder: Any) -> list[Records]:
+    """Train, validation and test, undecoded.
+
+    The official ones; a missing one is cut from the end of the training examples, which TFDS
+    has shuffled when it prepared them, first the test split (`dataset.cut` says how many).
+    """
+    logging.getLogger("absl").addFilter(_not_opencv)
+    held = builder.info.splits
+    if "train" not in held:
+        raise ValueError(f"{builder.name} has no split 'train', only {', '.join(held)}.")
+
+    def whole(split: str) -> Records:
+        examples = builder.as_data_source(split=split)
+        return Records(examples, range(len(examples)), dict)
+
+    train = whole("train")
+    held_out = []
+    for options in (("test",), VALIDATION):
+        official = next((split for split in options if split in held), None)
+        size = len(train) if official else len(train) - cut(len(train))
+        held_out.append(
+            whole(official) if official else Records(train.examples, train.numbers[size:], dict)
+        )
+        train = Records(train.examples, train.numbers[:size], dict)
+    return [train, *held_out[::-1]]
+
+
+def _not_opencv(record: logging.LogRecord) -> bool:
+    """TFDS recommends OpenCV in a warning; Pillow decodes the same pixels."""
+    return not str(record.msg).startswith("OpenCV is not installed")
+
+
+def _text(source: Records, x_name: str) -> str:
+    """The texts of a split, one after the other."""
+    texts = [source.examples[number][x_name] for number in source.numbers]
+    return "\n".join(t.decode("utf-8") if isinstance(t, bytes) else t for t in texts)
+
+
+def _decoder(
+    name: str, feature: Any, num_values: int | None, length: int
+) -> tuple[Event, Callable[[Any], np.ndarray], str]:
+    """The event, how a feature's value becomes an element of it, and a phrase that says so."""
+    if isinstance(feature.np_dtype, dict):
+        return _table(name, feature)
+    shape, dtype = feature.shape, np.dtype(feature.np_dtype)
+    if shape == (None,) and dtype.kind in "if":
+        return _audio(dtype, length)
+    if None in shape or dtype.kind not in "iufb":
+        raise ValueError(
+            f"{name} has examples of shape {shape} and type {dtype}; gm.data reads those of one "
+            "shape, audio, text and tables. Give arrays of your own to gm.data.from_arrays."
+        )
+    if dtype.kind == "f":
+        return Event(shape), lambda x: np.asarray(x, np.float32), "none"
+    shape = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape  # one channel is none
+    num_values = num_values or {"b": 2}.get(dtype.kind, 256 if dtype == np.uint8 else None)
+    if num_values is None:
+        raise ValueError(
+            f"{name} holds {dtype}, which does not say how many values there are. Give its "
+            "arrays to gm.data.from_arrays with num_values."
+        )
+    return Event(shape, num_values), lambda x: np.asarray(x, np.uint8).reshape(shape), "none"
+
+
+def _audio(dtype: np.dtype, length: int) -> tuple[Event, Callable[[Any], np.ndarray], str]:
+    """Sound in [-1, 1): 16-bit integers over 2^15, cropped or padded with silence at the end."""
+    if length < 1:
+        raise ValueError(f"audio needs a length of at least 1 sample; got {length}.")
+
+    def decode(x: Any) -> np.ndarray:
+        x = np.asarray(x[:length], np.float32) / (1.0 if dtype.kind == "f" else 2.0**15)
+        return np.pad(x, (0, length - len(x)))
+
+    return Event((length,)), decode, f"the first {length} samples, padded with silence"
+
+
+def _table(name: str, feature: Any) -> tuple[Event, Callable[[Any], np.ndarray], str]:
+    """Named numbers as one vector, in the order of their names."""
+    columns = sorted(feature.keys())
+    if not all(_is_numeric(feature[c]) and None not in feature[c].shape for c in columns):
+        raise ValueError(f"{name} has features that are not numbers among {', '.join(columns)}.")
+    size = sum(math.prod(feature[c].shape) for c in columns)
+
+    def decode(row: Any) -> np.ndarray:
+        return np.concatenate([np.ravel(np.asarray(row[c], np.float32)) for c in columns])
+
+    return Event((size,)), decode, "none"

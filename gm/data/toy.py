@@ -1,0 +1,185 @@
+"""Densities in one and two dimensions with an exact log_prob, to hold a learned model against.
+
+Each is a frozen dataclass with an `event`, `log_prob(x)` of one example x: [D] in nats, and
+`sample(key)`. All but the checkerboard are mixtures of Gaussians, the moons and spirals too, as
+many narrow ones along a curve: their densities are exact, not limits of something else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm.core import Array, Event, Key
+from gm.data.dataset import Arrays, Dataset, make
+
+SIZES = (50_000, 5_000, 5_000)  # examples to train on, validate on and test on
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianMixture:
+    r"""p(x) = \sum_m w_m N(x; c_m, s_m^2 I)
+
+    Attributes:
+      centers: M tuples of D numbers.
+      scales: M standard deviations.
+      weights: M positive numbers that sum to 1.
+    """
+
+    centers: tuple[tuple[float, ...], ...]
+    scales: tuple[float, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.centers) == len(self.scales) == len(self.weights):
+            raise ValueError(
+                "GaussianMixture needs as many scales and weights as centers; got "
+                f"{len(self.centers)}, {len(self.scales)} and {len(self.weights)}."
+            )
+        if abs(math.fsum(self.weights) - 1.0) > 1e-6:
+            raise ValueError(f"GaussianMixture needs weights that sum to 1; got {self.weights}.")
+
+    @property
+    def event(self) -> Event:
+        """Real vectors of D elements."""
+        return Event((len(self.centers[0]),))
+
+    @property
+    def scale(self) -> float:
+        """The standard deviation of every mode, where all have the same."""
+        if len(set(self.scales)) > 1:
+            raise ValueError(f"the modes have scales of their own: {self.scales}.")
+        return self.scales[0]
+
+    def log_prob(self, x: Array) -> Array:
+        """log p(x) for x: [D], nats."""
+        centers, scales, log_weights = self._arrays()
+        z = (x[None, :] - centers) / scales[:, None]  # [M, D]
+        log_normal = -0.5 * jnp.sum(z * z, 1) - x.size * jnp.log(scales * math.sqrt(2 * math.pi))
+        return jax.nn.logsumexp(log_weights + log_normal)
+
+    def sample(self, key: Key) -> Array:
+        """One x: [D]."""
+        centers, scales, log_weights = self._arrays()
+        key_mode, key_noise = jax.random.split(key)
+        # By the inverse distribution function: one uniform draw, not one per mode.
+        below = jnp.cumsum(jnp.exp(log_weights))[:-1]
+        mode = jnp.searchsorted(below, jax.random.uniform(key_mode), side="right")
+        return centers[mode] + scales[mode] * jax.random.normal(key_noise, self.event.shape)
+
+    def _arrays(self) -> tuple[Array, Array, Array]:
+        """Centers [M, D], scales [M] and log weights [M]."""
+        centers, scales, weights = map(np.float32, (self.centers, self.scales, self.weights))
+        return jnp.asarray(centers), jnp.asarray(scales), jnp.log(weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkerboard:
+    """Uniform on the dark squares of a board of n x n squares that covers [-r, r)^2.
+
+    A point is dark when its column and row number have an even sum; log p = -inf elsewhere.
+    """
+
+    num_squares: int = 4  # n, even
+    radius: float = 4.0  # r
+
+    def __post_init__(self) -> None:
+        if self.num_squares < 2 or self.num_squares % 2:
+            raise ValueError(f"Checkerboard needs an even num_squares; got {self.num_squares}.")
+
+    @property
+    def event(self) -> Event:
+        """Points of the plane."""
+        return Event((2,))
+
+    def log_prob(self, x: Array) -> Array:
+        """log p(x) for x: [2], nats."""
+        square = jnp.floor((x + self.radius) * (self.num_squares / (2 * self.radius)))
+        on_board = jnp.all((square >= 0) & (square < self.num_squares))
+        dark = jnp.sum(square) % 2 == 0
+        log_area = 2 * math.log(2 * self.radius) - math.log(2)
+        return jnp.where(on_board & dark, -log_area, -jnp.inf)
+
+    def sample(self, key: Key) -> Array:
+        """One x: [2]."""
+        key_row, key_column, key_place = jax.random.split(key, 3)
+        row = jax.random.randint(key_row, (), 0, self.num_squares)
+        column = 2 * jax.random.randint(key_column, (), 0, self.num_squares // 2) + row % 2
+        place = jnp.stack([column, row]) + jax.random.uniform(key_place, (2,))
+        return place * (2 * self.radius / self.num_squares) - self.radius
+
+
+def _mixture(*modes: tuple[float, float, float]) -> GaussianMixture:
+    """A density on the line from (weight, center, scale) of its modes."""
+    weights, centers, scales = zip(*modes, strict=True)
+    return GaussianMixture(tuple((center,) for center in centers), scales, weights)
+
+
+def _even(centers: np.ndarray, scale: float) -> GaussianMixture:
+    """Modes of equal weight and scale at centers: [M, D]."""
+    num = len(centers)
+    return GaussianMixture(tuple(map(tuple, centers.tolist())), (scale,) * num, (1 / num,) * num)
+
+
+def _ring(num_modes: int, radius: float) -> np.ndarray:
+    angle = 2 * np.pi * np.arange(num_modes) / num_modes
+    return radius * np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+def _moons(num_modes: int) -> np.ndarray:
+    """Two half circles of radius 1 that reach into each other, as scikit-learn's, centred."""
+    angle = np.pi * (np.arange(num_modes) + 0.5) / num_modes
+    upper = np.stack([np.cos(angle), np.sin(angle)], 1)
+    return np.concatenate([upper, [1.0, 0.5] - upper]) - [0.5, 0.25]
+
+
+def _spirals(num_modes: int) -> np.ndarray:
+    """Two arms of one and a half turns, r = angle / 3, evenly filled."""
+    angle = 3 * np.pi * np.sqrt((np.arange(num_modes) + 0.5) / num_modes)
+    arm = np.stack([angle * np.cos(angle), angle * np.sin(angle)], 1) / 3
+    return np.concatenate([arm, -arm])
+
+
+# On the line: Marron & Wand (1992), "Exact mean integrated squared error", table 1.
+SKEWED = _mixture((1 / 5, 0.0, 1.0), (1 / 5, 1 / 2, 2 / 3), (3 / 5, 13 / 12, 5 / 9))
+STRONGLY_SKEWED = _mixture(
+    *((1 / 8, 3 * ((2 / 3) ** j - 1), (2 / 3) ** j) for j in range(8)),
+)
+KURTOTIC = _mixture((2 / 3, 0.0, 1.0), (1 / 3, 0.0, 1 / 10))
+BIMODAL = _mixture((1 / 2, -1.0, 2 / 3), (1 / 2, 1.0, 2 / 3))
+TRIMODAL = _mixture((9 / 20, -6 / 5, 3 / 5), (9 / 20, 6 / 5, 3 / 5), (1 / 10, 0.0, 1 / 4))
+CLAW = _mixture((1 / 2, 0.0, 1.0), *((1 / 10, j / 2 - 1, 1 / 10) for j in range(5)))
+
+# In the plane. Ring: Metz et al. (2017), arXiv:1611.02163. Grid: Srivastava et al. (2017),
+# arXiv:1705.07761, and Lin et al. (2018), arXiv:1712.04086.
+RING8 = _even(_ring(8, radius=2.0), scale=0.02)
+GRID25 = _even(np.array([(a, b) for a in (-4, -2, 0, 2, 4) for b in (-4, -2, 0, 2, 4)]), scale=0.05)
+TWO_MOONS = _even(_moons(64), scale=0.1)
+SPIRALS = _even(_spirals(256), scale=0.1)
+CHECKERBOARD = Checkerboard()
+
+DENSITIES = {
+    "skewed": SKEWED,
+    "strongly_skewed": STRONGLY_SKEWED,
+    "kurtotic": KURTOTIC,
+    "bimodal": BIMODAL,
+    "trimodal": TRIMODAL,
+    "claw": CLAW,
+    "ring8": RING8,
+    "grid25": GRID25,
+    "two_moons": TWO_MOONS,
+    "spirals": SPIRALS,
+    "checkerboard": CHECKERBOARD,
+}
+
+
+def drawn(name: str, density: GaussianMixture | Checkerboard) -> Dataset:
+    """50,000 training, 5,000 validation and 5,000 test examples, always the same."""
+    keys = jax.random.split(jax.random.key(0), sum(SIZES))
+    x = np.asarray(jax.jit(jax.vmap(density.sample))(keys))
+    parts = np.split(x, np.cumsum(SIZES[:-1]))
+    return make(name, [Arrays({"x": part}) for part in parts], density.event, density=density)

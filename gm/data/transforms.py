@@ -1,0 +1,193 @@
+"""What is done to stored examples before a model sees them.
+
+A transform is a frozen dataclass: `transform(event, key, x)` maps one example x of `event`, as a
+pure function of the key; `transform.event(event)` is the space it maps to. It acts on each element
+alone, so x may have any shape.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm.core import Array, Event, Key
+
+
+class Transform(Protocol):
+    """A map from one event to another.
+
+    Attributes:
+      suffix: what it adds to the name of a data set.
+    """
+
+    suffix: ClassVar[str]
+
+    @property
+    def describe(self) -> str:
+        """One phrase for result files."""
+
+    def event(self, event: Event) -> Event:
+        """The space of the transformed examples; ValueError where the transform does not fit."""
+
+    def __call__(self, event: Event, key: Key, x: Array) -> Array:
+        """The transformed example."""
+
+
+def _require(transform: Transform, event: Event, discrete: bool) -> None:
+    if event.discrete is not discrete:
+        want = "integers in [0, K)" if discrete else "real values"
+        got = f"integers in [0, {event.num_values})" if event.discrete else "real values"
+        raise ValueError(f"{type(transform).__name__} needs {want}; the examples are {got}.")
+
+
+def _intensity(event: Event, x: Array) -> Array:
+    """x / (K - 1), in [0, 1]."""
+    return x.astype(jnp.float32) / (event.num_values - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """Fixed binarization: 1 where x / (K - 1) > level, else 0."""
+
+    level: float = 0.5
+    suffix: ClassVar[str] = "_threshold"
+
+    @property
+    def describe(self) -> str:
+        """`binarized at 0.5`"""
+        return f"binarized at {self.level:g}"
+
+    def event(self, event: Event) -> Event:
+        """Two values per element."""
+        _require(self, event, discrete=True)
+        return Event(event.shape, 2)
+
+    def __call__(self, event: Event, key: Key, x: Array) -> Array:
+        """int32 in {0, 1}; the key is not used."""
+        del key
+        return (_intensity(event, x) > self.level).astype(jnp.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicBinarization:
+    """x' ~ Bernoulli(x / (K - 1)), drawn afresh whenever an example is met in training.
+
+    Salakhutdinov & Murray (2008), "On the quantitative analysis of deep belief networks", drew
+    once: those are the files of `binarized_mnist`. Fresh draws augment the data, so numbers on
+    fixed and on dynamic binarization do not compare.
+    """
+
+    suffix: ClassVar[str] = "_dynamic"
+
+    @property
+    def describe(self) -> str:
+        """`dynamic binarization`"""
+        return "dynamic binarization"
+
+    def event(self, event: Event) -> Event:
+        """Two values per element."""
+        _require(self, event, discrete=True)
+        return Event(event.shape, 2)
+
+    def __call__(self, event: Event, key: Key, x: Array) -> Array:
+        """int32 in {0, 1}"""
+        return jax.random.bernoulli(key, _intensity(event, x)).astype(jnp.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class UniformDequantization:
+    r"""z = (x + u) / K in [0, 1) with u ~ U[0, 1)^D.
+
+    A density p(z) then bounds the probability of the integers it came from:
+
+        log P(x) = log \int p((x + u) / K) du - D log K >= E_u log p(z) - D log K
+
+    Uria, Murray & Larochelle (2013), arXiv:1306.0186; Theis, van den Oord & Bethge (2016),
+    arXiv:1511.01844, section 3.1.
+    """
+
+    suffix: ClassVar[str] = "_dequantized"
+
+    @property
+    def describe(self) -> str:
+        """`uniform dequantization to [0, 1)`"""
+        return "uniform dequantization to [0, 1)"
+
+    def event(self, event: Event) -> Event:
+        """Real values."""
+        _require(self, event, discrete=True)
+        return Event(event.shape)
+
+    def log_volume(self, event: Event) -> float:
+        """-D log K, nats to add to E log p(z) for the bound on log P(x); event is that of x."""
+        return -event.size * math.log(event.num_values)
+
+    def __call__(self, event: Event, key: Key, x: Array) -> Array:
+        """float32 in [0, 1)"""
+        u = jax.random.uniform(key, x.shape)
+        # x + u may round up to K.
+        largest = 1.0 - float(np.finfo(np.float32).epsneg)
+        return jnp.minimum((x.astype(jnp.float32) + u) / event.num_values, largest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Standardize:
+    """z = (x - mean) / scale for every element; `Standardize.fit(train.x)` gives unit variance.
+
+    log p(x) = log p(z) - sum log scale.
+
+    Attributes:
+      mean: one number per element, in raster order.
+      scale: positive numbers, likewise.
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    suffix: ClassVar[str] = "_standardized"
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.scale) or not all(s > 0 for s in self.scale):
+            raise ValueError(
+                "Standardize needs as many positive scales as means; got "
+                f"{len(self.mean)} means and scales {self.scale}."
+            )
+
+    @classmethod
+    def fit(cls, x: np.ndarray) -> Standardize:
+        """Mean and standard deviation of x: [N, ...]; elements that never vary keep their scale."""
+        flat = np.asarray(x, np.float64).reshape(len(x), -1)
+        scale = flat.std(axis=0)
+        scale = np.where(scale > 0, scale, 1.0)
+        return cls(tuple(flat.mean(axis=0).tolist()), tuple(scale.tolist()))
+
+    @property
+    def describe(self) -> str:
+        """`standardized`"""
+        return "standardized"
+
+    def event(self, event: Event) -> Event:
+        """The same space."""
+        _require(self, event, discrete=False)
+        if event.size != len(self.mean):
+            raise ValueError(
+                f"Standardize holds {len(self.mean)} means; examples have {event.size} elements."
+            )
+        return event
+
+    def log_volume(self, event: Event) -> float:
+        """-sum log scale, nats to add to log p(z) for log p(x)."""
+        del event
+        return -sum(math.log(s) for s in self.scale)
+
+    def __call__(self, event: Event, key: Key, x: Array) -> Array:
+        """float32"""
+        del key
+        mean, scale = (
+            jnp.array(v, jnp.float32).reshape(event.shape) for v in (self.mean, self.scale)
+        )
+        return (x.astype(jnp.float32) - mean) / scale

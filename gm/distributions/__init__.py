@@ -1,0 +1,67 @@
+"""Densities over one event, their divergences, and the heads that make them.
+
+A distribution is a pytree of parameters in the shape of the event, one per element, and there is
+no batch shape: `log_prob(x)` sums over the whole of x, `sample(key)` draws one x, and `jax.vmap`
+makes batches.
+
+    q = Normal(loc, scale)                                  # loc, scale, x: [D]
+    q.log_prob(x), q.sample(key), kl_divergence(q, p)
+    jax.vmap(lambda q, x: q.log_prob(x))(batch_of_q, batch_of_x)
+    Mixture(logits, Normal(loc, scale))                     # logits, loc, scale: [D, M]; x: [D]
+
+`element` takes one element's distribution out, `tabulate` lists all K probabilities of each, and
+a head (`BernoulliHead()`, ...) turns raw network outputs into any of them.
+"""
+
+from gm.distributions.continuous import Laplace, Logistic, Normal, Uniform
+from gm.distributions.counts import NegativeBinomial, Poisson
+from gm.distributions.discrete import Bernoulli, Categorical
+from gm.distributions.discretized import DiscretizedLogistic
+from gm.distributions.divergences import has_kl, kl_divergence, sampled_kl
+from gm.distributions.elements import element, element_log_probs, tabulate
+from gm.distributions.heads import (
+    BernoulliHead,
+    CategoricalHead,
+    DiscretizedLogisticMixtureHead,
+    LaplaceHead,
+    LogisticHead,
+    MixtureOfLogisticsHead,
+    MixtureOfNormalsHead,
+    NegativeBinomialHead,
+    NormalHead,
+    PoissonHead,
+    head_for,
+)
+from gm.distributions.mixtures import Mixture
+from gm.distributions.simplex import Dirichlet
+
+__all__ = [
+    "Bernoulli",
+    "BernoulliHead",
+    "Categorical",
+    "CategoricalHead",
+    "Dirichlet",
+    "DiscretizedLogistic",
+    "DiscretizedLogisticMixtureHead",
+    "Laplace",
+    "LaplaceHead",
+    "Logistic",
+    "LogisticHead",
+    "Mixture",
+    "MixtureOfLogisticsHead",
+    "MixtureOfNormalsHead",
+    "NegativeBinomial",
+    "NegativeBinomialHead",
+    "Normal",
+    "NormalHead",
+    "Poisson",
+    "PoissonHead",
+    "Uniform",
+    "element",
+    "element_log_probs",
+    "has_kl",
+    "head_for",
+    "kl_divergence",
+    "sampled_kl",
+    "tabulate",
+]

@@ -1,0 +1,44 @@
+"""What a value must be before it is scored: one event, of the right shape and kind."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from gm.core import Array
+
+
+def reals(owner: object, x: Array, *like: Array) -> Array:
+    """x as floats; ValueError unless it and each parameter in `like` have one shape."""
+    x = jnp.asarray(x)
+    one_event(owner, x, *like)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
+
+
+def integers(owner: object, x: Array, *like: Array) -> Array:
+    """x as int32; TypeError for floats, ValueError unless it and `like` have one shape.
+
+    Args:
+      owner: the distribution or head that asks; its class names the message.
+      x: integers or booleans of any width.
+      *like: parameters, one value per element of the event; none for a value of any shape.
+    """
+    x = jnp.asarray(x)
+    if not (jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == jnp.bool_):
+        raise TypeError(
+            f"{type(owner).__name__} needs integers; got {x.dtype}. Cast whole numbers "
+            "(x.astype(jnp.int32)), binarize grey levels (gm.data.Threshold, "
+            "gm.data.DynamicBinarization), or dequantize (gm.data.UniformDequantization) and use "
+            "a continuous distribution."
+        )
+    one_event(owner, x, *like)
+    return x.astype(jnp.int32)
+
+
+def one_event(owner: object, x: Array, *like: Array) -> None:
+    """ValueError unless x has the shape of each parameter in `like`."""
+    shapes = [jnp.shape(parameter) for parameter in like]
+    if any(shape != x.shape for shape in shapes):
+        raise ValueError(
+            f"{type(owner).__name__} needs x in the shape of its parameters, one event: "
+            f"{', '.join(map(str, shapes))}; got {x.shape}. Use jax.vmap for a batch."
+        )

@@ -1,0 +1,107 @@
+"""Distributions over finitely many values: Bernoulli and Categorical.
+
+Outside the support log_prob is -inf with gradient 0. Logits may be infinite.
+"""
+
+from __future__ import annotations
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from gm.core import Array, Key
+from gm.distributions import checks
+from gm.numerics import exp_times
+
+
+@flax.struct.dataclass
+class Bernoulli:
+    """P(x = 1) = sigmoid(logits), for x in {0, 1}.
+
+    Attributes:
+      logits: [...], log odds of a one; ±inf is certainty.
+    """
+
+    logits: Array
+
+    def log_prob(self, x: Array) -> Array:
+        """log p(x), nats, for integers x: [...]."""
+        x = checks.integers(self, x, self.logits)
+        log_p = jax.nn.log_sigmoid(jnp.where(x == 1, self.logits, -self.logits))
+        return jnp.sum(jnp.where((x == 0) | (x == 1), log_p, -jnp.inf))
+
+    def sample(self, key: Key) -> Array:
+        """One x: [...] int32."""
+        # "high" spends a second word of bits, so that rare ones keep their probability.
+        p = self.mean()
+        return jax.random.bernoulli(key, p, jnp.shape(p), mode="high").astype(jnp.int32)
+
+    def mean(self) -> Array:
+        """P(x = 1): [...]"""
+        return jax.nn.sigmoid(self.logits)
+
+    def mode(self) -> Array:
+        """The likelier value, 0 on a tie: [...] int32."""
+        return jnp.asarray(self.logits > 0.0, jnp.int32)
+
+    def entropy(self) -> Array:
+        """-Σ_x p(x) log p(x), nats."""
+        log_one, log_zero = jax.nn.log_sigmoid(self.logits), jax.nn.log_sigmoid(-self.logits)
+        return -jnp.sum(exp_times(log_one, log_one) + exp_times(log_zero, log_zero))
+
+    def cdf(self, x: Array) -> Array:
+        """P(X <= x) of every element: [...]"""
+        x = checks.integers(self, x, self.logits)
+        below = jnp.where(x < 0, 0.0, jax.nn.sigmoid(-self.logits))
+        return jnp.where(x >= 1, 1.0, below)
+
+
+@flax.struct.dataclass
+class Categorical:
+    """P(x = k) = softmax(logits)_k, for x in {0, ..., K - 1}.
+
+    Attributes:
+      logits: [..., K], unnormalised log probabilities; -inf forbids a value.
+    """
+
+    logits: Array
+
+    @property
+    def num_values(self) -> int:
+        """K"""
+        return self.logits.shape[-1]
+
+    @property
+    def log_probs(self) -> Array:
+        """log P(x = k) of every element and value: [..., K]"""
+        return jax.nn.log_softmax(self.logits)
+
+    def log_prob(self, x: Array) -> Array:
+        """log p(x), nats, for integers x: [...]."""
+        x = checks.integers(self, x, self.logits[..., 0])
+        # Selecting by a mask keeps forbidden values out of the sum, and scatters out of gradients.
+        chosen = jax.nn.one_hot(x, self.num_values, dtype=jnp.bool_)
+        log_p = jnp.sum(self.log_probs, -1, where=chosen)
+        return jnp.sum(jnp.where((x >= 0) & (x < self.num_values), log_p, -jnp.inf))
+
+    def sample(self, key: Key) -> Array:
+        """One x: [...] int32."""
+        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+
+    def mean(self) -> Array:
+        """Σ_k k P(x = k), where the order of the values means something: [...]"""
+        return jax.nn.softmax(self.logits) @ jnp.arange(self.num_values, dtype=self.logits.dtype)
+
+    def mode(self) -> Array:
+        """The likeliest value, the smallest on a tie: [...] int32."""
+        return jnp.argmax(self.logits, -1).astype(jnp.int32)
+
+    def entropy(self) -> Array:
+        """-Σ_k p_k log p_k, nats."""
+        return -jnp.sum(exp_times(self.log_probs, self.log_probs))
+
+    def cdf(self, x: Array) -> Array:
+        """P(X <= x) of every element: [...]"""
+        x = checks.integers(self, x, self.logits[..., 0])
+        values = jax.lax.broadcasted_iota(jnp.int32, self.logits.shape, x.ndim)
+        return jnp.sum(jax.nn.softmax(self.logits), -1, where=values <= x[..., None])

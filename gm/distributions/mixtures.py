@@ -1,0 +1,63 @@
+"""Mixtures of any elementwise distribution of this room, a mixture of its own for every element.
+
+Mixture(logits, Normal(loc, scale))                        # mixture of Normals
+Mixture(logits, Logistic(loc, scale))                      # mixture of logistics
+Mixture(logits, DiscretizedLogistic(loc, scale, 256))      # PixelCNN++
+"""
+
+from __future__ import annotations
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from gm.core import Array, Distribution, Key
+from gm.distributions import checks
+from gm.distributions.elements import element, element_log_probs
+from gm.numerics import log_sum_exp
+
+
+@flax.struct.dataclass
+class Mixture:
+    """p(x) = Π_i Σ_m softmax(logits_i)_m p_im(x_i).
+
+    Mean and cdf are those of the components, weighted; mode and entropy have no closed form
+    (for values {0, ..., K - 1}, `tabulate(mixture, shape, K)` has both).
+
+    Attributes:
+      logits: [..., M], unnormalised log weights; -inf removes a component.
+      components: elementwise, over an event of shape [..., M].
+    """
+
+    logits: Array
+    components: Distribution
+
+    def log_prob(self, x: Array) -> Array:
+        """log p(x), nats, for x: [...]."""
+        log_p = element_log_probs(self.components, self._repeat(x))
+        return jnp.sum(log_sum_exp(jax.nn.log_softmax(self.logits) + log_p))
+
+    def sample(self, key: Key) -> Array:
+        """One x: [...]; gradients reach the chosen components, not the logits."""
+        key_index, key_value = jax.random.split(key)
+        index = jax.random.categorical(key_index, self.logits)
+        raster = jnp.arange(index.size).reshape(index.shape) * self.logits.shape[-1] + index
+        return element(self.components, self.logits.shape, raster).sample(key_value)
+
+    def mean(self) -> Array:
+        """Σ_m w_m mean_m: [...]"""
+        return self._weigh(self.components.mean())
+
+    def cdf(self, x: Array) -> Array:
+        """P(X <= x) of every element: [...]"""
+        return self._weigh(self.components.cdf(self._repeat(x)))
+
+    def _repeat(self, x: Array) -> Array:
+        """x: [...] -> [..., M]"""
+        x = jnp.asarray(x)
+        checks.one_event(self, x, self.logits[..., 0])
+        return jnp.broadcast_to(x[..., None], self.logits.shape)
+
+    def _weigh(self, values: Array) -> Array:
+        """[..., M] -> [...]"""
+        return jnp.sum(jax.nn.softmax(self.logits) * values, -1)

@@ -1,0 +1,114 @@
+"""Whole spaces, points in them, and the statistics the laws are checked with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm.core import Array, Event, Key, Params, PyTree
+from gm.laws.law import NotApplicable
+
+MAX_STATES = 2**16
+REACH = 40.0  # quadrature ends here; heavier tails than exp(-|x|) would show
+
+
+def perturb(params: Params, key: Key) -> Params:
+    """Noise on every parameter: many laws hold by accident where weights are zero."""
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(key, max(len(leaves), 1))
+    noisy = [
+        leaf + 0.3 * jax.random.normal(k, leaf.shape, leaf.dtype)
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+        else leaf
+        for leaf, k in zip(leaves, keys, strict=False)
+    ]
+    return jax.tree.unflatten(tree, noisy)
+
+
+def equal(a: PyTree, b: PyTree) -> bool:
+    """Whether two trees of arrays are the same, bit for bit."""
+    return all(jax.tree.leaves(jax.tree.map(lambda x, y: bool(jnp.array_equal(x, y)), a, b)))
+
+
+def points(model: Any, key: Key, num: int) -> Array:
+    """Points of the event's space that owe nothing to the model, [num, *event]."""
+    shape = (num, *getattr(model, "input_shape", model.event.shape))
+    if model.event.discrete:
+        return jax.random.randint(key, shape, 0, model.event.num_values)
+    return jax.random.normal(key, shape)
+
+
+def space(event: Event) -> tuple[np.ndarray, np.ndarray]:
+    """Every x of a small event, [N, *event], and its weight in a sum, [N].
+
+    All K^D states of a discrete event, in counting order; a quadrature grid for one or two real
+    dimensions, fine near zero and reaching far out.
+    """
+    if event.discrete:
+        if event.num_values**event.size > MAX_STATES:
+            raise NotApplicable(f"more than {MAX_STATES} states; take a smaller model")
+        states = np.indices((event.num_values,) * event.size).reshape(event.size, -1).T
+        return states.reshape(-1, *event.shape).astype(np.int32), np.ones(len(states))
+    x, weight = grid(event.size)
+    return x.reshape(-1, *event.shape), weight
+
+
+def grid(num_dims: int) -> tuple[np.ndarray, np.ndarray]:
+    """A quadrature grid over R or R^2: points [N, num_dims] and weights [N]."""
+    if num_dims > 2:
+        raise NotApplicable(f"no quadrature in {num_dims} real dimensions; take one or two")
+    u = np.linspace(-1.0, 1.0, 4001 if num_dims == 1 else 501)
+    bend = 4.0
+    x = REACH * np.sinh(bend * u) / np.sinh(bend)
+    weight = REACH * bend * np.cosh(bend * u) / np.sinh(bend) * (u[1] - u[0])
+    axes = np.stack(np.meshgrid(*[x] * num_dims, indexing="ij"), -1).reshape(-1, num_dims)
+    weights = np.prod(np.stack(np.meshgrid(*[weight] * num_dims, indexing="ij"), -1), -1)
+    return axes.astype(np.float32), weights.reshape(-1)
+
+
+def log_probs(model: Any, params: Params, x: np.ndarray) -> np.ndarray:
+    """log p(x) at every point, in float64."""
+    return np.asarray(jax.jit(jax.vmap(model.log_prob, (None, 0)))(params, x), np.float64)
+
+
+def draws(model: Any, params: Params, key: Key, num: int) -> np.ndarray:
+    """Samples as rows, [num, D]."""
+    x = jax.jit(jax.vmap(model.sample, (None, 0)))(params, jax.random.split(key, num))
+    return np.asarray(x).reshape(num, -1)
+
+
+def log_marginal(model: Any, params: Params, x: Array) -> float:
+    """log p(x) = log ∫ p(z) p(x | z) dz by quadrature over one or two latents."""
+    shape = jax.eval_shape(lambda p: model.prior(p).sample(jax.random.key(0)), params)
+    if not isinstance(shape, jax.ShapeDtypeStruct) or len(shape.shape) != 1:
+        raise NotApplicable("the latent is not a vector")
+    z, weight = grid(shape.shape[0])
+
+    def log_joint(z: Array) -> Array:
+        return model.prior(params).log_prob(z) + model.decode(params, z).log_prob(x)
+
+    values = np.asarray(jax.jit(jax.vmap(log_joint))(z), np.float64)
+    top = np.max(values)
+    return float(np.log(np.sum(np.exp(values - top) * weight)) + top)
+
+
+def quantile_edges(x: np.ndarray, mass: np.ndarray, num_cells: int = 8) -> np.ndarray:
+    """Edges of cells that hold about the same mass, for a marginal known on a grid."""
+    values, place = np.unique(x, return_inverse=True)
+    cumulative = np.cumsum(np.bincount(place, weights=mass))
+    inner = np.searchsorted(cumulative, np.arange(1, num_cells) / num_cells * cumulative[-1])
+    middle = 0.5 * (values[inner] + values[np.minimum(inner + 1, len(values) - 1)])
+    return np.concatenate([[-np.inf], np.unique(middle), [np.inf]])
+
+
+def chi_squared(seen: np.ndarray, expected: np.ndarray) -> tuple[float, int]:
+    """Pearson's statistic and its degrees of freedom; cells that expect less than 8 are merged."""
+    small = expected < 8.0
+    seen = np.append(seen[~small], seen[small].sum())
+    expected = np.append(expected[~small], max(expected[small].sum(), 1e-9))
+    if expected[-1] < 8.0 and seen[-1] <= 30:  # too few to count as a cell of its own
+        seen, expected = seen[:-1], expected[:-1]
+    return float(np.sum((seen - expected) ** 2 / expected)), max(len(expected) - 1, 1)

@@ -1,0 +1,16 @@
+"""Learning principles: one file each, first as functions of arrays, then as losses of models.
+
+The array functions (`variational.iwae_bound`, `adversarial.gradient_penalty`, ...) know nothing of
+models and may be lifted into other code as they are. A loss of a model is
+`loss(model, params, key, batch, *, options) -> (scalar, metrics)`: it asks for the capability it
+needs, gives each example a key of its own, and averages once at the end. `functools.partial(loss,
+model)` is what `gm.train.make_step` takes.
+
+  likelihood    maximum likelihood: negative log-likelihood, bits per dimension
+  variational   lower bounds on log p(x): ELBO, importance-weighted bound
+  adversarial   two-player games: non-saturating, Wasserstein, gradient penalties
+"""
+
+from gm.losses import adversarial, likelihood, variational
+
+__all__ = ["adversarial", "likelihood", "variational"]

@@ -1,0 +1,202 @@
+r"""Adversarial learning: a generator g and a critic c play a game over {"generator", "critic"}.
+
+Non-saturating (Goodfellow et al., 2014, arXiv:1406.2661, section 3), c a logit:
+
+    critic     minimise  E_data[softplus(-c(x))] + E_z[softplus(c(g(z)))]
+    generator  minimise  E_z[softplus(-c(g(z)))]
+
+Wasserstein (Arjovsky, Chintala & Bottou, 2017, arXiv:1701.07875), c a 1-Lipschitz function:
+
+    critic     minimise  E_z[c(g(z))] - E_data[c(x)] + penalty
+    generator  minimise  -E_z[c(g(z))]
+
+Gradient penalties hold the slope of c: towards one between data and draws (Gulrajani et al., 2017,
+arXiv:1704.00028), or towards zero at the data or at the draws (Mescheder, Geiger & Nowozin, 2018,
+arXiv:1801.04406).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from gm import numerics
+from gm.core import Array, Batch, Critic, Implicit, Key, Metrics, Params, require
+
+
+def non_saturating_critic_loss(score_data: Array, score_fake: Array) -> Array:
+    """E[softplus(-c(x))] + E[softplus(c(g(z)))] for scores [B] and [B']: 2 log 2 at c = 0."""
+    chex.assert_rank([score_data, score_fake], 1)
+    return jnp.mean(jax.nn.softplus(-score_data)) + jnp.mean(jax.nn.softplus(score_fake))
+
+
+def non_saturating_generator_loss(score_fake: Array) -> Array:
+    """E[softplus(-c(g(z)))] for scores [B]: log 2 at c = 0."""
+    chex.assert_rank(score_fake, 1)
+    return jnp.mean(jax.nn.softplus(-score_fake))
+
+
+def wasserstein_critic_loss(score_data: Array, score_fake: Array) -> Array:
+    """E[c(g(z))] - E[c(x)] for scores [B] and [B']; minus the distance it witnesses."""
+    chex.assert_rank([score_data, score_fake], 1)
+    return jnp.mean(score_fake) - jnp.mean(score_data)
+
+
+def wasserstein_generator_loss(score_fake: Array) -> Array:
+    """-E[c(g(z))] for scores [B]."""
+    chex.assert_rank(score_fake, 1)
+    return -jnp.mean(score_fake)
+
+
+def slope_penalty(critic: Callable[[Array], Array], x: Array, target: float) -> Array:
+    r"""(1/B) \sum_b (|\nabla_x c(x_b)| - target)^2, the norm taken for each example.
+
+    Args:
+      critic: one example [...] to a scalar.
+      x: [B, ...].
+      target: the slope wanted; 0 is the penalty of Mescheder et al. (2018), R1 at data and R2 at
+        draws, without their factor 1/2.
+
+    Returns:
+      Scalar.
+    """
+
+    def of_example(x: Array) -> Array:
+        slope = jax.grad(critic)(x)
+        if target == 0.0:
+            return jnp.sum(slope * slope)
+        return (numerics.safe_norm(slope) - target) ** 2
+
+    return jnp.mean(jax.vmap(of_example)(x))
+
+
+def gradient_penalty(
+    critic: Callable[[Array], Array], key: Key, x_data: Array, x_fake: Array
+) -> Array:
+    r"""WGAN-GP penalty (1/B) \sum_b (|\nabla c(x^_b)| - 1)^2, x^_b = u_b x_b + (1 - u_b) x~_b.
+
+    Gulrajani et al. (2017), arXiv:1704.00028, algorithm 1. Every example has an interpolation
+    u_b ~ U(0, 1) of its own, one number for all its dimensions, and a gradient norm of its own.
+
+    Args:
+      critic: one example [...] to a scalar.
+      key: for the interpolation.
+      x_data: [B, ...].
+      x_fake: [B, ...].
+
+    Returns:
+      Scalar, to be multiplied by a weight (10 in the paper).
+    """
+    chex.assert_equal_shape([x_data, x_fake])
+    u = jax.random.uniform(key, (x_data.shape[0],) + (1,) * (x_data.ndim - 1))
+    return slope_penalty(critic, u * x_data + (1.0 - u) * x_fake, 1.0)
+
+
+def non_saturating_critic(
+    generator: Implicit, critic: Critic, params: Params, key: Key, batch: Batch, *, r1: float = 0.0
+) -> tuple[Array, Metrics]:
+    """The critic's loss in the non-saturating game.
+
+    Args:
+      generator: a model with `prior`, `generate`.
+      critic: a model with `score`.
+      params: {"generator", "critic"}.
+      key: for the draws.
+      batch: {"x": [B, *event]}, real.
+      r1: weight of (r1 / 2) E_data |grad c(x)|^2 (Mescheder et al., 2018, arXiv:1801.04406).
+
+    Returns:
+      Scalar, and {"score_data", "score_fake", "accuracy"}; accuracy 0.5 is a critic that cannot
+      tell.
+
+    Raises:
+      TypeError: a model lacks a capability.
+      ValueError: x is not in the critic's event space, or B is not a multiple of its pack.
+    """
+    x, fake, score = _setup(generator, critic, params, key, batch, "non_saturating_critic")
+    score_data, score_fake = jax.vmap(score)(x), jax.vmap(score)(fake)
+    loss = non_saturating_critic_loss(score_data, score_fake)
+    if r1:
+        loss = loss + 0.5 * r1 * slope_penalty(score, x, 0.0)
+    correct = jnp.mean(score_data > 0.0) + jnp.mean(score_fake < 0.0)
+    metrics = {
+        "score_data": jnp.mean(score_data),
+        "score_fake": jnp.mean(score_fake),
+        "accuracy": 0.5 * correct,
+    }
+    return loss, metrics
+
+
+def non_saturating_generator(
+    generator: Implicit, critic: Critic, params: Params, key: Key, batch: Batch
+) -> tuple[Array, Metrics]:
+    """The generator's loss in the non-saturating game; arguments as `non_saturating_critic`."""
+    _, fake, score = _setup(generator, critic, params, key, batch, "non_saturating_generator")
+    return non_saturating_generator_loss(jax.vmap(score)(fake)), {}
+
+
+def wasserstein_critic(
+    generator: Implicit,
+    critic: Critic,
+    params: Params,
+    key: Key,
+    batch: Batch,
+    *,
+    penalty: float = 10.0,
+) -> tuple[Array, Metrics]:
+    """The critic's loss in the Wasserstein game with gradient penalty.
+
+    Args:
+      generator: a model with `prior`, `generate`.
+      critic: a model with `score`.
+      params: {"generator", "critic"}.
+      key: for the draws and the interpolation.
+      batch: {"x": [B, *event]}, real.
+      penalty: weight of `gradient_penalty`.
+
+    Returns:
+      Scalar, and {"distance", "penalty"}; distance is E_data[c] - E_z[c], an estimate of the
+      Wasserstein-1 distance as far as c is 1-Lipschitz.
+
+    Raises:
+      TypeError: a model lacks a capability.
+      ValueError: x is not in the critic's event space, or B is not a multiple of its pack.
+    """
+    key_fake, key_penalty = jax.random.split(key)
+    x, fake, score = _setup(generator, critic, params, key_fake, batch, "wasserstein_critic")
+    loss = wasserstein_critic_loss(jax.vmap(score)(x), jax.vmap(score)(fake))
+    slope = gradient_penalty(score, key_penalty, x, fake)
+    return loss + penalty * slope, {"distance": -loss, "penalty": slope}
+
+
+def wasserstein_generator(
+    generator: Implicit, critic: Critic, params: Params, key: Key, batch: Batch
+) -> tuple[Array, Metrics]:
+    """The generator's loss in the Wasserstein game; arguments as `wasserstein_critic`."""
+    _, fake, score = _setup(generator, critic, params, key, batch, "wasserstein_generator")
+    return wasserstein_generator_loss(jax.vmap(score)(fake)), {}
+
+
+def _setup(
+    generator: Implicit, critic: Critic, params: Params, key: Key, batch: Batch, name: str
+) -> tuple[Array, Array, Callable[[Array], Array]]:
+    """Data and draws in the critic's packs, and its score of one pack."""
+    require(generator, Implicit, name)
+    require(critic, Critic, name)
+    x = batch["x"]
+    critic.event.check(x)
+
+    def draw(key: Key) -> Array:
+        z = generator.prior(params["generator"]).sample(key)
+        return generator.generate(params["generator"], z)
+
+    fake = jax.vmap(draw)(jax.random.split(key, x.shape[0]))
+    pack = getattr(critic, "pack", 1)
+    if x.shape[0] % pack:
+        raise ValueError(f"{name} needs a batch that packs of {pack} divide; got {x.shape[0]}.")
+    if pack > 1:
+        x, fake = (a.reshape(-1, pack, *critic.event.shape) for a in (x, fake))
+    return x, fake, lambda x: critic.score(params["critic"], x)

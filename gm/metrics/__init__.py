@@ -1,0 +1,21 @@
+"""How good is a model: numbers that say what they measure, on what, and how surely.
+
+`evaluate` scores a model on a whole split and returns a `Score`: a value with its standard error,
+unit, count and kind. `exact` is a computed likelihood, `bound` an upper bound on it in
+expectation, `estimate` a statistic of samples.
+
+    likelihood   evaluate(model, params, x): mean negative log-likelihood in nats
+    importance   log p(x) of a latent-variable model from thousands of posterior samples
+    mmd          squared maximum mean discrepancy of two samples, unbiased, with its error
+    classifier   can a classifier tell the model's samples from data? (0.5: it cannot)
+    modes        how many modes of a known mixture the samples reach
+    baselines    independent pixels and file compressors: what every model must beat
+    results      result.json, and `python -m gm.metrics.results`, the table made of them
+    provenance   the hardware, revision and command that a result states
+"""
+
+from gm.metrics import baselines, classifier, importance, mmd, modes
+from gm.metrics.likelihood import evaluate
+from gm.metrics.score import Score
+
+__all__ = ["Score", "baselines", "classifier", "evaluate", "importance", "mmd", "modes"]

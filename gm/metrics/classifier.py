@@ -1,0 +1,96 @@
+"""The classifier two-sample test: can anything tell the model's samples from data?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gm.core import Array
+from gm.metrics.score import Score
+
+
+def two_sample(
+    x_data: Array | np.ndarray,
+    x_model: Array | np.ndarray,
+    *,
+    classifier: Any = None,
+    held_out: float = 0.5,
+    seed: int = 0,
+) -> Score:
+    """Held-out accuracy of a classifier that separates data from a model's samples.
+
+    Lopez-Paz & Oquab (2017), arXiv:1610.06545, section 3. Both sets are cut to the same size
+    and split, each class alike, into a part to train on and a part to test on. If the two sets
+    come from one distribution, each of the n tested examples is right with probability 1/2:
+    the p-value is P(Binomial(n, 1/2) >= number right), and a small one rejects the model.
+
+    How to read it. 0.5 is perfect, 1 is samples that are always found out. The accuracy is
+    1/2 plus half of what this classifier, trained on this many examples, can see of the
+    total variation distance: a stronger one or more data sees more, so compare models by the
+    same classifier and the same sizes only. Score two random halves of the data beside them
+    (random, for data are often sorted: scikit-learn's digits come by writer, and their first
+    half is told from their second with 0.78). x_data must be examples that the model was not
+    trained on, for a model that repeats its training data passes otherwise. Anything in the
+    form of the data gives samples away: compare integers with integers, and round or
+    dequantize both sides alike.
+
+    Args:
+      x_data: [N, ...] examples.
+      x_model: [M, ...] samples, of the same shape of example.
+      classifier: an unfitted scikit-learn classifier; by default 300 extremely randomised
+        trees, which need no scaling or tuning and take about a second for 2 x 1,000 images.
+      held_out: the fraction of each class that is tested on.
+      seed: of the split, and of the default classifier.
+
+    Returns:
+      Estimate in "accuracy", its binomial standard error (smoothed by one success and one
+      failure, so that it is never 0), the number of tested examples and the p-value.
+    """
+    from scipy import stats
+    from sklearn.base import clone
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    sets = [np.asarray(x_data), np.asarray(x_model)]
+    _check(*sets)
+    size = min(map(len, sets))
+    num_test = round(held_out * size)
+    if not 0 < num_test < size:
+        raise ValueError(
+            f"two_sample needs examples on both sides of the split; got {size} per class with "
+            f"held_out={held_out}."
+        )
+    orders = np.random.default_rng(seed).spawn(2)
+    sets = [
+        x[order.permutation(len(x))[:size]].reshape(size, -1).astype(np.float32)
+        for x, order in zip(sets, orders, strict=True)
+    ]
+    test = np.concatenate([x[:num_test] for x in sets])
+    train = np.concatenate([x[num_test:] for x in sets])
+    if classifier is None:
+        classifier = ExtraTreesClassifier(300, random_state=seed)
+    fitted = clone(classifier).fit(train, np.repeat([0, 1], size - num_test))
+    count = 2 * num_test
+    right = int(np.sum(fitted.predict(test) == np.repeat([0, 1], num_test)))
+    smoothed = (right + 1) / (count + 2)
+    return Score(
+        value=right / count,
+        standard_error=math.sqrt(smoothed * (1 - smoothed) / count),
+        count=count,
+        unit="accuracy",
+        kind="estimate",
+        p_value=float(stats.binom.sf(right - 1, count, 0.5)),
+    )
+
+
+def _check(x_data: np.ndarray, x_model: np.ndarray) -> None:
+    """Raises ValueError unless both are finite batches of examples of one shape."""
+    if x_data.ndim == 0 or x_data.shape[1:] != x_model.shape[1:]:
+        raise ValueError(
+            "two_sample needs data and samples of one shape [N, ...]; got "
+            f"{x_data.shape} and {x_model.shape}."
+        )
+    for name, x in (("x_data", x_data), ("x_model", x_model)):
+        if not np.isfinite(x).all():
+            raise ValueError(f"two_sample needs finite values; {name} holds nan or inf.")

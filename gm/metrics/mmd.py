@@ -1,0 +1,163 @@
+r"""Maximum mean discrepancy: the largest difference of means over a kernel's unit ball.
+
+    MMD²(P, Q) = E k(x, x') + E k(y, y') - 2 E k(x, y),   x, x' ~ P,  y, y' ~ Q
+
+Gretton, Borgwardt, Rasch, Schölkopf & Smola (2012), JMLR 13:723-773; zero only at P = Q for the
+kernels here.
+
+How to read it. The estimate is unbiased, so around zero it is negative as often as positive: a
+value within two standard errors of zero says that these samples do not tell P from Q, not that P
+is Q. Only differences at the scale of the kernel's bandwidths show; in pixels, where all images
+are about equally far from each other, fine detail hardly does. Values depend on the kernel:
+compare models by one kernel and one set of data, as `squared_mmd(data, samples)` does by default,
+for its bandwidths are a function of its first argument alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from gm.core import Array
+
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+@struct.dataclass
+class RBF:
+    r"""k(x, y) = (1/R) \sum_r exp(-‖x - y‖² / 2 σ_r²), an equal mixture of Gaussian kernels.
+
+    Attributes:
+      bandwidths: σ, [R], in the units of x.
+    """
+
+    bandwidths: Array
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        """k of every x: [A, D] and every y: [B, D] -> [A, B]."""
+        # Distances by one matrix product; a common origin keeps its rounding small.
+        origin = y.mean(0, keepdims=True)
+        x, y = x - origin, y - origin
+        inner = jnp.matmul(x, y.T, precision="highest")
+        square = jnp.sum(x * x, 1)[:, None] + jnp.sum(y * y, 1)[None] - 2 * inner
+        square = jnp.maximum(square, 0.0)
+        kernels = [jnp.exp(-square / (2 * sigma**2)) for sigma in self.bandwidths]
+        return functools.reduce(jnp.add, kernels) / len(kernels)
+
+
+@functools.partial(jax.jit, static_argnames=("factors", "max_points"))
+def median_bandwidths(
+    x: Array, factors: tuple[float, ...] = FACTORS, max_points: int = 1_000
+) -> Array:
+    """`factors` times the median distance between two points of x: the median heuristic.
+
+    Gretton et al. (2012), section 8. Looks at `max_points` of x at most, evenly spaced. Where
+    more than half of all pairs coincide, the mean distance stands in for the median.
+
+    Args:
+      x: [N, ...] with N >= 2.
+
+    Returns:
+      [R] bandwidths.
+    """
+    x = _flat(x)
+    x = x[:: -(-len(x) // max_points)]
+    x = x - x.mean(0, keepdims=True)
+    norms = jnp.sum(x * x, 1)
+    inner = jnp.matmul(x, x.T, precision="highest")
+    square = norms[:, None] + norms[None] - 2 * inner
+    distance = jnp.sqrt(jnp.maximum(square, 0.0))[jnp.triu_indices(len(x), 1)]
+    median, mean = jnp.median(distance), distance.mean()
+    # Equal points are a rounding error apart, whose root is about 1e-3 of the norm.
+    usual = jnp.where(median > 1e-2 * mean, median, mean)
+    return jnp.asarray(factors) * jnp.where(usual > 0, usual, 1.0)
+
+
+@functools.partial(jax.jit, static_argnames="chunk")
+def squared_mmd(
+    x: Array,
+    y: Array,
+    kernel: Callable[[Array, Array], Array] | None = None,
+    *,
+    chunk: int = 512,
+) -> tuple[Array, Array]:
+    r"""Unbiased estimate of MMD²(P, Q) and its standard error.
+
+    The U-statistic of Gretton et al. (2012), equation 3, for samples of any two sizes. With
+    f(x) = E k(x, x') - E k(x, y) and kernels centred in both arguments, k̃, Hoeffding's
+    decomposition gives its variance without approximation:
+
+        4/m Var_P f + 4/n Var_Q f + 2/(m(m-1)) E k̃_PP² + 2/(n(n-1)) E k̃_QQ² + 4/(mn) E k̃_PQ²
+
+    The first two terms vanish at P = Q, where the others are all there is. All are estimated, the
+    first two less the noise of f's own estimate and not below zero, so that the standard error
+    has the right size in both cases: within 10 % where P and Q differ, and about 20 % too large
+    at P = Q (compare Sutherland et al. 2017, arXiv:1611.04488, section 2). At P = Q the estimate
+    is skewed, not normal: use a permutation test for a p-value.
+
+    Cost: O((m + n)² D) time, O(chunk (m + n)) memory.
+
+    Args:
+      x: [m, ...] data, m >= 3; examples are flattened and taken as float32.
+      y: [n, ...] samples of the model, n >= 3.
+      kernel: a pytree that maps [A, D] and [B, D] to [A, B]: an `RBF`, or
+        `jax.tree_util.Partial` of a function; `RBF(median_bandwidths(x))` by default.
+      chunk: rows of a kernel matrix held at once.
+
+    Returns:
+      (value, standard_error), scalars.
+    """
+    if x.shape[1:] != y.shape[1:] or min(len(x), len(y)) < 3:
+        raise ValueError(
+            "squared_mmd needs at least 3 examples of one shape on each side; got "
+            f"{x.shape} and {y.shape}."
+        )
+    kernel = RBF(median_bandwidths(x)) if kernel is None else kernel
+    x, y = _flat(x), _flat(y)
+    m, n = len(x), len(y)
+    xx, xx_square = _row_means(kernel, x, x, chunk, same=True)
+    yy, yy_square = _row_means(kernel, y, y, chunk, same=True)
+    xy, xy_square = _row_means(kernel, x, y, chunk, same=False)
+    yx, _ = _row_means(kernel, y, x, chunk, same=False)
+    value = xx.mean() + yy.mean() - 2 * xy.mean()
+
+    def square_of_mean(row: Array, square: Array, count: int) -> Array:
+        """E_x (E_y k)², without the bias of squaring a mean of `count` terms."""
+        return (count * jnp.mean(row**2) - square) / (count - 1)
+
+    within_x = xx_square - 2 * square_of_mean(xx, xx_square, m - 1) + xx.mean() ** 2
+    within_y = yy_square - 2 * square_of_mean(yy, yy_square, n - 1) + yy.mean() ** 2
+    between = xy_square + xy.mean() ** 2
+    between -= square_of_mean(xy, xy_square, n) + square_of_mean(yx, xy_square, m)
+    within_x, within_y, between = (jnp.maximum(v, 0.0) for v in (within_x, within_y, between))
+
+    first = 4 / m * (jnp.var(xx - xy, ddof=1) - within_x / (m - 1) - between / n)
+    first += 4 / n * (jnp.var(yy - yx, ddof=1) - within_y / (n - 1) - between / m)
+    second = 2 * within_x / (m * (m - 1)) + 2 * within_y / (n * (n - 1)) + 4 * between / (m * n)
+    return value, jnp.sqrt(jnp.maximum(first, 0.0) + second)
+
+
+def _row_means(
+    kernel: Callable[[Array, Array], Array], x: Array, y: Array, chunk: int, *, same: bool
+) -> tuple[Array, Array]:
+    """Means of k(x_i, .) over y, [A], without j = i where `same`; and the mean of k²."""
+    count = len(y) - same
+
+    def row(index_and_x: tuple[Array, Array]) -> tuple[Array, Array]:
+        i, x_i = index_and_x
+        k = kernel(x_i[None], y)[0]
+        if same:
+            k = jnp.where(jnp.arange(len(y)) == i, 0.0, k)
+        return k.sum() / count, jnp.sum(k**2) / count
+
+    means, squares = jax.lax.map(row, (jnp.arange(len(x)), x), batch_size=min(chunk, len(x)))
+    return means, squares.mean()
+
+
+def _flat(x: Array) -> Array:
+    """[N, ...] -> [N, D] float32."""
+    return jnp.reshape(x, (len(x), -1)).astype(jnp.float32)

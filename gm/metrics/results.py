@@ -1,0 +1,256 @@
+"""One line of truth per experiment, `result.json`, and the table made of them.
+
+    python -m gm.metrics.results experiments/results experiments/README.md [--check]
+
+writes the table of every result file under the first path between the markers
+`<!-- results:begin -->` and `<!-- results:end -->` of the second; with `--check` it writes nothing
+and exits 1 where the table is stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Any
+
+import jax
+
+from gm.metrics import provenance
+from gm.metrics.score import KINDS, Score
+
+TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "str": ("a str", lambda value: isinstance(value, str)),
+    "int": ("an int", lambda value: type(value) is int),
+    "float": ("a finite float", lambda value: type(value) in (int, float) and isfinite(value)),
+}
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What one experiment found; the fields are the keys of `result.json`.
+
+    Attributes:
+      experiment: the file that ran, without its ending: "made".
+      model: with its size: "MADE, 1 x 500".
+      principle: "maximum likelihood".
+      dataset: "binarized_mnist" is the fixed set; "mnist_dynamic" says what it is.
+      split: "test".
+      preprocessing: "none", "uniform dequantization, 256 levels", ...
+      metric: "negative log-likelihood", "two-sample accuracy", ...
+      unit: "nats", "bits/dim", "nats/char", "%", ...
+      value: in `unit`.
+      standard_error: in `unit`; None where it is unknown.
+      count: examples behind the value.
+      kind: "exact", "bound" or "estimate".
+      num_samples: Monte-Carlo samples per example; None where there are none.
+      steps: of training.
+      seconds: of training.
+      hardware: what it ran on.
+      jax: the version of jax.
+      revision: of the code, "+dirty" where it was modified; None outside git.
+      command: what gives this result.
+      published: the number in the literature, in `unit`; None where there is none.
+      published_source: where it stands.
+    """
+
+    experiment: str
+    model: str
+    principle: str
+    dataset: str
+    split: str
+    preprocessing: str
+    metric: str
+    unit: str
+    value: float
+    standard_error: float | None
+    count: int
+    kind: str
+    num_samples: int | None
+    steps: int
+    seconds: float
+    hardware: str
+    jax: str
+    revision: str | None
+    command: str
+    published: float | None = None
+    published_source: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"Result needs a kind among {', '.join(KINDS)}; got {self.kind!r}.")
+        for field in dataclasses.fields(self):
+            base, _, optional = field.type.partition(" | ")
+            want, holds = TYPES[base]
+            value = getattr(self, field.name)
+            if not (optional and value is None) and not holds(value):
+                raise ValueError(f"Result needs {want} for {field.name}; got {value!r}.")
+
+    @property
+    def score(self) -> Score:
+        """The value as a Score."""
+        return Score(
+            self.value, self.standard_error, self.count, self.unit, self.kind, self.num_samples
+        )
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Result))
+
+
+def record(score: Score, *, seconds: float, command: str | None = None, **fields: Any) -> Result:
+    """A Result of this process: a score, what it belongs to, and where it was computed.
+
+    Args:
+      score: gives value, standard_error, count, unit, kind and num_samples.
+      seconds: of training.
+      command: by default the command line of this process.
+      fields: the other fields of Result, but for hardware, jax and revision: they are looked up.
+    """
+    return Result(
+        value=float(score.value),
+        standard_error=None if score.standard_error is None else float(score.standard_error),
+        count=int(score.count),
+        unit=score.unit,
+        kind=score.kind,
+        num_samples=score.num_samples,
+        seconds=round(seconds, 1),
+        hardware=provenance.hardware(),
+        jax=jax.__version__,
+        revision=provenance.revision(),
+        command=provenance.command() if command is None else command,
+        **fields,
+    )
+
+
+def write(folder: str | os.PathLike, result: Result | Sequence[Result]) -> pathlib.Path:
+    """Writes one result, or a list of them, to `result.json` in the folder, all or nothing."""
+    if isinstance(result, Result):
+        content = dataclasses.asdict(result)
+    else:
+        content = [dataclasses.asdict(r) for r in result]
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    path = pathlib.Path(folder) / "result.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".result.json.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+    return path
+
+
+def read(path: str | os.PathLike) -> list[Result]:
+    """The results of one file, strictly.
+
+    Raises:
+      ValueError: the file is not JSON (NaN is not), or has missing or unknown keys, or a value
+        that no result can have; names the file.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        content = json.loads(pathlib.Path(path).read_text("utf-8"), parse_constant=refuse)
+        entries = content if isinstance(content, list) else [content]
+        return [_result(entry) for entry in entries]
+    except ValueError as error:
+        raise ValueError(f"{path} is not a result file: {error}") from error
+
+
+def _result(entry: object) -> Result:
+    """A Result from the object of a result file."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"a result is an object of {len(FIELDS)} keys; got {entry!r}.")
+    missing = [name for name in FIELDS if name not in entry]
+    unknown = [name for name in entry if name not in FIELDS]
+    if missing or unknown:
+        raise ValueError(
+            f"missing keys: {', '.join(missing) or 'none'}; "
+            f"unknown keys: {', '.join(unknown) or 'none'}."
+        )
+    return Result(**entry)
+
+
+def table(results: Sequence[Result]) -> str:
+    """Markdown: one table for each data set, split and preprocessing, published beside ours."""
+
+    def group(r: Result) -> tuple[str, str, str]:
+        return r.dataset, r.split, r.preprocessing
+
+    def place(r: Result) -> tuple:
+        return *group(r), r.metric, r.unit, r.model, r.principle, r.num_samples or 0, r.command
+
+    if not results:
+        return "No results yet."
+    header = ("Model", "Principle", "Metric", "gm", "Published", "Training", "Command")
+    parts = []
+    ordered = sorted(results, key=place)
+    for (dataset, split, preprocessing), rows in itertools.groupby(ordered, group):
+        parts += [f"**{dataset}**, {split} split, preprocessing: {preprocessing}", ""]
+        parts += [_row(header), _row(["---"] * len(header))]
+        parts += [_row(_cells(r)) for r in rows]
+        parts.append("")
+    return "\n".join(parts).rstrip()
+
+
+def _cells(r: Result) -> tuple[str, ...]:
+    """One row of the table."""
+    source = f" ({r.published_source})" if r.published_source else ""
+    published = "-" if r.published is None else f"{r.published:g} {r.unit}{source}"
+    training = f"{r.steps:,} steps, {r.seconds:,.0f} s, {r.hardware}"
+    command = f"`{r.command}`"
+    return r.model, r.principle, r.metric, str(r.score), published, training, command
+
+
+def _row(cells: Sequence[str]) -> str:
+    """A row of a Markdown table, each cell on one line with its bars escaped."""
+    escaped = [" ".join(cell.split()).replace("|", r"\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
+
+
+def updated(text: str, results: Sequence[Result]) -> str:
+    """The text with the table between its markers made anew."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"a page of results needs the markers {BEGIN} and {END}, in this order.")
+    return f"{before}{BEGIN}\n\n{table(results)}\n\n{END}{after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m gm.metrics.results",
+        description="Makes the table of results from committed result files.",
+    )
+    parser.add_argument("folder", type=pathlib.Path, help="holds result files, at any depth")
+    parser.add_argument("page", type=pathlib.Path, help="the Markdown page with the two markers")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
+    options = parser.parse_args(arguments)
+    try:
+        results = [r for path in sorted(options.folder.rglob("*.json")) for r in read(path)]
+        text = options.page.read_text("utf-8")
+        new = updated(text, results)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.check and new != text:
+        print(
+            f"The table in {options.page} is stale; make it anew with\n"
+            f"  python -m gm.metrics.results {options.folder} {options.page}",
+            file=sys.stderr,
+        )
+        return 1
+    if not options.check:
+        options.page.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""A number with everything a reader needs to trust it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from gm.core import Event
+
+KINDS = ("exact", "bound", "estimate")
+
+
+def with_error(value: float, standard_error: float | None) -> str:
+    """`89.93 ± 0.24`: the error to two significant digits, the value to as many decimals."""
+    if not standard_error or not math.isfinite(standard_error):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    decimals = min(max(1 - math.floor(math.log10(standard_error)), 0), 8)
+    return f"{value:.{decimals}f} ± {standard_error:.{decimals}f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """The mean of a quantity over examples, or a statistic of samples.
+
+    Attributes:
+      value: the number, in `unit`.
+      standard_error: of `value`, over the draw of the examples; None where it is unknown.
+      count: the number of examples behind `value`.
+      unit: "nats", "bits/dim", "accuracy", "%", ...
+      kind: "exact"; "bound" when a negative log-likelihood is, in expectation, above the true
+        one; "estimate" for a statistic of samples.
+      num_samples: Monte-Carlo samples per example; None where there are none.
+      p_value: of a test, under its null hypothesis; None where there is no test.
+    """
+
+    value: float
+    standard_error: float | None
+    count: int
+    unit: str = "nats"
+    kind: str = "exact"
+    num_samples: int | None = None
+    p_value: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"Score needs a kind among {', '.join(KINDS)}; got {self.kind!r}.")
+
+    @classmethod
+    def mean(cls, values: np.ndarray, **fields) -> Score:
+        """The mean of values: [N] and its standard error, std / sqrt(N); None for N = 1.
+
+        Sums are taken in float64. `fields` are the Score's other attributes.
+        """
+        values = np.asarray(values, np.float64)
+        if values.ndim != 1 or not values.size:
+            raise ValueError(f"Score.mean needs values of shape [N], N >= 1; got {values.shape}.")
+        count = len(values)
+        error = float(values.std(ddof=1) / math.sqrt(count)) if count > 1 else None
+        return cls(float(values.mean()), error, count, **fields)
+
+    def bits_per_dim(self, event: Event, dequantized_levels: int | None = None) -> Score:
+        r"""This negative log-likelihood in bits per dimension: nats / (D log 2).
+
+        With x = (v + u) / K, u uniform on [0, 1)^D, the mass of the integers v is bounded by the
+        density of x: -log P(v) <= -E_u log p(x) + D log K (Theis, van den Oord & Bethge 2016,
+        arXiv:1511.01844, section 3.1), so bits/dim = (nats + D log K) / (D log 2), and the
+        kind becomes "bound".
+
+        Args:
+          event: the space of one example, for D.
+          dequantized_levels: K, for a density of data dequantized into [0, 1); else None.
+
+        Raises:
+          ValueError: the unit is not nats, or K is given for a discrete event.
+        """
+        if self.unit != "nats":
+            raise ValueError(f"bits_per_dim needs a score in nats; got {self.unit}.")
+        if dequantized_levels is None:
+            nats, kind, num_samples = self.value, self.kind, self.num_samples
+        elif event.discrete:
+            raise ValueError(
+                "bits_per_dim takes dequantized_levels for real-valued events only; this one has "
+                f"{event.num_values} integer values and needs none."
+            )
+        else:
+            nats = self.value + event.size * math.log(dequantized_levels)
+            kind, num_samples = "bound", self.num_samples or 1
+        to_bits = 1 / (event.size * math.log(2))
+        return dataclasses.replace(
+            self,
+            value=nats * to_bits,
+            standard_error=None if self.standard_error is None else self.standard_error * to_bits,
+            unit="bits/dim",
+            kind=kind,
+            num_samples=num_samples,
+        )
+
+    def __str__(self) -> str:
+        """`89.93 ± 0.24 nats (exact, 10,000 examples)`"""
+        notes = [self.kind]
+        if self.num_samples is not None:
+            notes.append(f"{self.num_samples:,} sample{'s' * (self.num_samples != 1)}")
+        notes.append(f"{self.count:,} example{'s' * (self.count != 1)}")
+        if self.p_value is not None:
+            notes.append("p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}")
+        return f"{with_error(self.value, self.standard_error)} {self.unit} ({', '.join(notes)})"

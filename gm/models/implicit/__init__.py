@@ -1,0 +1,10 @@
+"""Implicit models: a map from noise to data that draws but cannot score, and the critics they face.
+
+`Generator` and `Critic` are two models of one game; `gm.losses.adversarial` gives each its loss
+over its own entry of {"generator": ..., "critic": ...}.
+"""
+
+from gm.models.implicit.critic import Critic
+from gm.models.implicit.generator import Generator
+
+__all__ = ["Critic", "Generator"]

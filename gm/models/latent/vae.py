@@ -1,0 +1,80 @@
+r"""VAE: a deep latent-variable model with an amortized Gaussian posterior.
+
+Kingma & Welling (2014), "Auto-encoding variational Bayes", arXiv:1312.6114; Rezende, Mohamed &
+Wierstra (2014), arXiv:1401.4082.
+
+    z ~ N(0, I),    x | z ~ likelihood(decoder(z)),    q(z | x) = N(m(x), diag s(x)^2)
+
+log p(x) is an integral over z with no closed form: `gm.losses.variational` bounds it for training,
+`gm.metrics` estimates it. `sample` costs one pass of the decoder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from gm import distributions as dist
+from gm.core import Array, Distribution, Event, Head, Key, Network, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class VAE:
+    """p(x, z) = N(z; 0, I) p(x | z) with a diagonal-Gaussian posterior.
+
+    Attributes:
+      event: the space of x.
+      likelihood: turns P raw outputs into the distribution of one element of x given z.
+      encoder: [*event, C] -> [2K], mean and raw scale of q(z | x).
+      decoder: [K] -> [*event, P].
+      latent_dim: K.
+      min_scale: a floor under the posterior's standard deviation.
+    """
+
+    event: Event
+    likelihood: Head
+    encoder: Network
+    decoder: Network
+    latent_dim: int
+    min_scale: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.likelihood.num_values != self.event.num_values:
+            raise ValueError(
+                f"VAE needs a likelihood over num_values={self.event.num_values}, as its event; "
+                f"got {self.likelihood}. gm.distributions.head_for(event) gives one that fits."
+            )
+
+    def init(self, key: Key) -> Params:
+        """Parameters of the encoder and the decoder."""
+        key_encoder, key_decoder = jax.random.split(key)
+        x = jnp.zeros((*self.event.shape, self.likelihood.num_features))
+        return {
+            "encoder": self.encoder.init(key_encoder, x),
+            "decoder": self.decoder.init(key_decoder, jnp.zeros(self.latent_dim)),
+        }
+
+    def prior(self, params: Params) -> dist.Normal:
+        """p(z) = N(0, I)"""
+        return dist.Normal(jnp.zeros(self.latent_dim), jnp.ones(self.latent_dim))
+
+    def encode(self, params: Params, x: Array) -> dist.Normal:
+        """q(z | x)"""
+        self.event.check(x)
+        raw = self.encoder.apply(params["encoder"], self.likelihood.features(x))
+        loc, raw_scale = jnp.split(raw, 2)
+        return dist.Normal(loc, jax.nn.softplus(raw_scale + _SOFTPLUS_ONE) + self.min_scale)
+
+    def decode(self, params: Params, z: Array) -> Distribution:
+        """p(x | z)"""
+        return self.likelihood(self.decoder.apply(params["decoder"], z))
+
+    def sample(self, params: Params, key: Key) -> Array:
+        """x ~ p(x | z) with z ~ p(z)."""
+        key_z, key_x = jax.random.split(key)
+        return self.decode(params, self.prior(params).sample(key_z)).sample(key_x)
+
+
+_SOFTPLUS_ONE = 0.5413248546129181  # softplus of this is 1: q(z | x) starts at the prior's scale

@@ -1,0 +1,21 @@
+"""Arrays to arrays: the only room that knows Linen.
+
+A network is a Linen module used through `init(key, x)` and `apply(params, x)`. It accepts leading
+axes and treats x[None] as x. A causal network has two more methods, for `apply(..., method=...)`:
+`start()` gives a cache and the raw parameters of the first element, and `step(cache, f_i)` takes
+one element and gives the raw parameters of the next, so that a whole walk costs one parallel call.
+"""
+
+from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder
+from gm.networks.masked import MaskedDense, MaskedMLP
+from gm.networks.mlp import MLP, ResidualMLP
+
+__all__ = [
+    "MLP",
+    "ConvBlock",
+    "ConvDecoder",
+    "ConvEncoder",
+    "MaskedDense",
+    "MaskedMLP",
+    "ResidualMLP",
+]

@@ -1,0 +1,117 @@
+"""Small convolutional encoder and decoder, and residual blocks, for images [H, W, C]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from gm.core import Array
+
+
+class ConvBlock(nn.Module):
+    """Pre-activation residual block: x + conv(act(norm(conv(act(norm(x)))))).
+
+    He, Zhang, Ren & Sun (2016), arXiv:1603.05027, with group normalization (Wu & He, 2018,
+    arXiv:1803.08494), which sees one example at a time. Starts as the identity.
+    """
+
+    channels: int
+    activation: Callable[[Array], Array] = nn.silu
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x: [..., H, W, C] -> [..., H, W, channels]"""
+        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype)(self.activation(_norm(x, self.dtype)))
+        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, kernel_init=nn.initializers.zeros)(
+            self.activation(_norm(h, self.dtype))
+        )
+        if x.shape[-1] != self.channels:
+            x = nn.Conv(self.channels, (1, 1), dtype=self.dtype)(x)
+        return x + h
+
+
+class ConvEncoder(nn.Module):
+    """Image to vector: strided convolutions that halve the image, residual blocks between.
+
+    Attributes:
+      channels: of each resolution, from fine to coarse; each halves height and width.
+      output_shape: shape of one output.
+      num_blocks: residual blocks at each resolution.
+      activation: as in `ConvBlock`.
+      dtype: of the computation; parameters stay in float32.
+    """
+
+    channels: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    num_blocks: int = 1
+    activation: Callable[[Array], Array] = nn.silu
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x: [..., H, W, C] -> [..., *output_shape]"""
+        batch = x.shape[:-3]
+        for channels in self.channels:
+            x = nn.Conv(channels, (3, 3), strides=(2, 2), dtype=self.dtype)(x)
+            for _ in range(self.num_blocks):
+                x = ConvBlock(channels, self.activation, self.dtype)(x)
+        h = self.activation(_norm(x, self.dtype)).reshape(*batch, -1)
+        y = nn.Dense(math.prod(self.output_shape), dtype=self.dtype)(h)
+        return y.reshape(*batch, *self.output_shape).astype(jnp.float32)
+
+
+class ConvDecoder(nn.Module):
+    """Vector to image: the mirror of `ConvEncoder`, doubling by nearest-neighbour resizing.
+
+    Resizing before an ordinary convolution leaves no checkerboard (Odena, Dumoulin & Olah, 2016,
+    "Deconvolution and checkerboard artifacts"). Any output size works: what is grown beyond it is
+    cut off.
+
+    Attributes:
+      channels: of each resolution, from coarse to fine; each doubles height and width.
+      output_shape: (H, W, C) of one output.
+      num_blocks, activation, dtype: as in `ConvEncoder`.
+      output_activation: after the last layer.
+    """
+
+    channels: tuple[int, ...]
+    output_shape: tuple[int, int, int]
+    num_blocks: int = 1
+    activation: Callable[[Array], Array] = nn.silu
+    output_activation: Callable[[Array], Array] | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Array) -> Array:
+        """z: [..., K] -> [..., H, W, C]"""
+        batch = z.shape[:-1]
+        height, width, out_channels = self.output_shape
+        shrink = 2 ** len(self.channels)
+        base = (-(-height // shrink), -(-width // shrink), self.channels[0])
+        x = nn.Dense(base[0] * base[1] * base[2], dtype=self.dtype)(z).reshape(*batch, *base)
+        for channels in self.channels:
+            x = jnp.repeat(jnp.repeat(x, 2, axis=-3), 2, axis=-2)
+            x = nn.Conv(channels, (3, 3), dtype=self.dtype)(x)
+            for _ in range(self.num_blocks):
+                x = ConvBlock(channels, self.activation, self.dtype)(x)
+        x = x[..., :height, :width, :]
+        x = nn.Conv(out_channels, (3, 3), dtype=self.dtype)(self.activation(_norm(x, self.dtype)))
+        if self.output_activation is not None:
+            x = self.output_activation(x)
+        return x.astype(jnp.float32)
+
+
+def _norm(x: Array, dtype: Any) -> Array:
+    """Group normalization over one example, with the axes named: its default takes the batch.
+
+    Groups of at least four channels: one channel alone would lose its mean, and its bias with it.
+    """
+    channels = x.shape[-1]
+    groups = max(g for g in range(1, 9) if channels % g == 0 and (g == 1 or channels // g >= 4))
+    norm = nn.GroupNorm(num_groups=groups, reduction_axes=(-3, -2, -1), dtype=dtype)
+    return norm(x)

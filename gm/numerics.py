@@ -1,0 +1,58 @@
+"""Log-domain helpers: stable forms, with gradients that stay finite at the edges."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from gm.core import Array
+
+
+def log1mexp(x: Array) -> Array:
+    """log(1 - exp(-x)) for x > 0, accurate at both ends.
+
+    Maechler (2012), "Accurately computing log(1 - exp(-|a|))": log(-expm1(-x)) for x < log 2,
+    log1p(-exp(-x)) above. Returns -inf at 0.
+    """
+    small = x < jnp.log(2.0)
+    # Both branches are differentiated; each sees a harmless argument where it is not taken.
+    near = jnp.log(-jnp.expm1(-jnp.where(small, x, 1.0)))
+    far = jnp.log1p(-jnp.exp(-jnp.where(small, 1.0, x)))
+    return jnp.where(small, near, far)
+
+
+def log_mean_exp(x: Array, axis: int = 0) -> Array:
+    """log (1/S) Σ_s exp(x_s) along an axis."""
+    return jax.nn.logsumexp(x, axis) - jnp.log(x.shape[axis])
+
+
+def safe_norm(x: Array) -> Array:
+    """Euclidean norm of all of x, with gradient 0 (not NaN) at x = 0."""
+    square = jnp.sum(x * x)
+    positive = square > 0.0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+
+
+def xlogy(x: Array, y: Array) -> Array:
+    """x log y, with 0 log 0 = 0 and gradient 0 in y there."""
+    return jax.scipy.special.xlogy(x, y)
+
+
+def log_sum_exp(x: Array, axis: int = -1) -> Array:
+    """log Σ exp(x) along an axis; where every term is -inf the gradient is 0, not NaN."""
+    possible = jnp.any(x > -jnp.inf, axis, keepdims=True)
+    total = jax.nn.logsumexp(jnp.where(possible, x, 0.0), axis)
+    return jnp.where(jnp.squeeze(possible, axis), total, -jnp.inf)
+
+
+def exp_times(log_p: Array, x: Array) -> Array:
+    """exp(log_p) x, where an impossible event counts for nothing: 0 times ±inf is 0.
+
+    So that Σ p log p and Σ q log (q / p) keep their limits, value and gradient, at log_p = -inf.
+    """
+    impossible = jnp.exp(log_p) == 0.0
+    return jnp.where(
+        impossible,
+        0.0,
+        jnp.exp(jnp.where(impossible, 0.0, log_p)) * jnp.where(impossible, 0.0, x),
+    )

@@ -1,0 +1,36 @@
+"""Moving parameters: a step, the loop around it, and runs that survive being stopped.
+
+    step = train.make_step(loss, optimizer)  # jitted, donated, data-parallel
+    state = train.init(params, optimizer, key)
+    state = train.run(step, state, batches, num_steps, folder="runs/made")
+
+`step(state, batch) -> (state, metrics)` is all there is to it: a plain `for` loop over it trains a
+model. `run` is that loop with metrics, progress, checkpoints, exact resume and a clean stop. A game
+is a dict of `Player`s over disjoint entries of one `params` dict, in place of the loss and the
+optimizer. optax supplies clipping, schedules and accumulation; `with_ema` wraps any optimizer so
+that `state.averaged` holds averaged parameters. All randomness is a function of (key, step).
+"""
+
+from gm.train import checkpoints
+from gm.train.averaging import with_ema
+from gm.train.checkpoints import digest
+from gm.train.logs import read_metrics
+from gm.train.loop import run
+from gm.train.players import Player
+from gm.train.sharding import data_mesh
+from gm.train.state import State, init
+from gm.train.step import Step, make_step
+
+__all__ = [
+    "Player",
+    "State",
+    "Step",
+    "checkpoints",
+    "data_mesh",
+    "digest",
+    "init",
+    "make_step",
+    "read_metrics",
+    "run",
+    "with_ema",
+]

@@ -1,0 +1,225 @@
+"""Checkpoints that are whole or refused: orbax writes the arrays, a manifest vouches for the files.
+
+    folder/checkpoints/000001000/arrays/...     what orbax writes
+    folder/checkpoints/000001000/manifest.json  written last: size and SHA-256 of each file
+
+orbax restores a flipped bit of float data without a word, so every byte is verified before it is
+asked to read. A checkpoint appears under its final name only when it is complete; the newest
+intact one wins, and what is wrong with a newer one is said. This module is the only one that knows
+orbax (its v0 API), and loads it when it is first used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm.core import Array, PyTree
+from gm.train.state import State
+
+_log = logging.getLogger(__name__)
+_MANIFEST = "manifest.json"
+_ARRAYS = "arrays"
+
+
+class DamagedCheckpoint(RuntimeError):
+    """A checkpoint whose files are not what was written."""
+
+
+def _leaves(state: PyTree) -> dict[str, Array]:
+    """The arrays of a state by their path, such as "params['w']"; typed keys as they are."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {jax.tree_util.keystr(path).lstrip("."): x for path, x in leaves}
+
+
+def _is_key(x: Array) -> bool:
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _raw(x: Array) -> Array:
+    """What is stored of an array: the data of a typed key."""
+    return jax.random.key_data(x) if _is_key(x) else x
+
+
+def _describe(x: Array) -> str:
+    return f"{x.dtype}[{', '.join(map(str, x.shape))}]"
+
+
+def digest(state: PyTree) -> str:
+    """SHA-256 of paths, dtypes, shapes and every bit of every array of a state, in hexadecimal."""
+    total = hashlib.sha256()
+    for name, x in _leaves(state).items():
+        total.update(f"{name}: {_describe(x)}\n".encode())
+        total.update(np.ascontiguousarray(jax.device_get(_raw(x))).tobytes())
+    return total.hexdigest()
+
+
+def save(folder: str | os.PathLike, step: int, state: PyTree, *, keep: int = 3) -> pathlib.Path:
+    """Writes one checkpoint and removes those before the newest `keep`.
+
+    Args:
+      folder: the run's folder.
+      step: the number of updates made.
+      state: any pytree of arrays.
+      keep: checkpoints to hold, this one included.
+
+    Returns:
+      The checkpoint's own folder.
+    """
+    import orbax.checkpoint as ocp
+
+    if keep < 1:
+        raise ValueError(f"keep at least 1 checkpoint; got keep={keep}.")
+    root = pathlib.Path(folder).absolute() / "checkpoints"
+    final, partial = root / f"{step:09d}", root / f"partial-{step:09d}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    leaves = _leaves(state)
+    # orbax refuses empty arrays, which hold nothing to save. Numbers name any path safely.
+    arrays = {f"{i:05d}": _raw(x) for i, x in enumerate(leaves.values()) if x.size}
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(partial / _ARRAYS, arrays)
+        writer.wait_until_finished()
+    body = {
+        "step": step,
+        "jax": jax.__version__,
+        "leaves": {name: _describe(x) for name, x in leaves.items()},
+        "files": _fingerprints(partial),
+    }
+    manifest = json.dumps({"body": body, "sha256": _sha256_of(body)}, indent=1)
+    (partial / _MANIFEST).write_text(manifest)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    for old in [s for s in steps(folder) if s <= step][:-keep]:
+        shutil.rmtree(root / f"{old:09d}", ignore_errors=True)
+    return final
+
+
+def steps(folder: str | os.PathLike) -> list[int]:
+    """The steps that a run's folder has a checkpoint of, intact or not, oldest first."""
+    root = pathlib.Path(folder) / "checkpoints"
+    return sorted(int(path.name) for path in root.glob("*") if path.name.isdecimal())
+
+
+def verify(folder: str | os.PathLike, step: int) -> dict:
+    """The manifest's body of one checkpoint, after every byte has been compared with it.
+
+    Raises:
+      DamagedCheckpoint: files are missing, unexpected, of another size or of other content.
+    """
+    path = pathlib.Path(folder) / "checkpoints" / f"{step:09d}"
+    try:
+        manifest = json.loads((path / _MANIFEST).read_text())
+        body, vouched = manifest["body"], manifest["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedCheckpoint(f"{path}: {_MANIFEST} cannot be read ({error!r})") from error
+    if _sha256_of(body) != vouched or body["step"] != step:
+        raise DamagedCheckpoint(f"{path}: {_MANIFEST} is not what was written")
+    wanted, found = body["files"], _fingerprints(path)
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            raise DamagedCheckpoint(f"{path}: {name} is missing")
+        if name not in wanted:
+            raise DamagedCheckpoint(f"{path}: {name} was not there when it was saved")
+        want, got = wanted[name], found[name]
+        if want["size"] != got["size"]:
+            raise DamagedCheckpoint(
+                f"{path}: {name} has {got['size']} bytes; {want['size']} were written"
+            )
+        if want["sha256"] != got["sha256"]:
+            raise DamagedCheckpoint(f"{path}: {name} has other content than was written")
+    return body
+
+
+def restore(folder: str | os.PathLike, like: State) -> State:
+    """The newest intact checkpoint of a run.
+
+    Args:
+      folder: the run's folder.
+      like: a state of the same structure; its arrays say on which devices the restored ones go,
+        whatever devices they were saved from.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint.
+      DamagedCheckpoint: there are some, and none is intact.
+      ValueError: the newest intact one is of another model or optimizer.
+    """
+    found = steps(folder)
+    if not found:
+        raise FileNotFoundError(f"{folder} has no checkpoint to restore.")
+    problems = []
+    for step in reversed(found):
+        try:
+            body = verify(folder, step)
+        except DamagedCheckpoint as problem:
+            problems.append(str(problem))
+            continue
+        if problems:
+            _log.warning("going back to step %d, because %s", step, "; ".join(problems))
+        _check_same(body["leaves"], like, folder, step)
+        return _read(pathlib.Path(folder).absolute() / "checkpoints" / f"{step:09d}", like)
+    raise DamagedCheckpoint(f"no checkpoint of {folder} is intact: {'; '.join(problems)}.")
+
+
+def _read(path: pathlib.Path, like: State) -> State:
+    """The arrays of a verified checkpoint, on the devices of like."""
+    import orbax.checkpoint as ocp
+
+    leaves, structure = jax.tree.flatten(like)
+    raw = {f"{i:05d}": _raw(x) for i, x in enumerate(leaves) if x.size}
+    wanted = {
+        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for name, x in raw.items()
+    }
+    with ocp.StandardCheckpointer() as reader:
+        arrays = reader.restore(path / _ARRAYS, wanted)
+
+    def leaf(i: int, x: Array) -> Array:
+        if not x.size:
+            return x
+        stored = arrays[f"{i:05d}"]
+        return (
+            jax.random.wrap_key_data(stored, impl=jax.random.key_impl(x)) if _is_key(x) else stored
+        )
+
+    return jax.tree.unflatten(structure, [leaf(i, x) for i, x in enumerate(leaves)])
+
+
+def _check_same(saved: dict[str, str], like: State, folder: str | os.PathLike, step: int) -> None:
+    """Raises unless paths, shapes and dtypes agree."""
+    here = {name: _describe(x) for name, x in _leaves(like).items()}
+    if list(saved.items()) == list(here.items()):
+        return
+    names = [name for name in here | saved if here.get(name) != saved.get(name)]
+    lines = [
+        f"  {name}: {saved.get(name, 'absent')} in the checkpoint, {here.get(name, 'absent')} here"
+        for name in names[:5]
+    ]
+    more = [f"  and {len(names) - 5} more"] if len(names) > 5 else []
+    raise ValueError(
+        f"the checkpoint of step {step} in {folder} is of another model or optimizer:\n"
+        + "\n".join(lines + more)
+    )
+
+
+def _fingerprints(path: pathlib.Path) -> dict[str, dict]:
+    """Size and SHA-256 of every file below path, the manifest left out."""
+    files = [f for f in sorted(path.rglob("*")) if f.is_file() and f != path / _MANIFEST]
+    return {str(f.relative_to(path).as_posix()): _fingerprint(f) for f in files}
+
+
+def _fingerprint(file: pathlib.Path) -> dict:
+    with file.open("rb") as stream:
+        content = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"size": file.stat().st_size, "sha256": content}
+
+
+def _sha256_of(body: dict) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,93 @@
+"""The folder of a run: which configuration it belongs to, and whether a run may enter.
+
+config.json  metrics.jsonl  checkpoints/
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from gm.train import checkpoints
+
+RESUME = ("auto", "must", "never")
+
+
+def enter(folder: pathlib.Path, config: Any, resume: str) -> bool:
+    """Makes or checks the folder, and says whether there is a checkpoint to resume from.
+
+    Args:
+      folder: the run's folder.
+      config: a dataclass or dict that describes the run; None to claim nothing.
+      resume: "auto" resumes where there is something, "must" insists, "never" wants a new folder.
+
+    Raises:
+      FileExistsError: "never", and the folder holds a run.
+      FileNotFoundError: "must", and there is no checkpoint.
+      ValueError: the folder holds a run of a different configuration.
+    """
+    found = checkpoints.steps(folder)
+    if resume == "never" and folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(
+            f'{folder} is not empty and resume="never"; choose another folder, or resume="auto".'
+        )
+    if resume == "must" and not found:
+        raise FileNotFoundError(
+            f'{folder} has no checkpoint and resume="must"; check the path, or use resume="auto" '
+            "to begin there."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    if config is not None:
+        _claim(folder / "config.json", config)
+    return bool(found)
+
+
+def as_json(config: Any) -> dict:
+    """A dataclass or dict as plain JSON; what JSON cannot hold appears as its str()."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        config = dataclasses.asdict(config)
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config must be a dataclass or a dict; got {type(config).__name__}.")
+    return json.loads(json.dumps(dict(config), default=str))
+
+
+def _claim(path: pathlib.Path, config: Any) -> None:
+    """Writes config.json, or compares with the one that is there."""
+    ours = as_json(config)
+    if not path.exists():
+        replace(path, json.dumps(ours, indent=2) + "\n")
+        return
+    theirs, ours = _flat(json.loads(path.read_text())), _flat(ours)
+    lines = [
+        f"  {name}: {theirs.get(name, 'absent')!r} there, {ours.get(name, 'absent')!r} here"
+        for name in theirs | ours
+        if theirs.get(name) != ours.get(name) or (name in theirs) != (name in ours)
+    ]
+    if lines:
+        raise ValueError(
+            f"{path.parent} holds a run of a different configuration:\n"
+            + "\n".join(lines)
+            + f"\nChoose another folder; or, to go on in this one on purpose, edit {path}."
+        )
+
+
+def replace(path: pathlib.Path, text: str) -> None:
+    """Writes a whole file or leaves the old one."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _flat(config: dict, prefix: str = "") -> dict[str, Any]:
+    """{"model": {"width": 3}} -> {"model.width": 3}"""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

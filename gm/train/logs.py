@@ -1,0 +1,191 @@
+"""What a run tells: rows of metrics.jsonl, a bar on a terminal, and few lines anywhere else.
+
+A row is one JSON object: "step" (updates made), "seconds" (trained so far, over all resumptions,
+without compilation, evaluation and saving), "examples_per_s" since the row before, and the metrics
+of that step. A number that is not finite is null, as strict JSON has no other word for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+from gm.train import folders
+
+SECONDS_BETWEEN_LINES = 20.0
+
+
+def read_metrics(folder: str | os.PathLike) -> list[dict]:
+    """The rows of a run's metrics.jsonl; a last line that was cut short by a kill is left out."""
+    lines = (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines[:-1]]
+    with contextlib.suppress(json.JSONDecodeError):
+        rows += [json.loads(line) for line in lines[-1:]]
+    return rows
+
+
+class Display:
+    """Shows nothing, and still says what must be said; the other displays build on it."""
+
+    def show(self, done: int, text: str) -> None:
+        """Progress: the step, and a line about it."""
+
+    def say(self, text: str) -> None:
+        """Something that a person should see once."""
+        print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """The last word."""
+
+
+class Lines(Display):
+    """Plain lines, one in twenty seconds at most, for log files and notebooks."""
+
+    def __init__(self, num_steps: int) -> None:
+        self.num_steps = num_steps
+        self.next = 0.0
+
+    def show(self, done: int, text: str) -> None:
+        """Prints when the time has come, and at the end."""
+        now = time.monotonic()
+        if now >= self.next or done >= self.num_steps:
+            self.next = now + SECONDS_BETWEEN_LINES
+            self.say(f"step {done}/{self.num_steps}  {text}")
+
+
+class Bar(Display):
+    """A rich progress bar with examples/s, time left and the losses."""
+
+    def __init__(self, num_steps: int, start: int) -> None:
+        from rich import progress
+
+        self.bar = progress.Progress(
+            progress.MofNCompleteColumn(),
+            progress.BarColumn(),
+            progress.TextColumn("{task.description}"),
+            console=_console(),
+        )
+        self.task = self.bar.add_task("compiling", total=num_steps, completed=start)
+        self.bar.start()
+
+    def show(self, done: int, text: str) -> None:
+        """Moves the bar."""
+        self.bar.update(self.task, completed=done, description=text)
+
+    def say(self, text: str) -> None:
+        """Prints above the bar."""
+        self.bar.console.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        self.bar.stop()
+
+
+def display(progress: bool, num_steps: int, start: int) -> Display:
+    """The display that suits where the output goes."""
+    if not progress:
+        return Display()
+    return Bar(num_steps, start) if _console().is_terminal else Lines(num_steps)
+
+
+def _console():
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+class Record:
+    """Times a run and writes its rows.
+
+    Args:
+      folder: where metrics.jsonl goes; None to write none.
+      start: the step the run starts from; rows beyond it are dropped, for they will come again.
+      num_steps: the step it will end at.
+      progress: whether to show it.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path | None, start: int, num_steps: int, progress: bool
+    ) -> None:
+        self.path = None if folder is None else folder / "metrics.jsonl"
+        kept = _drop_after(self.path, start) if self.path else []
+        self.before = kept[-1]["seconds"] if kept else 0.0
+        self.num_steps = num_steps
+        self.last_step, self.last_seconds = start, 0.0
+        self.paused_seconds, self.compile_seconds = 0.0, None
+        self.display = display(progress, num_steps, start)
+        self.began = time.perf_counter()
+
+    def compiled(self, seconds: float) -> None:
+        """The first step has been compiled: the clock starts here, and the next row says so."""
+        self.compile_seconds = seconds
+        self.began = time.perf_counter()
+        self.display.show(self.last_step, f"compiled in {seconds:.1f} s")
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves out what happens inside from the time trained."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.paused_seconds += time.perf_counter() - began
+
+    def seconds(self) -> float:
+        """Trained since this process began to."""
+        return time.perf_counter() - self.began - self.paused_seconds
+
+    def write(
+        self, step: int, batch_size: int, metrics: Mapping[str, float], evaluation: Mapping
+    ) -> None:
+        """Writes and shows one row."""
+        seconds = self.seconds()
+        elapsed, steps = seconds - self.last_seconds, step - self.last_step
+        self.last_seconds, self.last_step = seconds, step
+        rate = steps / max(elapsed, 1e-9)
+        row = {"step": step, "seconds": round(self.before + seconds, 4)}
+        row["examples_per_s"] = round(rate * batch_size, 1)
+        if self.compile_seconds is not None:
+            row["compile_seconds"] = round(self.compile_seconds, 3)
+            self.compile_seconds = None
+        row |= metrics | {f"eval/{name}": value for name, value in evaluation.items()}
+        if self.path:
+            with self.path.open("a") as file:
+                file.write(to_json(row) + "\n")
+        left = _clock((self.num_steps - step) / rate)
+        losses = [f"{k} {v:.4g}" for k, v in metrics.items() if k.split("/")[-1] == "loss"]
+        scores = [f"eval/{k} {float(v):.4g}" for k, v in evaluation.items()]
+        shown = [f"{rate * batch_size:.3g} examples/s", f"{left} left", *losses, *scores]
+        self.display.show(step, "  ".join(shown))
+
+
+def to_json(row: Mapping) -> str:
+    """One line of strict JSON; numbers that are not finite become null."""
+
+    def plain(value):
+        value = value.item() if hasattr(value, "item") else value
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps({name: plain(value) for name, value in row.items()}, allow_nan=False)
+
+
+def _drop_after(path: pathlib.Path, step: int) -> list[dict]:
+    """Leaves the rows up to a step in the file, and returns them."""
+    if not path.exists():
+        return []
+    kept = [row for row in read_metrics(path.parent) if row["step"] <= step]
+    folders.replace(path, "".join(to_json(row) + "\n" for row in kept))
+    return kept
+
+
+def _clock(seconds: float) -> str:
+    """3725 -> "1:02:05" """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

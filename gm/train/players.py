@@ -1,0 +1,123 @@
+"""Who moves which parameters: one loss over all of them, or several players over disjoint parts.
+
+A game's parameters are one dict. Each player descends its own loss with its own optimizer, and
+moves only its own entries; the others' are constants to it. Players move in the order of the dict,
+each seeing the newest parameters of the others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import optax
+
+from gm.core import Loss, Params
+
+SOLE = "all"  # the name of the only player where there is one loss
+
+
+@dataclasses.dataclass(frozen=True)
+class Player:
+    """One player of a game.
+
+    Attributes:
+      loss: loss(params, key, batch) -> (scalar, metrics), given the whole params dict.
+      optimizer: any optax optimizer, applied to this player's entries.
+      updates: moves per step; the j-th sees the j-th part of the batch.
+      entries: the top-level entries of params that it moves; None for the one of its own name.
+    """
+
+    loss: Loss
+    optimizer: optax.GradientTransformation
+    updates: int = 1
+    entries: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.updates < 1:
+            raise ValueError(f"a Player makes at least 1 update per step; got {self.updates}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Game:
+    """All players and their entries; one loss is a game whose only player moves everything.
+
+    Attributes:
+      players: in the order of their moves.
+      sole: whether there is one loss over params of any structure.
+    """
+
+    players: Mapping[str, Player]
+    sole: bool
+
+    @property
+    def num_parts(self) -> int:
+        """R, the number of equal parts that a batch is cut in: the most updates of any player."""
+        return max(player.updates for player in self.players.values())
+
+    @property
+    def num_updates(self) -> int:
+        """Updates per step, of all players together."""
+        return sum(player.updates for player in self.players.values())
+
+    def entries(self, name: str) -> tuple[str, ...]:
+        """The entries that a player moves."""
+        entries = self.players[name].entries
+        return (name,) if entries is None else entries
+
+    def own(self, name: str, params: Params) -> Params:
+        """The part of params that a player moves."""
+        return params if self.sole else {entry: params[entry] for entry in self.entries(name)}
+
+    def merge(self, params: Params, own: Params) -> Params:
+        """params with a player's part put in."""
+        return own if self.sole else {**params, **own}
+
+    def label(self, name: str, metric: str) -> str:
+        """How a player's metric is called: "critic/loss" in a game, "loss" for one loss."""
+        return metric if self.sole else f"{name}/{metric}"
+
+    def check(self, params: Params) -> None:
+        """Raises unless every entry of params is moved by exactly one player."""
+        if self.sole:
+            return
+        if not isinstance(params, Mapping):
+            raise TypeError(
+                "a game needs params as one dict with an entry per player; "
+                f"got {type(params).__name__}."
+            )
+        have = ", ".join(map(repr, params))
+        owners: dict[str, str] = {}
+        for name in self.players:
+            for entry in self.entries(name):
+                if entry not in params:
+                    raise ValueError(
+                        f"player {name!r} moves params[{entry!r}], which is missing; params has "
+                        f"{have}. Name the player after its entry, or give Player(entries=...)."
+                    )
+                if entry in owners:
+                    raise ValueError(
+                        f"players {owners[entry]!r} and {name!r} both move params[{entry!r}]; "
+                        "players need disjoint entries."
+                    )
+                owners[entry] = name
+        unclaimed = [entry for entry in params if entry not in owners]
+        if unclaimed:
+            raise ValueError(
+                f"no player moves {', '.join(f'params[{entry!r}]' for entry in unclaimed)}; give "
+                "them to a player with Player(entries=...), or keep constants out of params."
+            )
+
+
+def game_of(
+    players: Mapping[str, Player] | optax.GradientTransformation, loss: Loss | None = None
+) -> Game:
+    """A dict of players, or one optimizer (with its loss), as a Game."""
+    if not isinstance(players, Mapping):
+        return Game({SOLE: Player(loss, players)}, sole=True)
+    if not players:
+        raise ValueError("a game needs at least one Player; got an empty dict.")
+    for name, player in players.items():
+        if not isinstance(player, Player):
+            raise TypeError(f"players[{name!r}] must be a Player; got {type(player).__name__}.")
+    return Game(dict(players), sole=False)

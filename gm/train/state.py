@@ -1,0 +1,76 @@
+"""Everything that training carries from one step to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from gm.core import Array, Key, Params, PyTree
+from gm.train import averaging
+from gm.train.players import Player, game_of
+
+
+@flax.struct.dataclass
+class State:
+    """The whole of a run at one step; two runs with equal states have equal futures.
+
+    Attributes:
+      step: n, the updates made so far, an int32 scalar.
+      params: any pytree; a dict with disjoint entries for the players of a game.
+      opt_state: the optimizer's state of each player, by name ("all" where there is one loss).
+      key: the base key; all randomness of step n comes from fold_in(key, n). It never changes.
+      finite: False once a step was not finite; from then on the state stays what it was before.
+    """
+
+    step: Array
+    params: Params
+    opt_state: dict[str, PyTree]
+    key: Key
+    finite: Array
+
+    @property
+    def averaged(self) -> Params:
+        """params, with exponential moving averages where an optimizer keeps one (`with_ema`)."""
+        return averaging.averaged(self.params, self.opt_state)
+
+
+def fresh(x: Array) -> Array:
+    """A strongly typed copy in a buffer of its own."""
+    if jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key):
+        return jnp.copy(x)
+    return jnp.array(x, dtype=jnp.result_type(x), copy=True)
+
+
+def init(
+    params: Params,
+    optimizer: optax.GradientTransformation | Mapping[str, Player],
+    key: Key,
+) -> State:
+    """The state at step 0.
+
+    Everything is copied: a step donates (deletes) the buffers of the state it is given, and the
+    caller's params and key stay as they are.
+
+    Args:
+      params: what a model's init returns; for a game, one dict of them.
+      optimizer: an optax optimizer, or a dict of players over disjoint entries of params.
+      key: one typed key (`jax.random.key`), the root of all of training's randomness.
+
+    Raises:
+      TypeError: key is not a typed key.
+      ValueError: players' entries are missing, overlap or leave some of params unclaimed.
+    """
+    if not jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key) or key.shape:
+        raise TypeError(f"init needs one typed key from jax.random.key(seed); got {key!r}.")
+    game = game_of(optimizer)
+    game.check(params)
+    params = jax.tree.map(fresh, params)
+    opt_state = {
+        name: jax.tree.map(fresh, player.optimizer.init(game.own(name, params)))
+        for name, player in game.players.items()
+    }
+    return State(jnp.zeros((), jnp.int32), params, opt_state, fresh(key), jnp.array(True))

@@ -1,0 +1,145 @@
+"""Bernoulli and Categorical against scipy (values) and numpyro (gradients)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as numpyro
+import pytest
+from scipy import special, stats
+
+from gm import distributions as dist
+
+LOGITS = np.array([-1e4, -100.0, -3.0, 0.0, 0.5, 20.0, 1e4], np.float32)
+VALUES = np.array([0, 1], np.int32)
+
+
+def bernoulli(logits, x):
+    return dist.Bernoulli(logits).log_prob(x)
+
+
+def categorical(logits, x):
+    return dist.Categorical(logits).log_prob(x)
+
+
+def test_bernoulli_equals_scipy_and_numpyro_at_any_logits():
+    logits, x = (a.reshape(-1) for a in np.meshgrid(LOGITS, VALUES))
+    value, grad = jax.vmap(jax.value_and_grad(bernoulli))(logits, x)
+    want = special.log_expit(np.where(x == 1, logits, -logits).astype(float))
+    np.testing.assert_allclose(value, want, rtol=1e-6, atol=1e-38)
+    want = jax.vmap(jax.grad(lambda a, x: numpyro.BernoulliLogits(a).log_prob(x)))(logits, x)
+    np.testing.assert_allclose(grad, want, rtol=1e-6, atol=1e-7)
+
+
+def test_bernoulli_may_be_certain():
+    logits = np.array([np.inf, np.inf, -np.inf, -np.inf], np.float32)
+    x = np.array([1, 0, 1, 0], np.int32)
+    value, grad = jax.vmap(jax.value_and_grad(bernoulli))(logits, x)
+    np.testing.assert_array_equal(value, [0.0, -np.inf, -np.inf, 0.0])
+    np.testing.assert_array_equal(grad, [0.0, -1.0, 1.0, 0.0])
+    p = dist.Bernoulli(jnp.asarray(logits))
+    np.testing.assert_array_equal(p.sample(jax.random.key(0)), [1, 1, 0, 0])
+    entropy, grad = jax.value_and_grad(lambda a: dist.Bernoulli(a).entropy())(logits)
+    assert entropy == 0.0
+    np.testing.assert_array_equal(grad, np.zeros(4))
+
+
+@pytest.mark.parametrize("x", [-1, 2])
+def test_bernoulli_is_impossible_outside_its_support_with_gradient_zero(x):
+    value, grad = jax.value_and_grad(bernoulli)(0.3, jnp.array(x))
+    assert (value, grad) == (-np.inf, 0.0)
+
+
+def test_bernoulli_moments_equal_scipy():
+    p, want = dist.Bernoulli(jnp.asarray(LOGITS)), stats.bernoulli(special.expit(LOGITS[1:-1]))
+    inner = dist.Bernoulli(jnp.asarray(LOGITS[1:-1]))
+    np.testing.assert_allclose(p.mean(), special.expit(LOGITS), rtol=1e-6, atol=1e-38)
+    np.testing.assert_array_equal(p.mode(), [0, 0, 0, 0, 1, 1, 1])
+    np.testing.assert_allclose(inner.entropy(), want.entropy().sum(), rtol=1e-6)
+    for x in (-1, 0, 1, 2):
+        got = inner.cdf(jnp.full(5, x))
+        # scipy holds p = expit(20) itself, not its complement.
+        np.testing.assert_allclose(got, want.cdf(x), rtol=1e-6, atol=1e-8)
+
+
+def test_bernoulli_entropy_is_accurate_for_rare_events():
+    logits = np.array([-80.0, -20.0, 20.0, 60.0], np.float32)
+    a = -np.abs(logits.astype(float))
+    want = np.log1p(np.exp(a)) - a * special.expit(a)
+    got = jax.vmap(lambda a: dist.Bernoulli(a).entropy())(logits)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_bernoulli_draws_ones_at_their_rate(key):
+    rate = jnp.mean(dist.Bernoulli(jnp.full(20000, -1.0)).sample(key).astype(jnp.float32))
+    p = special.expit(-1.0)
+    assert abs(rate - p) < 3 * np.sqrt(p * (1 - p) / 20000)
+
+
+def test_categorical_equals_numpyro_in_value_and_gradient():
+    logits = np.array([[0.3, -2.0, 1e4, 0.0], [-1e4, 0.0, 1.0, -30.0]], np.float32)
+    rows, x = (a.reshape(-1) for a in np.meshgrid([0, 1], np.arange(4)))
+    got = jax.vmap(jax.value_and_grad(categorical))(logits[rows], x)
+    want = jax.vmap(jax.value_and_grad(lambda a, x: numpyro.CategoricalLogits(a).log_prob(x)))(
+        logits[rows], x
+    )
+    for g, w in zip(got, want, strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-6, atol=1e-7)
+
+
+def test_categorical_may_forbid_values():
+    logits = jnp.array([0.0, -jnp.inf, jnp.log(3.0)])
+    value, grad = jax.vmap(jax.value_and_grad(categorical), (None, 0))(logits, jnp.arange(3))
+    np.testing.assert_allclose(jnp.exp(value), [0.25, 0.0, 0.75], rtol=1e-6)
+    np.testing.assert_allclose(
+        grad, [[0.75, 0.0, -0.75], [-0.25, 1.0, -0.75], [-0.25, 0.0, 0.25]], rtol=1e-6
+    )
+    entropy, grad = jax.value_and_grad(lambda a: dist.Categorical(a).entropy())(logits)
+    np.testing.assert_allclose(entropy, stats.entropy([0.25, 0.75]), rtol=1e-6)
+    assert np.all(np.isfinite(grad))
+    draws = jax.vmap(dist.Categorical(logits).sample)(jax.random.split(jax.random.key(0), 500))
+    assert not np.any(np.asarray(draws) == 1)
+
+
+def test_categorical_is_impossible_outside_its_support_with_gradient_zero():
+    logits = np.linspace(-1.0, 1.0, 17, dtype=np.float32)
+    for x in (-1, 17, 2**31 - 1):
+        value, grad = jax.value_and_grad(categorical)(logits, jnp.array(x))
+        assert value == -np.inf
+        np.testing.assert_array_equal(grad, np.zeros(17))
+
+
+def test_categorical_probabilities_sum_to_one_and_shift_invariantly():
+    logits = np.linspace(-5.0, 5.0, 17, dtype=np.float32)
+    p = jnp.exp(jax.vmap(categorical, (None, 0))(logits + 1000.0, jnp.arange(17)))
+    np.testing.assert_allclose(p, special.softmax(logits.astype(float)), rtol=1e-3)
+    np.testing.assert_allclose(p.sum(), 1.0, rtol=1e-6)
+
+
+def test_categorical_moments_equal_scipy():
+    logits = np.log(np.array([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25]], np.float32))
+    p = dist.Categorical(jnp.asarray(logits))
+    wants = [stats.rv_discrete(values=(np.arange(3), np.exp(row))) for row in logits.astype(float)]
+    np.testing.assert_allclose(p.mean(), [w.mean() for w in wants], rtol=1e-6)
+    np.testing.assert_allclose(p.entropy(), sum(w.entropy() for w in wants), rtol=1e-6)
+    np.testing.assert_array_equal(p.mode(), [2, 0])
+    for x in (-1, 0, 1, 2, 3):
+        np.testing.assert_allclose(p.cdf(jnp.full(2, x)), [w.cdf(x) for w in wants], rtol=1e-6)
+
+
+def test_categorical_draws_values_at_their_rates(key):
+    probs = np.array([0.1, 0.0, 0.6, 0.3])
+    logits = jnp.array([0.0, -jnp.inf, np.log(6.0), np.log(3.0)])
+    x = dist.Categorical(jnp.broadcast_to(logits, (5000, 4))).sample(key)
+    counts = np.bincount(x, minlength=4)
+    assert counts[1] == 0
+    keep = probs > 0
+    assert stats.chisquare(counts[keep], 5000 * probs[keep]).pvalue > 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int8, np.int32])
+def test_any_integer_dtype_is_scored(dtype):
+    logits = np.zeros((2, 256), np.float32)
+    got = dist.Categorical(logits).log_prob(np.array([0, 1], dtype))
+    np.testing.assert_allclose(got, -2 * np.log(256.0), rtol=1e-6)
+    got = dist.Bernoulli(np.array([2.0, 2.0], np.float32)).log_prob(np.array([0, 1], dtype))
+    np.testing.assert_allclose(got, special.log_expit([-2.0, 2.0]).sum(), rtol=1e-6)

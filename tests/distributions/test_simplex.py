@@ -1,0 +1,68 @@
+"""Dirichlet against scipy (values) and numpyro (gradients), inside, on the edge and off it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as numpyro
+from scipy import stats
+
+from gm import distributions as dist
+
+A = np.array([0.5, 2.0, 7.5], np.float32)
+X = np.array([[0.2, 0.3, 0.5], [1e-6, 0.5, 0.499999], [0.98, 0.01, 0.01]], np.float32)
+
+
+def log_prob(a, x):
+    return dist.Dirichlet(a).log_prob(x)
+
+
+def test_log_prob_equals_scipy_and_its_gradients_numpyro():
+    value, grads = jax.vmap(jax.value_and_grad(log_prob, (0, 1)), (None, 0))(A, X)
+    exact = X.astype(float) / X.astype(float).sum(1, keepdims=True)
+    want = [stats.dirichlet(A.astype(float)).logpdf(x) for x in exact]
+    np.testing.assert_allclose(value, want, rtol=1e-5, atol=1e-5)
+    want = jax.vmap(jax.grad(lambda a, x: numpyro.Dirichlet(a).log_prob(x), (0, 1)), (None, 0))(
+        A, X
+    )
+    for g, w in zip(grads, want, strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-5)
+
+
+def test_the_edge_and_what_is_off_the_simplex():
+    value, grad = jax.jit(jax.vmap(jax.value_and_grad(log_prob)))(
+        np.array([[1.0, 1.0, 1.0], [2.0, 1.0, 1.0], [0.5, 1.0, 1.0], [0.5, 2.0, 1.0]] + 3 * [A]),
+        np.array(
+            [[0.0, 0.4, 0.6]] * 3
+            + [[0.0, 0.0, 1.0], [0.5, 0.5, 0.5], [-0.5, 0.5, 1.0], [0.1, 0.1, 0.1]],
+            np.float32,
+        ),
+    )
+    np.testing.assert_allclose(value[:3], [np.log(2.0), -np.inf, np.inf], rtol=1e-6)
+    np.testing.assert_array_equal(value[3:], np.full(4, -np.inf))
+    assert np.all(np.isfinite(grad))
+
+
+def test_moments_equal_scipy():
+    p, want = dist.Dirichlet(jnp.asarray(A)), stats.dirichlet(A.astype(float))
+    np.testing.assert_allclose(p.mean(), want.mean(), rtol=1e-6)
+    np.testing.assert_allclose(p.entropy(), want.entropy(), rtol=1e-5)
+    assert np.all(np.isnan(p.mode()))
+    peak = dist.Dirichlet(jnp.array([2.0, 3.0, 4.0]))
+    np.testing.assert_allclose(peak.mode(), np.array([1.0, 2.0, 3.0]) / 6.0, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(peak.log_prob)(peak.mode()), np.full(3, 6.0), rtol=1e-5)
+
+
+def test_the_density_integrates_to_one():
+    """K = 2 is a Beta: one coordinate is free."""
+    x = np.linspace(0.0, 1.0, 2001, dtype=np.float32)
+    pairs = jnp.stack([x, 1.0 - x], -1)
+    density = jnp.exp(jax.vmap(log_prob, (None, 0))(jnp.array([2.5, 4.0]), pairs))
+    np.testing.assert_allclose(np.trapezoid(density, x), 1.0, rtol=1e-4)
+
+
+def test_samples_lie_on_the_simplex_with_beta_marginals(key):
+    p = dist.Dirichlet(jnp.asarray(A))
+    x = jax.vmap(p.sample)(jax.random.split(key, 2000))
+    assert np.all(np.isfinite(jax.vmap(p.log_prob)(x)))
+    for k in range(3):
+        assert stats.kstest(x[:, k], stats.beta(A[k], A.sum() - A[k]).cdf).pvalue > 0.01

@@ -1,0 +1,51 @@
+"""Every model, at a small size, keeps every law that its capabilities call for.
+
+Adding a row to `MODELS` is how a model joins.
+"""
+
+import jax
+import pytest
+
+from gm import distributions as dist
+from gm import laws
+from gm.core import Event
+from gm.models.autoregressive import MADE
+from gm.models.implicit import Critic, Generator
+from gm.models.latent import VAE
+from gm.networks import MLP, ConvDecoder, ConvEncoder
+
+BITS = Event((5,), 2)
+TRITS = Event((2, 2), 3)
+PLANE = Event((2,))
+
+MODELS = {
+    "MADE Bernoulli": MADE(BITS, dist.BernoulliHead(), hidden=(16,)),
+    "MADE two layers, an order": MADE(
+        BITS, dist.BernoulliHead(), hidden=(7, 12), order=(3, 0, 4, 1, 2), direct=False
+    ),
+    "MADE Categorical": MADE(TRITS, dist.CategoricalHead(3), hidden=(12,), order=(2, 0, 3, 1)),
+    "MADE mixture of Normals": MADE(PLANE, dist.MixtureOfNormalsHead(3), hidden=(16,)),
+    "VAE Bernoulli": VAE(
+        BITS,
+        dist.BernoulliHead(),
+        MLP((8,), (4,), input_ndim=2),
+        MLP((8,), (5, 1)),
+        latent_dim=2,
+    ),
+    "VAE Categorical, convolutional": VAE(
+        TRITS,
+        dist.CategoricalHead(3),
+        ConvEncoder((4,), (2,)),
+        ConvDecoder((4,), (2, 2, 3)),
+        latent_dim=1,
+    ),
+    "Generator": Generator(PLANE, MLP((8,), (2,)), latent_dim=3),
+    "Critic": Critic(PLANE, MLP((8,), ())),
+    "Critic of pairs": Critic(PLANE, MLP((8,), (), input_ndim=2), pack=2),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_model_keeps_every_law(name):
+    verdicts = laws.check(MODELS[name], jax.random.key(1))
+    assert set(verdicts.values()) == {"holds"}, verdicts

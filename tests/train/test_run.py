@@ -1,0 +1,259 @@
+"""Runs: what they write, how they go on, what they refuse, and how they stop."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from gm import train
+from gm.train import checkpoints, logs, stopping
+
+QUIET = {"progress": False, "log_every": 5, "checkpoint_every": 4}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    width: int = 3
+    rates: tuple = (0.1, 0.2)
+
+
+@pytest.mark.parametrize("kind", ["loss", "game"])
+def test_a_resumed_run_ends_in_the_same_bits(kind, request, problem, tmp_path):
+    """Run to 20 = run to 10, another process's worth of state, to 20; EMA and players included."""
+    step = request.getfixturevalue("step" if kind == "loss" else "game_step")
+    fresh = request.getfixturevalue("new" if kind == "loss" else "new_game")
+    batches = problem.Batches()
+    whole = train.run(step, fresh(), batches, 20, folder=tmp_path / "whole", **QUIET)
+    train.run(step, fresh(), batches, 10, folder=tmp_path / "halves", **QUIET)
+    halves = train.run(step, fresh(), batches, 20, folder=tmp_path / "halves", **QUIET)
+    assert train.digest(halves) == train.digest(whole)
+    assert train.digest(train.run(step, fresh(), batches, 20, **QUIET)) == train.digest(whole)
+    rows = train.read_metrics(tmp_path / "halves")
+    assert [row["step"] for row in rows] == [5, 10, 15, 20]
+    for a, b in zip(rows, train.read_metrics(tmp_path / "whole"), strict=True):
+        same = {k for k in a if "loss" in k or "norm" in k}
+        assert same
+        assert {k: a[k] for k in same} == {k: b[k] for k in same}
+
+
+def test_a_plain_iterable_is_advanced_on_resuming(step, new, problem, tmp_path):
+    stream = [problem.Batches()[n] for n in range(12)]
+    whole = train.run(step, new(), problem.Batches(), 12, **QUIET)
+    train.run(step, new(), iter(stream), 7, folder=tmp_path, **QUIET)
+    halves = train.run(step, new(), stream, 12, folder=tmp_path, resume="must", **QUIET)
+    assert train.digest(halves) == train.digest(whole)
+
+
+def test_a_finished_run_returns_its_end(step, new, problem, tmp_path):
+    first = train.run(step, new(), problem.Batches(), 4, folder=tmp_path, **QUIET)
+    want = train.digest(first)
+    assert train.digest(train.run(step, new(), [], 4, folder=tmp_path, **QUIET)) == want
+
+
+def test_rows_hold_what_they_promise(step, new, problem, tmp_path):
+    def evaluate(state):
+        return {"step_seen": int(state.step), "nothing": np.nan}
+
+    train.run(
+        step, new(), problem.Batches(), 12, folder=tmp_path, config=Config(), log_every=5,
+        evaluate=evaluate, evaluate_every=8, progress=False,
+    )  # fmt: skip
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+
+    def refuse(word):
+        raise AssertionError(f"{word} is not strict JSON")
+
+    rows = [json.loads(line, parse_constant=refuse) for line in lines]
+    assert [row["step"] for row in rows] == [5, 8, 10, 12]
+    names = {"step", "seconds", "examples_per_s", "loss", "bias", "grad_norm"}
+    assert set(rows[0]) == names | {"compile_seconds"}
+    assert set(rows[2]) == names
+    assert [row.get("eval/step_seen") for row in rows] == [None, 8, None, 12]
+    assert rows[1]["eval/nothing"] is None
+    assert all(np.diff([row["seconds"] for row in rows]) > 0)
+    assert all(row["examples_per_s"] > 0 for row in rows)
+    state, last = new(), None
+    for n in range(10):
+        state, last = step(state, problem.Batches()[n])
+    assert rows[2]["loss"] == float(last["loss"])
+    assert json.loads((tmp_path / "config.json").read_text()) == {"width": 3, "rates": [0.1, 0.2]}
+
+
+def test_rows_after_the_restored_step_are_dropped(step, new, problem, tmp_path):
+    quiet = {"progress": False, "log_every": 1, "checkpoint_every": 4, "folder": tmp_path}
+    train.run(step, new(), problem.Batches(), 6, **quiet)
+    damaged = next((tmp_path / "checkpoints" / "000000006" / "arrays").glob("**/_METADATA"))
+    damaged.write_text("{}")
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "sec')  # killed while writing
+    train.run(step, new(), problem.Batches(), 8, **quiet)
+    assert [row["step"] for row in train.read_metrics(tmp_path)] == list(range(1, 9))
+
+
+def test_another_configuration_is_refused_with_the_difference(step, new, problem, tmp_path):
+    train.run(step, new(), problem.Batches(), 2, folder=tmp_path, config=Config(), **QUIET)
+    with pytest.raises(ValueError, match="different configuration") as error:
+        train.run(step, new(), problem.Batches(), 2, folder=tmp_path, config=Config(5), **QUIET)
+    assert "width: 3 there, 5 here" in str(error.value)
+    assert "rates" not in str(error.value)
+    config = {"width": 3, "rates": (0.1, 0.2), "model": {"depth": 2}}
+    with pytest.raises(ValueError, match=r"model\.depth: 'absent' there, 2 here"):
+        train.run(step, new(), problem.Batches(), 2, folder=tmp_path, config=config, **QUIET)
+    train.run(step, new(), problem.Batches(), 3, folder=tmp_path, config=Config(), **QUIET)
+
+
+def test_resume_does_what_it_is_told(step, new, problem, tmp_path):
+    with pytest.raises(FileNotFoundError, match='resume="must"'):
+        train.run(step, new(), problem.Batches(), 2, folder=tmp_path / "a", resume="must")
+    with pytest.raises(ValueError, match="needs a folder"):
+        train.run(step, new(), problem.Batches(), 2, resume="must")
+    with pytest.raises(ValueError, match="one of auto, must, never; got 'yes'"):
+        train.run(step, new(), problem.Batches(), 2, resume="yes")
+    train.run(step, new(), problem.Batches(), 2, folder=tmp_path, resume="never", **QUIET)
+    with pytest.raises(FileExistsError, match='resume="never"'):
+        train.run(step, new(), problem.Batches(), 4, folder=tmp_path, resume="never", **QUIET)
+
+
+def test_another_seed_or_model_is_refused(step, new, game_step, new_game, problem, tmp_path):
+    train.run(step, new(0), problem.Batches(), 2, folder=tmp_path, **QUIET)
+    with pytest.raises(ValueError, match="began with another key"):
+        train.run(step, new(1), problem.Batches(), 4, folder=tmp_path, **QUIET)
+    with pytest.raises(ValueError, match="of another model"):
+        train.run(game_step, new_game(), problem.Batches(), 4, folder=tmp_path, **QUIET)
+
+
+def test_a_step_that_is_not_finite_stops_the_run_and_loses_nothing(step, new, problem, tmp_path):
+    quiet = {"progress": False, "log_every": 100, "folder": tmp_path}
+    with pytest.raises(FloatingPointError, match=r"step 7 .* not applied: .*loss=nan") as error:
+        train.run(step, new(), problem.Batches(bad=7), 50, **quiet)
+    assert "examples [70, 71, 72, 73]" in str(error.value)
+    assert "Replay it with:" in str(error.value)
+    assert "Step 7, the last good one, is saved" in error.value.__notes__[0]
+    assert checkpoints.steps(tmp_path) == [7]
+    with pytest.raises(FloatingPointError, match="step 7 "):  # the same command replays it
+        train.run(step, new(), problem.Batches(bad=7), 50, **quiet)
+    healed = train.run(step, new(), problem.Batches(), 12, **quiet)
+    whole = train.run(step, new(), problem.Batches(), 12, progress=False)
+    assert train.digest(healed) == train.digest(whole)
+
+
+def test_batches_that_end_or_change_are_refused_after_saving(step, new, problem, tmp_path):
+    batches = [problem.Batches()[n] for n in range(3)]
+    with pytest.raises(ValueError, match="batches ended after 3 steps; 9 were asked for"):
+        train.run(step, new(), batches, 9, folder=tmp_path, **QUIET)
+    assert checkpoints.steps(tmp_path) == [3]
+    batches.append({"x": batches[0]["x"][:6]})
+    with pytest.raises(ValueError, match=r"batch of step 3 has shapes .*6, 3.* before had .*48"):
+        train.run(step, new(), batches, 9, **QUIET)
+
+
+SCRIPT = """
+import os, signal, sys
+import jax, jax.numpy as jnp, optax
+from gm import train
+
+def loss(params, key, batch):
+    return jnp.mean((batch["x"] - params) ** 2), {}
+
+def batches():
+    while True:
+        n = len(seen)
+        seen.append(n)
+        if n == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if n == 5 and sys.argv[2] == "twice":
+            os.kill(os.getpid(), signal.SIGTERM)
+        yield {"x": jnp.full((4, 1), float(n))}
+
+seen = []
+step = train.make_step(loss, optax.sgd(0.1))
+state = train.init(jnp.zeros(()), optax.sgd(0.1), jax.random.key(0))
+train.run(step, state, batches(), 1000, folder=sys.argv[1])
+print("not reached")
+"""
+
+
+@pytest.mark.parametrize("times", ["once", "twice"])
+def test_sigterm_saves_and_exits_cleanly_and_a_second_one_at_once(times, tmp_path):
+    environment = os.environ | {"XLA_FLAGS": ""}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT, tmp_path / "run", times],
+        capture_output=True, text=True, env=environment, timeout=60, check=False,
+    )  # fmt: skip
+    assert "not reached" not in done.stdout
+    if times == "twice":
+        assert done.returncode == -signal.SIGTERM
+        return
+    assert done.returncode == 0, done.stderr
+    assert "stopped by SIGTERM at step 6 of 1000" in done.stderr
+    assert "To go on: " in done.stderr
+    assert checkpoints.steps(tmp_path / "run") == [6]
+
+
+def test_handlers_are_put_back_and_left_alone_off_the_main_thread(step, new, problem, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping.on_signals() as stop:
+        assert signal.getsignal(signal.SIGTERM) != before
+        assert not stop
+    assert signal.getsignal(signal.SIGTERM) == before
+    result = []
+
+    def work():
+        state = train.run(step, new(), problem.Batches(), 3, folder=tmp_path, **QUIET)
+        result.append((int(state.step), signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert result == [(3, before)]
+
+
+def test_lines_do_not_flood_a_log_and_a_bar_draws(step, new, problem, capsys, monkeypatch):
+    train.run(step, new(), problem.Batches(), 50, log_every=1)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2  # compiled, and the end
+    assert lines[0].startswith("step 0/50  compiled in")
+    assert lines[1].startswith("step 50/50")
+    assert "examples/s  0:00 left  loss" in lines[1]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    train.run(step, new(), problem.Batches(), 5, log_every=1)
+    assert "5/5" in capsys.readouterr().err
+
+
+def test_an_error_in_an_evaluation_saves_first(step, new, problem, tmp_path):
+    def evaluate(state):
+        raise KeyError("oops")
+
+    with pytest.raises(KeyError, match="oops"):
+        train.run(
+            step, new(), problem.Batches(), 9, folder=tmp_path, evaluate=evaluate,
+            evaluate_every=3, progress=False,
+        )  # fmt: skip
+    assert checkpoints.steps(tmp_path) == [3]
+
+
+def test_times_read_well():
+    assert [logs._clock(s) for s in (0.2, 75, 3725)] == ["0:00", "1:15", "1:02:05"]
+
+
+def test_wrong_intervals_are_refused(step, new, problem):
+    with pytest.raises(ValueError, match="log_every must be at least 1; got 0"):
+        train.run(step, new(), problem.Batches(), 2, log_every=0)
+
+
+def test_a_run_on_eight_devices_ends_where_one_does(problem, new, step, tmp_path):
+    """Four steps on eight devices, then four on one: to float32 rounding as eight on one."""
+    eight = train.make_step(problem.loss, problem.OPTIMIZER, mesh=train.data_mesh())
+    train.run(eight, new(), problem.Batches(), 4, folder=tmp_path, **QUIET)
+    mixed = train.run(step, new(), problem.Batches(), 8, folder=tmp_path, **QUIET)
+    alone = train.run(step, new(), problem.Batches(), 8, **QUIET)
+    for x, y in zip(jax.tree.leaves(mixed.params), jax.tree.leaves(alone.params), strict=True):
+        np.testing.assert_allclose(x, y, rtol=2e-5, atol=2e-6)
