@@ -72,8 +72,11 @@ def names() -> set[str]:
     """Every data set that TFDS can prepare."""
     import tensorflow_datasets as tfds
 
-    # The others are a list on a server.
-    return set(tfds.list_builders(with_community_datasets=False))
+    # Community data sets are a list on a server. Without TensorFlow some builders do not register;
+    # most of these have a folder of their own.
+    folders = pathlib.Path(tfds.__file__).parent.glob("*/*/*.py")
+    own = {path.stem for path in folders if path.stem == path.parent.name}
+    return own | set(tfds.list_builders(with_community_datasets=False))
 
 
 def read(
@@ -132,11 +135,11 @@ def _choose(features: Mapping[str, Any], supervised: Any) -> tuple[str, str | No
         label_name = "label"
     if x_name not in features:
         raise ValueError(f"no images, text or numbers among the features {', '.join(features)}.")
-    feature = features[label_name] if label_name in features else None
-    whole = (
-        feature is not None and feature.shape == () and np.issubdtype(feature.np_dtype, np.integer)
-    )
-    return x_name, label_name if whole else None
+    if label_name not in features:
+        return x_name, None
+    label = features[label_name]
+    is_class = label.shape == () and np.issubdtype(label.np_dtype, np.integer)
+    return x_name, label_name if is_class else None
 
 
 def _is_text(feature: Any) -> bool:

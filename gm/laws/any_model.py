@@ -12,7 +12,7 @@ import numpy as np
 from gm import core
 from gm.core import Array, Key, Params
 from gm.laws import spaces
-from gm.laws.law import demand
+from gm.laws.law import LawBroken, demand
 from gm.losses import variational
 
 
@@ -20,7 +20,12 @@ def model_is_a_value(model: Any, params: Params, key: Key) -> None:
     """A frozen dataclass with hashable fields, whose init is a function of its key."""
     del params
     same = dataclasses.replace(model)
-    demand(model == same and hash(model) == hash(same), "a copy is not equal to it, or no hash")
+    demand(model == same, "a copy is not equal to it")
+    try:
+        hash(model)
+    except TypeError as error:
+        raise LawBroken(f"{error}; make it a frozen dataclass of hashable fields") from None
+    demand(hash(model) == hash(same), "a copy has another hash")
     init = jax.jit(model.init)
     first, second = init(key), init(key)
     demand(spaces.equal(first, second), "two calls of init with one key differ")

@@ -123,7 +123,10 @@ def verify(folder: str | os.PathLike, step: int) -> dict:
         raise DamagedCheckpoint(f"{path}: {_MANIFEST} cannot be read ({error!r})") from error
     if _sha256_of(body) != vouched or body["step"] != step:
         raise DamagedCheckpoint(f"{path}: {_MANIFEST} is not what was written")
-    wanted, found = body["files"], _fingerprints(path)
+    try:
+        wanted, found = body["files"], _fingerprints(path)
+    except OSError as error:
+        raise DamagedCheckpoint(f"{path}: a file cannot be read ({error!r})") from error
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
             raise DamagedCheckpoint(f"{path}: {name} is missing")

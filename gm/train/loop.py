@@ -99,8 +99,8 @@ def run(
     if start >= num_steps:
         return state
     record = Record(folder, start, num_steps, progress)
-    if start:
-        record.display.say(f"going on from step {start}" + (f" of {folder}" if folder else ""))
+    if start and folder and progress:
+        record.display.say(f"going on from step {start} of {folder}")
     intervals = _Every(log_every, checkpoint_every, evaluate_every if evaluate else None)
     loop = _Loop(step, state, batches, num_steps, folder, keep, evaluate, intervals, record)
     try:

@@ -37,7 +37,7 @@ def test_the_edge_and_what_is_off_the_simplex():
             np.float32,
         ),
     )
-    np.testing.assert_allclose(value[:3], [np.log(2.0), -np.inf, np.inf], rtol=1e-6)
+    np.testing.assert_allclose(value[:3], [np.log(2.0), -np.inf, np.inf], rtol=1e-5)
     np.testing.assert_array_equal(value[3:], np.full(4, -np.inf))
     assert np.all(np.isfinite(grad))
 
@@ -62,7 +62,7 @@ def test_the_density_integrates_to_one():
 
 def test_samples_lie_on_the_simplex_with_beta_marginals(key):
     p = dist.Dirichlet(jnp.asarray(A))
-    x = jax.vmap(p.sample)(jax.random.split(key, 2000))
-    assert np.all(np.isfinite(jax.vmap(p.log_prob)(x)))
+    x = jax.jit(jax.vmap(p.sample))(jax.random.split(key, 2000))
+    assert np.all(np.isfinite(jax.jit(jax.vmap(p.log_prob))(x)))
     for k in range(3):
         assert stats.kstest(x[:, k], stats.beta(A[k], A.sum() - A[k]).cdf).pvalue > 0.01

@@ -1,0 +1,115 @@
+"""What is done to examples: closed forms and frequencies."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from gm import data
+from gm.core import Event
+from gm.data import DynamicBinarization, Standardize, Threshold, UniformDequantization
+
+LEVELS = np.arange(17, dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def levels():
+    """400 examples that show each of the 17 levels once."""
+    x = np.tile(LEVELS, (400, 1))
+    return data.from_arrays(x, x, x[:50])
+
+
+def test_threshold_is_a_comparison(key):
+    out = Threshold(0.5)(Event((17,), 17), key, jnp.array(LEVELS))
+    np.testing.assert_array_equal(out, LEVELS > 8)
+    assert out.dtype == jnp.int32
+    assert Threshold().event(Event((17,), 17)) == Event((17,), 2)
+
+
+def test_dynamic_binarization_has_the_right_frequencies(levels):
+    dataset = levels.map(DynamicBinarization())
+    draws = np.concatenate([dataset.train.batches(400)(step)["x"] for step in range(5)])
+    p = LEVELS / 16
+    np.testing.assert_array_equal(draws.mean(0)[[0, 16]], [0, 1])
+    # Five standard errors of 2,000 Bernoulli draws.
+    np.testing.assert_allclose(draws.mean(0), p, atol=5 * np.sqrt(0.25 / len(draws)))
+
+
+def test_dynamic_binarization_draws_afresh_in_every_epoch_but_not_for_the_same_step(levels):
+    split = levels.map(DynamicBinarization()).train
+    batches = split.batches(400, seed=1)
+    first, second = batches(0)["x"], batches(1)["x"]
+    assert 0.2 < np.mean(np.asarray(first != second)) < 0.45  # 2 p (1 - p) averages 0.31
+    np.testing.assert_array_equal(first, split.batches(400, seed=1)(0)["x"])
+    assert np.any(np.asarray(split.batches(400, seed=2)(0)["x"] != first))
+
+
+def test_evaluation_draws_once_whatever_the_batch_size(levels):
+    dataset = levels.map(DynamicBinarization())
+    for batch_size in (7, 50):
+        parts = [np.asarray(batch["x"]) for batch in dataset.test.in_order(batch_size)]
+        np.testing.assert_array_equal(np.concatenate(parts), dataset.test.x)
+    dataset.event.check(dataset.test.x)
+    assert np.any(dataset.validation.x[:50] != dataset.test.x)
+
+
+def test_dequantization_is_uniform_within_each_level(levels):
+    transform = UniformDequantization()
+    z = levels.map(transform).train.x
+    u = z * 17 - LEVELS
+    assert z.min() >= 0.0
+    assert z.max() < 1.0
+    assert stats.kstest(u.ravel().astype(np.float64), "uniform").pvalue > 1e-3
+    assert transform.log_volume(levels.event) == pytest.approx(-17 * np.log(17))
+
+
+def test_dequantization_stays_below_one_at_the_largest_value(monkeypatch, key):
+    """255 + (1 - 2^-24) rounds to 256 in float32."""
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.full(shape, 1 - 2.0**-24))
+    z = UniformDequantization()(Event((2,), 256), key, jnp.array([255, 0], jnp.uint8))
+    assert np.all(np.asarray(z) < 1)
+
+
+def test_dequantized_bound_holds_and_is_tight_for_a_density_flat_within_levels():
+    """p(z) = K P(floor(K z)) gives back P: E log p(z) - log K = log P(x)."""
+    p = np.array([0.5, 0.25, 0.25])
+    z = np.array([0.1, 0.5, 0.9])
+    log_density = np.log(3 * p[np.floor(3 * z).astype(int)])
+    volume = UniformDequantization().log_volume(Event((1,), 3))
+    np.testing.assert_allclose(log_density + volume, np.log(p))
+
+
+def test_standardize_gives_mean_zero_and_variance_one():
+    x = np.random.default_rng(0).normal([5.0, -2.0, 1.0], [3.0, 0.1, 0.0], (500, 3))
+    x = x.astype(np.float32)
+    dataset = data.from_arrays(x, x, x)
+    transform = Standardize.fit(dataset.train.x)
+    z = dataset.map(transform).train.x
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(z.std(0), [1, 1, 0], atol=1e-4)
+    assert transform.log_volume(dataset.event) == pytest.approx(-np.log(x.std(0)[:2]).sum(), 1e-4)
+    with pytest.raises(ValueError, match="holds 3 means"):
+        transform.event(Event((2,)))
+    with pytest.raises(ValueError, match="positive scales"):
+        Standardize((0.0,), (0.0,))
+
+
+def test_names_and_phrases_say_what_was_done(levels):
+    dynamic = levels.map(DynamicBinarization())
+    assert (dynamic.name, dynamic.preprocessing) == ("arrays_dynamic", "dynamic binarization")
+    assert levels.map(Threshold(0.25)).preprocessing == "binarized at 0.25"
+    both = levels.map(Threshold()).map(UniformDequantization())
+    assert both.preprocessing == "binarized at 0.5, uniform dequantization to [0, 1)"
+    assert both.event == Event((17,))
+    assert set(np.floor(2 * both.test.x).ravel()) == {0, 1}
+
+
+def test_a_transform_that_does_not_fit_is_refused(levels):
+    with pytest.raises(
+        ValueError, match=r"Standardize needs real values; .* integers in \[0, 17\)"
+    ):
+        levels.map(Standardize((0.0,) * 17, (1.0,) * 17))
+    for transform in (Threshold(), DynamicBinarization(), UniformDequantization()):
+        with pytest.raises(ValueError, match=r"needs integers in \[0, K\)"):
+            transform.event(Event((2,)))

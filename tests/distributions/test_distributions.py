@@ -1,0 +1,109 @@
+"""What every distribution promises, over a table of all of them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gm import distributions as dist
+
+SHAPE = (2, 3)
+A = jnp.linspace(-1.0, 1.0, 6).reshape(SHAPE)
+B = jnp.exp(jnp.linspace(-1.0, 1.0, 6)[::-1].reshape(SHAPE))
+AM, BM = (jnp.stack([a, 2.0 * a, 0.5 - a], -1) for a in (A, B))
+BM = jnp.abs(BM) + 0.1
+
+DISCRETE = {
+    "Bernoulli": dist.Bernoulli(A),
+    "Categorical": dist.Categorical(AM),
+    "DiscretizedLogistic": dist.DiscretizedLogistic(A, B, 17),
+    "Poisson": dist.Poisson(A),
+    "NegativeBinomial": dist.NegativeBinomial(A, A[::-1]),
+    "Mixture of DiscretizedLogistic": dist.Mixture(AM, dist.DiscretizedLogistic(AM, BM, 17)),
+}
+REAL = {
+    "Normal": dist.Normal(A, B),
+    "Laplace": dist.Laplace(A, B),
+    "Logistic": dist.Logistic(A, B),
+    "Uniform": dist.Uniform(A, A + B),
+    "Mixture of Normal": dist.Mixture(AM, dist.Normal(AM, BM)),
+    "Mixture of Logistic": dist.Mixture(AM, dist.Logistic(AM, BM)),
+}
+ELEMENTWISE = DISCRETE | REAL
+every = pytest.mark.parametrize("name", ELEMENTWISE)
+
+
+@jax.jit
+def draw_and_score(p, key):
+    x = p.sample(key)
+    return x, p.log_prob(x), dist.element_log_probs(p, x)
+
+
+@every
+def test_one_draw_is_one_event_and_a_function_of_its_key(name, key):
+    x, log_prob, _ = draw_and_score(ELEMENTWISE[name], key)
+    again, _, _ = draw_and_score(ELEMENTWISE[name], key)
+    other, _, _ = draw_and_score(ELEMENTWISE[name], jax.random.key(4))
+    assert x.shape == SHAPE
+    assert x.dtype == (jnp.int32 if name in DISCRETE else jnp.float32)
+    assert log_prob.shape == ()
+    assert np.isfinite(log_prob)
+    np.testing.assert_array_equal(x, again)
+    assert np.any(x != other)
+
+
+@every
+def test_log_prob_is_the_sum_of_its_elements(name, key):
+    p = ELEMENTWISE[name]
+    x, log_prob, log_probs = draw_and_score(p, key)
+    assert log_probs.shape == SHAPE
+    np.testing.assert_allclose(log_probs.sum(), log_prob, rtol=1e-5)
+
+    def one(i):
+        return dist.element(p, SHAPE, i).log_prob(x.reshape(-1)[i])
+
+    np.testing.assert_allclose(
+        jax.jit(jax.vmap(one))(jnp.arange(6)), log_probs.reshape(-1), rtol=1e-5, atol=1e-6
+    )
+
+
+@every
+def test_a_vmapped_batch_equals_one_at_a_time(name, key):
+    p = ELEMENTWISE[name]
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf[::-1]]), p)
+    keys = jax.random.split(key)
+    got = jax.jit(jax.vmap(draw_and_score))(batch, keys)
+    for b in range(2):
+        want = draw_and_score(jax.tree.map(lambda leaf, b=b: leaf[b], batch), keys[b])
+        for g, w in zip(got, want, strict=True):
+            np.testing.assert_allclose(g[b], w, rtol=1e-5, atol=1e-6)
+
+
+@every
+def test_no_dtype_is_promoted_on_the_way(name, key):
+    with jax.numpy_dtype_promotion("strict"):
+        x, log_prob, _ = jax.eval_shape(draw_and_score, ELEMENTWISE[name], key)
+        gradient = jax.eval_shape(jax.grad(lambda p, x: p.log_prob(x)), ELEMENTWISE[name], x)
+    assert log_prob.dtype == jnp.float32
+    assert jax.tree.structure(gradient) == jax.tree.structure(ELEMENTWISE[name])
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_floats_given_to_a_discrete_distribution_are_refused_at_trace_time(name):
+    p = DISCRETE[name]
+    kind = name.removeprefix("Mixture of ")
+    with pytest.raises(TypeError, match=rf"{kind} needs integers; got float32.*Dequantization"):
+        jax.eval_shape(p.log_prob, jax.ShapeDtypeStruct(SHAPE, jnp.float32))
+
+
+@every
+def test_a_batch_given_to_one_event_is_refused(name):
+    dtype = jnp.int32 if name in DISCRETE else jnp.float32
+    kind = name.split()[0]
+    with pytest.raises(ValueError, match=rf"{kind} needs x .*jax.vmap"):
+        jax.eval_shape(ELEMENTWISE[name].log_prob, jax.ShapeDtypeStruct((8, *SHAPE), dtype))
+
+
+def test_parameters_of_unequal_shape_are_refused():
+    with pytest.raises(ValueError, match=r"\(3,\), \(\)"):
+        dist.Normal(jnp.zeros(3), 1.0).log_prob(jnp.zeros(3))

@@ -1,0 +1,78 @@
+"""The room a file lives in says what it may import: the table of the project, held here."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+EVERYTHING = None
+BASE = {"core", "numerics"}
+TABLE = {
+    "core": set(),
+    "numerics": {"core"},
+    "plot": set(),
+    "distributions": BASE,
+    "networks": BASE,
+    "data": BASE,
+    "train": BASE,
+    "sampling": BASE | {"distributions"},
+    "codecs": BASE | {"distributions"},
+    "losses": BASE | {"distributions", "sampling"},
+    "models": BASE | {"distributions", "networks"},
+    "laws": BASE | {"distributions", "sampling", "losses", "codecs"},
+    "metrics": BASE | {"distributions", "sampling", "losses", "codecs"},
+    "tasks": BASE | {"distributions", "sampling", "losses", "codecs"},
+}
+LIBRARIES = {"flax.linen": "networks", "matplotlib": "plot", "orbax": "train"}  # in one room only
+
+
+def modules():
+    return sorted(p for p in (ROOT / "gm").rglob("*.py") if p != ROOT / "gm" / "__init__.py")
+
+
+def room_of(path: pathlib.Path) -> str:
+    return path.relative_to(ROOT / "gm").parts[0].removesuffix(".py")
+
+
+def imports(path: pathlib.Path):
+    """Every dotted name a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_imports_only_what_the_table_allows(path):
+    room = room_of(path)
+    assert room in TABLE, f"{room} is not in the table: name what it may import"
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] in ("experiments", "benchmarks", "tests"):
+            pytest.fail(f"{path} imports {name}: the library does not know its users")
+        if parts[0] == "gm":
+            assert len(parts) > 1, f"{path} imports gm as a whole"
+            assert parts[1] in TABLE[room] | {room}, f"{room} may not import gm.{parts[1]}"
+        for library, home in LIBRARIES.items():
+            if name == library or name.startswith(library + "."):
+                assert room == home, f"{library} is imported in {home} only"
+
+
+def test_gm_itself_is_a_docstring():
+    (expression,) = ast.parse((ROOT / "gm" / "__init__.py").read_text()).body
+    assert isinstance(expression, ast.Expr)
+
+
+def test_there_is_no_utils():
+    names = {p.stem for p in modules()}
+    assert not names & {"utils", "util", "helpers", "misc", "common"}
+
+
+@pytest.mark.parametrize("folder", ["gm", "experiments", "benchmarks"])
+def test_files_stay_small_enough_to_read(folder):
+    limit = 120 if folder == "experiments" else 400
+    sizes = {p: len(p.read_text().splitlines()) for p in (ROOT / folder).rglob("*.py")}
+    assert not {str(p): n for p, n in sizes.items() if n > limit}
