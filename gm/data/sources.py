@@ -80,16 +80,16 @@ def _missing(name: str, data_dir: str | os.PathLike[str] | None) -> Exception:
     """Why there is no such data set here, and what would work."""
     base = name.partition("/")[0].partition(":")[0]
     where, known = tfds.root(data_dir), tfds.names()
-    if base in known:
-        return FileNotFoundError(
-            f"{name!r} is a TFDS data set that is not prepared in {where}. Prepare it once, where "
-            "there are a network and TensorFlow (pip install tensorflow tensorflow-datasets): "
-            f"tfds build {name} --file_format=array_record --data_dir={where}. If it is "
-            "prepared elsewhere, give data_dir or set TFDS_DATA_DIR."
-        )
     here = {path.name for path in where.iterdir() if path.is_dir()} if where.is_dir() else set()
-    if base in here:
-        return FileNotFoundError(f"{where / base} holds no configuration or version {name!r}.")
+    if base in known | here:
+        held = sorted(path.name for path in (where / base).glob("[!.]*"))
+        holds = f" (which holds {', '.join(held)} of {base})" if held else ""
+        return FileNotFoundError(
+            f"{name!r} is a TFDS data set that is not prepared in {where}{holds}. Prepare it once, "
+            "where there are a network and TensorFlow (pip install tensorflow "
+            f"tensorflow-datasets): tfds build {name} --file_format=array_record "
+            f"--data_dir={where}. If it is prepared elsewhere, give data_dir or set TFDS_DATA_DIR."
+        )
     built_in = {"digits", "python_docs", *toy.DENSITIES}
     near = difflib.get_close_matches(base, sorted(built_in | here | known), n=3)
     guess = "; did you mean " + " or ".join(map(repr, near)) + "?" if near else "."

@@ -22,7 +22,7 @@ from gm.data.dataset import Dataset, Records, cut, make
 from gm.data.text import from_texts
 
 MEMORY = 2_000_000_000  # bytes, decoded; larger sets are streamed
-NUM_VALUES = {"binarized_mnist": 2}  # where the stored type says less than the data
+EVENTS = {"binarized_mnist": Event((28, 28), 2)}  # where the stored type says less than the data
 VALIDATION = ("validation", "valid", "val", "dev")
 VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -97,8 +97,7 @@ def read(
     if _is_text(features[x_name]):
         return from_texts(name, [_text(source, x_name) for source in sources], window)
 
-    num_values = NUM_VALUES.get(builder.name)
-    event, decode_x, describe = _decoder(name, features[x_name], num_values, length)
+    event, decode_x, describe = _decoder(name, features[x_name], EVENTS.get(builder.name), length)
     decode = functools.partial(_decode, x_name, label_name, decode_x)
     records = [Records(s.examples, s.numbers, decode) for s in sources]
     details = {"preprocessing": describe}
@@ -189,12 +188,14 @@ def _text(source: Records, x_name: str) -> str:
 
 
 def _decoder(
-    name: str, feature: Any, num_values: int | None, length: int
+    name: str, feature: Any, event: Event | None, length: int
 ) -> tuple[Event, Callable[[Any], np.ndarray], str]:
     """The event, how a feature's value becomes an element of it, and a phrase that says so."""
     if isinstance(feature.np_dtype, dict):
         return _table(name, feature)
     shape, dtype = feature.shape, np.dtype(feature.np_dtype)
+    if event is not None:
+        return event, lambda x: np.asarray(x, np.uint8).reshape(event.shape), "none"
     if shape == (None,) and dtype.kind in "if":
         return _audio(dtype, length)
     if None in shape or dtype.kind not in "iufb":
@@ -205,12 +206,12 @@ def _decoder(
     if dtype.kind == "f":
         return Event(shape), lambda x: np.asarray(x, np.float32), "none"
     shape = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape  # one channel is none
-    num_values = num_values or {"b": 2}.get(dtype.kind, 256 if dtype == np.uint8 else None)
-    if num_values is None:
+    if dtype not in (np.bool_, np.uint8):
         raise ValueError(
             f"{name} holds {dtype}, which does not say how many values there are. Give its "
             "arrays to gm.data.from_arrays with num_values."
         )
+    num_values = 2 if dtype == np.bool_ else 256
     return Event(shape, num_values), lambda x: np.asarray(x, np.uint8).reshape(shape), "none"
 
 
