@@ -23,7 +23,7 @@ def log1mexp(x: Array) -> Array:
 
 def log_mean_exp(x: Array, axis: int = 0) -> Array:
     """log (1/S) Σ_s exp(x_s) along an axis."""
-    return jax.nn.logsumexp(x, axis) - jnp.log(x.shape[axis])
+    return log_sum_exp(x, axis) - jnp.log(x.shape[axis])
 
 
 def safe_norm(x: Array) -> Array:
@@ -31,11 +31,6 @@ def safe_norm(x: Array) -> Array:
     square = jnp.sum(x * x)
     positive = square > 0.0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
-
-
-def xlogy(x: Array, y: Array) -> Array:
-    """x log y, with 0 log 0 = 0 and gradient 0 in y there."""
-    return jax.scipy.special.xlogy(x, y)
 
 
 def log_sum_exp(x: Array, axis: int = -1) -> Array:

@@ -198,23 +198,51 @@ def curves(
       title: over the curves.
     """
     figure, (ax,) = _figure(6.0, 3.6)
-    for (name, (steps, values)), color in zip(lines.items(), _colors(len(lines)), strict=True):
-        steps, values = np.asarray(steps), np.asarray(values)
-        ax.plot(steps, values, color=color, label=name, marker="o" if len(steps) == 1 else None)
-    styles = ("--", ":", "-.")
-    for i, (name, value) in enumerate((references or {}).items()):
-        ax.axhline(value, color="0.45", linestyle=styles[i % 3], linewidth=1.2, label=name)
+    _lines(ax, lines, references or {})
     if log_x:
         ax.set_xscale("log")
     if log_y:
         ax.set_yscale("log")
     if ylim:
         ax.set_ylim(*ylim)
-    ax.grid(axis="y", color="0.92", linewidth=0.8)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
-    if len(lines) + len(references or {}) > 1:
-        ax.legend()
     return figure
+
+
+@_styled
+def curve_panels(
+    panels: Mapping[str, Mapping[str, tuple[Any, Any]]],
+    xlabel: str = "step",
+    *,
+    references: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
+    """Curves of several quantities side by side: `curve_panels({"nats": {"MADE": (t, y)}})`.
+
+    Args:
+      panels: what each panel shows, with its unit, and its curves as in `curves`.
+      xlabel: what steps are.
+      references: for a panel, named horizontal lines.
+    """
+    if not panels:
+        raise ValueError("curve_panels needs at least one panel; got none.")
+    figure, axes = _figure(4.5 * len(panels), 3.4, len(panels))
+    for ax, (ylabel, lines) in zip(axes, panels.items(), strict=True):
+        _lines(ax, lines, (references or {}).get(ylabel, {}))
+        ax.set(xlabel=xlabel, title=ylabel)
+    return figure
+
+
+def _lines(ax: Axes, lines: Mapping[str, tuple[Any, Any]], references: Mapping[str, float]) -> None:
+    """Curves and reference lines with a legend where there is more than one."""
+    for (name, (steps, values)), color in zip(lines.items(), _colors(len(lines)), strict=True):
+        steps, values = np.asarray(steps), np.asarray(values)
+        ax.plot(steps, values, color=color, label=name, marker="o" if len(steps) == 1 else None)
+    styles = ("--", ":", "-.")
+    for i, (name, value) in enumerate(references.items()):
+        ax.axhline(value, color="0.45", linestyle=styles[i % 3], linewidth=1.2, label=name)
+    ax.grid(axis="y", color="0.92", linewidth=0.8)
+    if len(lines) + len(references) > 1:
+        ax.legend()
 
 
 @_styled
@@ -313,6 +341,23 @@ def scatter_2d(
         _points(ax, points, color)
         _plane(ax, xlim or _span(data[:, 0]), ylim or _span(data[:, 1]), title)
     return figure
+
+
+def samples(panels: Mapping[str, np.ndarray], *, num_values: int | None = None) -> Figure:
+    """Data and samples side by side, as their shape asks: `samples({"data": x, "MADE": y})`.
+
+    Images [N, H, W] and [N, H, W, C] as grids of the first 64, points [N, 2] in the plane; one bar
+    per vector [N, D] otherwise, the first 64 below one another.
+
+    Args:
+      panels: the title of each panel and its examples.
+      num_values: K, for integers in [0, K).
+    """
+    panels = {title: np.asarray(x) for title, x in panels.items()}
+    if all(x.ndim == 2 and x.shape[1] == 2 for x in panels.values()):
+        return scatter_2d(panels)
+    panels = {title: x[:64] if x.ndim > 2 else x[None, :64] for title, x in panels.items()}
+    return side_by_side(panels, num_values=num_values)
 
 
 def _points(ax: Axes, x: np.ndarray, color: str) -> None:

@@ -53,11 +53,3 @@ def test_exp_times_is_a_weighted_value():
 def test_safe_norm_has_gradient_zero_at_the_origin():
     np.testing.assert_allclose(jax.grad(numerics.safe_norm)(jnp.zeros((2, 2))), np.zeros((2, 2)))
     np.testing.assert_allclose(numerics.safe_norm(jnp.array([3.0, 4.0])), 5.0, rtol=1e-6)
-
-
-def test_xlogy_takes_nothing_times_minus_infinity_for_nothing():
-    np.testing.assert_allclose(
-        numerics.xlogy(jnp.array([0.0, 0.0, 2.0]), jnp.array([0.0, 3.0, 3.0])),
-        [0.0, 0.0, 2.0 * np.log(3.0)],
-        rtol=1e-6,
-    )

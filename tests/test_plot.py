@@ -127,3 +127,19 @@ def test_neither_import_nor_drawing_needs_pyplot():
         "gm.plot.curves({'a': ([1], [1])}); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("shape", [(70, 4, 5), (70, 4, 5, 3), (70, 2), (70, 9)])
+def test_samples_are_drawn_as_their_shape_asks(shape):
+    x = np.random.default_rng(0).random(shape)
+    figure = plot.samples({"data": x, "model": x})
+    assert [ax.get_title() for ax in figure.axes] == ["data", "model"]
+
+
+def test_curve_panels_show_one_quantity_each():
+    lines = {"a": ([0, 1], [2.0, 1.0])}
+    figure = plot.curve_panels({"nats": lines, "mmd": lines}, references={"nats": {"base": 3.0}})
+    assert [ax.get_title() for ax in figure.axes] == ["nats", "mmd"]
+    assert [len(ax.lines) for ax in figure.axes] == [2, 1]
+    with pytest.raises(ValueError, match="at least one panel"):
+        plot.curve_panels({})

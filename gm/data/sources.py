@@ -7,7 +7,14 @@ import os
 
 from gm.data import arrays, digits, text, tfds, toy
 from gm.data.dataset import Dataset
-from gm.data.transforms import Transform
+from gm.data.transforms import (
+    DynamicBinarization,
+    Threshold,
+    Transform,
+    UniformDequantization,
+)
+
+NAMED = (Threshold(), DynamicBinarization(), UniformDequantization())
 
 
 def load(
@@ -30,6 +37,8 @@ def load(
 the official ones; a missing one is cut from the end of train, test first: 10,000 examples of \
 50,000 or more, else a tenth (MNIST: 50,000 / 10,000 / 10,000) |
     | a path that ends in `.npz` | arrays of one's own | see `arrays.read_npz` |
+    | any of these + `_threshold`, `_dynamic`, `_dequantized` | with `Threshold()`, \
+`DynamicBinarization()`, `UniformDequantization()`: `mnist_dynamic` | as above |
 
     From TFDS, x is the input of the set's supervised task, or its first image, text or number.
     Images are [H, W] where there is one channel, else [H, W, C], K = 256 (`binarized_mnist`: 2);
@@ -73,6 +82,10 @@ def _load(
     folder = tfds.find(name, data_dir)
     if folder is not None:
         return tfds.read(name, folder, in_memory, window, length)
+    for transform in NAMED:
+        if name.endswith(transform.suffix):
+            base = name.removesuffix(transform.suffix)
+            return _load(base, data_dir, in_memory, window, length).map(transform)
     raise _missing(name, data_dir)
 
 

@@ -219,19 +219,19 @@ class NegativeBinomialHead(_CountHead):
         return NegativeBinomial(*_split(self, raw))
 
 
-def head_for(event: Event, num_components: int = 10) -> Head:
+def head_for(event: Event, *, ordered: bool = True, num_components: int = 10) -> Head:
     """The usual head for the values of an event; a convenience, any other may be built by name.
 
-    Bernoulli for 2 values, Categorical up to 32, a mixture of discretised logistics for more
-    (they are taken for levels, in order), a mixture of Normals for real values.
+    Bernoulli for 2 values; for more, a mixture of discretised logistics where they are levels in
+    order, as pixels are, else Categorical, as for characters; a mixture of Normals for real values.
     """
     if event.num_values is None:
         return MixtureOfNormalsHead(num_components)
     if event.num_values == 2:
         return BernoulliHead()
-    if event.num_values <= 32:
-        return CategoricalHead(event.num_values)
-    return DiscretizedLogisticMixtureHead(event.num_values, num_components)
+    if ordered:
+        return DiscretizedLogisticMixtureHead(event.num_values, num_components)
+    return CategoricalHead(event.num_values)
 
 
 def _floats(head: Head, raw: Array) -> Array:

@@ -17,6 +17,7 @@ arXiv:1801.04406).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import chex
@@ -24,7 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from gm import numerics
-from gm.core import Array, Batch, Critic, Implicit, Key, Metrics, Params, require
+from gm.core import Array, Batch, Critic, Implicit, Key, Loss, Metrics, Params, require
 
 
 def non_saturating_critic_loss(score_data: Array, score_fake: Array) -> Array:
@@ -178,6 +179,22 @@ def wasserstein_generator(
     """The generator's loss in the Wasserstein game; arguments as `wasserstein_critic`."""
     _, fake, score = _setup(generator, critic, params, key, batch, "wasserstein_generator")
     return wasserstein_generator_loss(jax.vmap(score)(fake)), {}
+
+
+def non_saturating(generator: Implicit, critic: Critic, *, r1: float = 0.0) -> dict[str, Loss]:
+    """The non-saturating game, {"critic": loss, "generator": loss}, for `gm.train.Player`s."""
+    return {
+        "critic": functools.partial(non_saturating_critic, generator, critic, r1=r1),
+        "generator": functools.partial(non_saturating_generator, generator, critic),
+    }
+
+
+def wasserstein(generator: Implicit, critic: Critic, *, penalty: float = 10.0) -> dict[str, Loss]:
+    """The Wasserstein game, {"critic": loss, "generator": loss}, for `gm.train.Player`s."""
+    return {
+        "critic": functools.partial(wasserstein_critic, generator, critic, penalty=penalty),
+        "generator": functools.partial(wasserstein_generator, generator, critic),
+    }
 
 
 def _setup(

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from gm.core import Array
+from gm.metrics.score import Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,18 @@ class ModeCoverage:
     reverse_kl: float
     num_modes: int
     count: int
+
+    def scores(self) -> dict[str, Score]:
+        """The three numbers by name, for result files; high quality in %."""
+        values = {
+            "modes captured": (float(self.captured), "modes"),
+            "samples of high quality": (100.0 * self.high_quality, "%"),
+            "reverse KL of mode counts": (self.reverse_kl, "nats"),
+        }
+        return {
+            name: Score(value, None, self.count, unit, "estimate")
+            for name, (value, unit) in values.items()
+        }
 
     def __str__(self) -> str:
         """`24 of 25 modes, 93.6 % high quality, reverse KL 0.040 nats (2,500 samples)`"""

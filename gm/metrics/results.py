@@ -16,7 +16,7 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -127,6 +127,32 @@ def record(score: Score, *, seconds: float, command: str | None = None, **fields
         command=provenance.command() if command is None else command,
         **fields,
     )
+
+
+def record_all(
+    scores: Mapping[str, Score],
+    dataset: Any,
+    *,
+    split: str = "test",
+    published: Mapping[str, tuple[float, str]] | None = None,
+    **fields: Any,
+) -> list[Result]:
+    """Results of several metrics of one run.
+
+    Args:
+      scores: {metric: score}.
+      dataset: its `name` and `preprocessing` are recorded.
+      split: of the dataset.
+      published: {metric: (value, source)}.
+      fields: as in `record`.
+    """
+    rows = []
+    for metric, score in scores.items():
+        value, source = (published or {}).get(metric, (None, None))
+        literature = {"published": value, "published_source": source}
+        own = {"dataset": dataset.name, "preprocessing": dataset.preprocessing, "split": split}
+        rows.append(record(score, metric=metric, **own, **literature, **fields))
+    return rows
 
 
 def write(folder: str | os.PathLike, result: Result | Sequence[Result]) -> pathlib.Path:

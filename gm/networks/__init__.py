@@ -7,7 +7,7 @@ one element and gives the raw parameters of the next, so that a whole walk costs
 """
 
 from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder
-from gm.networks.masked import MaskedDense, MaskedMLP
+from gm.networks.masked import MaskedDense, MaskedMLP, spread
 from gm.networks.mlp import MLP, ResidualMLP
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "MaskedDense",
     "MaskedMLP",
     "ResidualMLP",
+    "spread",
 ]

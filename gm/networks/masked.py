@@ -110,7 +110,9 @@ class MaskedMLP(nn.Module):
       num_elements: D.
       num_features: C, inputs per element.
       num_params: P, outputs per element.
-      hidden: units in each hidden layer. Degrees are spread evenly over 0..D-2.
+      hidden: units in each hidden layer.
+      degrees: sorted degrees of the units of each hidden layer; spread evenly over 0..D-2 by
+        default.
       direct: adds masked connections from inputs to outputs.
       activation: of the hidden units.
       dtype: of the computation; parameters stay in float32.
@@ -123,13 +125,14 @@ class MaskedMLP(nn.Module):
     direct: bool = False
     activation: Callable[[Array], Array] = nn.relu
     dtype: Any = jnp.float32
+    degrees: tuple[tuple[int, ...], ...] | None = None
 
     def setup(self) -> None:
         """A masked layer per hidden layer, one for the outputs, one for the direct connections."""
         d = self.num_elements
         self.times = [
             np.repeat(np.arange(d), self.num_features),
-            *(np.arange(h) * max(d - 1, 1) // h for h in self.hidden),
+            *(map(np.array, self.degrees) if self.degrees else (spread(d, h) for h in self.hidden)),
             np.repeat(np.arange(d) - 1, self.num_params),
         ]
         times = [tuple(map(int, t)) for t in self.times]
@@ -217,6 +220,21 @@ class MaskedMLP(nn.Module):
         if self.shortcut is not None:
             sums[-1] = sums[-1] + units[0] @ kernels[-1]
         return sums
+
+
+def spread(num_elements: int, num_units: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Sorted degrees in 0..D-2 for the units of a layer, in proportion to weights: [num_units].
+
+    Args:
+      num_elements: D.
+      num_units: units in the layer.
+      weights: [D], the share of the units that should know each element last; even by default.
+    """
+    if weights is None:
+        return np.arange(num_units) * max(num_elements - 1, 1) // num_units
+    cumulative = np.cumsum(np.asarray(weights, np.float64))
+    marks = (np.arange(num_units) + 0.5) / num_units * cumulative[-1]
+    return np.minimum(np.searchsorted(cumulative, marks), max(num_elements - 2, 0))
 
 
 def _write(units: Array, values: Array, block: Array, first: Array) -> Array:

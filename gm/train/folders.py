@@ -22,7 +22,8 @@ def enter(folder: pathlib.Path, config: Any, resume: str) -> bool:
 
     Args:
       folder: the run's folder.
-      config: a dataclass or dict that describes the run; None to claim nothing.
+      config: a dataclass or dict that describes the run; None to claim nothing. A field that holds
+        the folder itself is left out: a folder may be moved.
       resume: "auto" resumes where there is something, "must" insists, "never" wants a new folder.
 
     Raises:
@@ -42,7 +43,9 @@ def enter(folder: pathlib.Path, config: Any, resume: str) -> bool:
         )
     folder.mkdir(parents=True, exist_ok=True)
     if config is not None:
-        _claim(folder / "config.json", config)
+        _claim(
+            folder / "config.json", {k: v for k, v in as_json(config).items() if v != str(folder)}
+        )
     return bool(found)
 
 
@@ -55,9 +58,8 @@ def as_json(config: Any) -> dict:
     return json.loads(json.dumps(dict(config), default=str))
 
 
-def _claim(path: pathlib.Path, config: Any) -> None:
+def _claim(path: pathlib.Path, ours: dict) -> None:
     """Writes config.json, or compares with the one that is there."""
-    ours = as_json(config)
     if not path.exists():
         replace(path, json.dumps(ours, indent=2) + "\n")
         return

@@ -48,7 +48,7 @@ def run(
     checkpoint_every: int = 1000,
     keep: int = 3,
     evaluate: Callable[[State], Mapping[str, float]] | None = None,
-    evaluate_every: int = 1000,
+    evaluate_every: int | None = None,
     progress: bool = True,
 ) -> State:
     """Trains until the state has made num_steps updates, and returns it.
@@ -71,7 +71,8 @@ def run(
       checkpoint_every: steps between checkpoints; one is always written at the end.
       keep: checkpoints to hold.
       evaluate: evaluate(state) -> numbers, logged as "eval/..."; it must not keep the state.
-      evaluate_every: steps between evaluations; there is always one at the end.
+      evaluate_every: steps between evaluations, a tenth of num_steps by default; there is always
+        one at the end.
       progress: a bar on a terminal, and an occasional line on stderr elsewhere.
 
     Raises:
@@ -82,6 +83,8 @@ def run(
     """
     if resume not in folders.RESUME:
         raise ValueError(f"resume is one of {', '.join(folders.RESUME)}; got {resume!r}.")
+    if evaluate_every is None:
+        evaluate_every = max(num_steps // 10, 1)
     for name, every in (
         ("log", log_every),
         ("checkpoint", checkpoint_every),

@@ -84,7 +84,7 @@ def test_values_outside_are_impossible_with_gradient_zero(x):
 
 
 def test_two_values_are_a_logistic_regression():
-    p = jax.vmap(lambda x: dist.DiscretizedLogistic(0.3, 0.5, 2).log_prob(x))(jnp.arange(2))
+    p = jax.jit(jax.vmap(dist.DiscretizedLogistic(0.3, 0.5, 2).log_prob))(jnp.arange(2))
     np.testing.assert_allclose(
         jnp.exp(p), [stats.logistic.cdf(-0.6), stats.logistic.cdf(0.6)], rtol=1e-6
     )

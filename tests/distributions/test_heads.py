@@ -126,6 +126,6 @@ def test_features_are_what_they_say():
 
 def test_head_for_picks_the_usual_head():
     assert dist.head_for(Event((4,), 2)) == dist.BernoulliHead()
-    assert dist.head_for(Event((4,), 17)) == dist.CategoricalHead(17)
-    assert dist.head_for(Event((4,), 256), 5) == dist.DiscretizedLogisticMixtureHead(256, 5)
-    assert dist.head_for(Event((4,)), 5) == dist.MixtureOfNormalsHead(5)
+    assert dist.head_for(Event((4,), 17), ordered=False) == dist.CategoricalHead(17)
+    assert dist.head_for(Event((4,), 17)) == dist.DiscretizedLogisticMixtureHead(17, 10)
+    assert dist.head_for(Event((4,)), num_components=5) == dist.MixtureOfNormalsHead(5)

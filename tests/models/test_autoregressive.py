@@ -5,7 +5,7 @@ import pytest
 
 from gm import distributions as dist
 from gm.core import Event
-from gm.models.autoregressive import MADE, walk
+from gm.models.autoregressive import MADE, degrees_by_entropy, walk
 
 IMAGE = Event((2, 3), 2)
 ORDER = (5, 0, 3, 1, 4, 2)
@@ -91,3 +91,17 @@ def test_floats_given_to_bernoulli_and_a_pixel_of_17_are_refused(key):
         model.log_prob(model.init(key), jnp.array([0, 17, 3]))
     # Under jit the value is not known in advance; its probability is zero.
     assert jax.jit(model.log_prob)(model.init(key), jnp.array([0, 17, 3])) == -jnp.inf
+
+
+def test_degrees_by_entropy_follow_the_pixels_that_vary_in_the_order_of_the_model():
+    x = np.zeros((8, 6), np.uint8)
+    x[::2, 1] = x[::2, 3] = 1  # elements 1 and 3 are fair coins, the rest is constant
+    assert degrees_by_entropy(x, 2, (4, 2)) == ((1, 1, 3, 3), (1, 3))
+    order = (3, 0, 1, 2, 4, 5)
+    assert degrees_by_entropy(x, 2, (4,), order) == ((0, 0, 2, 2),)
+
+
+@pytest.mark.parametrize("degrees", [((0, 1),), ((1, 0, 2),), ((0, 1, 5),), ((0, 1, 2), (0,))])
+def test_degrees_that_do_not_fit_are_refused(degrees):
+    with pytest.raises(ValueError, match=r"so many sorted degrees in 0\.\.4"):
+        MADE(IMAGE, dist.BernoulliHead(), hidden=(3,), degrees=degrees)

@@ -23,6 +23,9 @@ MODELS = {
     "MADE two layers, an order": MADE(
         BITS, dist.BernoulliHead(), hidden=(7, 12), order=(3, 0, 4, 1, 2), direct=False
     ),
+    "MADE units where the data varies": MADE(
+        BITS, dist.BernoulliHead(), hidden=(6,), degrees=((0, 1, 1, 1, 1, 3),)
+    ),
     "MADE Categorical": MADE(TRITS, dist.CategoricalHead(3), hidden=(12,), order=(2, 0, 3, 1)),
     "MADE mixture of Normals": MADE(PLANE, dist.MixtureOfNormalsHead(3), hidden=(16,)),
     "VAE Bernoulli": VAE(

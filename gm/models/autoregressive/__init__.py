@@ -7,6 +7,6 @@ once for all of them.
 """
 
 from gm.models.autoregressive import walk
-from gm.models.autoregressive.made import MADE
+from gm.models.autoregressive.made import MADE, degrees_by_entropy
 
-__all__ = ["MADE", "walk"]
+__all__ = ["MADE", "degrees_by_entropy", "walk"]

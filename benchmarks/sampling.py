@@ -1,0 +1,82 @@
+"""What drawing costs against scoring: S/F, and the naive sampler beside it.
+
+    python benchmarks/sampling.py [--repeats 5]
+
+S/F is the time to draw a batch over the time to score one of the same size: medians of one
+process, compilation apart. The naive sampler makes one whole parallel pass per element; the same
+key gives the same sample, which is checked here too.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from gm import distributions as dist
+from gm.core import Array, Event, Key
+from gm.models.autoregressive import MADE, walk
+
+MNIST, DIGITS = Event((28, 28), 2), Event((8, 8), 17)
+MODELS = {
+    "MADE 500, MNIST": MADE(MNIST, dist.BernoulliHead(), hidden=(500,)),
+    "MADE 500x500, MNIST": MADE(MNIST, dist.BernoulliHead(), hidden=(500, 500)),
+    "MADE 200, digits": MADE(DIGITS, dist.head_for(DIGITS), hidden=(200,)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to time."""
+
+    batch_sizes: tuple[int, ...] = (1, 16, 64, 256, 1024)
+    naive_at: int = 1024
+    """Batch size for the naive sampler; 0 to leave it out."""
+    repeats: int = 5
+
+
+def median_seconds(function: Callable[[], Array], repeats: int) -> float:
+    """Median wall time of a call, after one that compiles."""
+    jax.block_until_ready(function())
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        jax.block_until_ready(function())
+        seconds.append(time.perf_counter() - begin)
+    return float(np.median(seconds))
+
+
+def main(c: Config) -> None:
+    """Prints one row per model and batch size."""
+    key = jax.random.key(0)
+    header = ("model", "batch", "score ms", "draw ms", "S/F", "naive ms", "naive / draw")
+    print("{:22} {:>6} {:>9} {:>9} {:>6} {:>9} {:>13}".format(*header))
+    for name, model in MODELS.items():
+        params = jax.jit(model.init)(key)
+
+        def batched(one: Callable[[Key], Array]) -> Callable[[Array], Array]:
+            return jax.jit(jax.vmap(one))
+
+        score = jax.jit(jax.vmap(model.log_prob, (None, 0)))
+        draw = batched(lambda k, m=model, p=params: m.sample(p, k))
+        naive = batched(lambda k, m=model, p=params: walk.sample_by_passes(m, p, k))
+        for size in c.batch_sizes:
+            keys = jax.random.split(key, size)
+            x = draw(keys)
+            of_score = median_seconds(lambda s=score, p=params, x=x: s(p, x), c.repeats)
+            of_draw = median_seconds(lambda d=draw, k=keys: d(k), c.repeats)
+            row = f"{name:22} {size:6} {1e3 * of_score:9.2f} {1e3 * of_draw:9.2f} "
+            row += f"{of_draw / of_score:6.1f}"
+            if size == c.naive_at:
+                of_naive = median_seconds(lambda n=naive, k=keys: n(k), 1)
+                # A probability next to a uniform draw may fall on either side of it.
+                same = float(jnp.mean(jnp.all((naive(keys) == x).reshape(size, -1), axis=1)))
+                row += f" {1e3 * of_naive:9.0f} {of_naive / of_draw:13.0f}   same {same:.1%}"
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

@@ -1,0 +1,125 @@
+"""GAN: a generator and a critic, non-saturating with R1 or Wasserstein with gradient penalty.
+
+python experiments/gan.py
+    8x8 digits: a classifier tells samples from data 2 times in 3; 1 minute on 2 CPU cores.
+python experiments/gan.py --dataset grid25 --latent-dim 2 --num-steps 40000
+    25 Gaussians, 2,500 samples: 25 modes, 9 in 10 within 3 standard deviations, reverse KL
+    0.01, in 3 minutes on 2 CPU cores.
+    Lin et al. (2018), "PacGAN", arXiv:1712.04086: 24.8 modes, 93.6 %, 0.04 (a plain GAN: 17.3
+    modes, 0.70).
+"""
+
+import dataclasses
+import functools
+import pathlib
+import time
+
+import jax
+import numpy as np
+import optax
+import tyro
+
+from gm import data, metrics, plot, train
+from gm.core import Params
+from gm.losses import adversarial
+from gm.metrics import results
+from gm.models.implicit import Critic, Generator
+from gm.networks import MLP
+
+SOURCE = "Lin et al. 2018, arXiv:1712.04086, PacGAN4"
+METRICS = ("modes captured", "samples of high quality", "reverse KL of mode counts")
+VALUES = zip(METRICS, (24.8, 93.6, 0.04), strict=True)
+PUBLISHED = {"grid25": {metric: (value, SOURCE) for metric, value in VALUES}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to train on, and how."""
+
+    dataset: str = "digits"
+    """Any name that gm.data.load takes: digits, grid25, mnist, mine.npz, ..."""
+    wasserstein: bool = False
+    """The Wasserstein game with gradient penalty in place of the non-saturating one with R1."""
+    penalty: float = 0.1
+    critic_updates: int = 1
+    hidden: tuple[int, ...] = (128, 128, 128)
+    """Units in each hidden layer of the generator, and of the critic."""
+    latent_dim: int = 16
+    num_steps: int = 8000
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    ema_decay: float = 0.999
+    seed: int = 0
+    folder: pathlib.Path | None = None
+    """For checkpoints, metrics, samples.png and result.json; by default nothing is kept."""
+
+
+def game(c: Config, generator: Generator, critic: Critic) -> dict[str, train.Player]:
+    """The two players, critic first."""
+    if c.wasserstein:
+        losses = adversarial.wasserstein(generator, critic, penalty=c.penalty)
+    else:
+        losses = adversarial.non_saturating(generator, critic, r1=c.penalty)
+    rate = optax.cosine_decay_schedule(c.learning_rate, c.num_steps, alpha=0.05)
+    adam = optax.adam(rate, b1=0.0, b2=0.99)
+    return {
+        "critic": train.Player(losses["critic"], adam, updates=c.critic_updates),
+        "generator": train.Player(losses["generator"], train.with_ema(adam, c.ema_decay)),
+    }
+
+
+def fit(c: Config) -> tuple[data.Dataset, Generator, Params, float]:
+    """Real-valued data, the generator, its averaged parameters, and the seconds it trained."""
+    dataset, squash = data.load(c.dataset), None
+    if dataset.event.discrete:
+        dataset, squash = dataset.map(data.UniformDequantization()), jax.nn.sigmoid
+    network = MLP(c.hidden, dataset.event.shape, output_activation=squash)
+    generator = Generator(dataset.event, network, c.latent_dim)
+    critic = Critic(dataset.event, MLP(c.hidden, (), len(dataset.event.shape), jax.nn.leaky_relu))
+    keys = jax.random.split(jax.random.key(c.seed), 4)
+    sample = jax.jit(jax.vmap(generator.sample, (None, 0)))
+
+    def validate(state: train.State) -> dict[str, float]:
+        x = sample(state.averaged["generator"], jax.random.split(keys[3], 1000))
+        return {"squared_mmd": float(metrics.mmd.squared_mmd(dataset.validation.x[:1000], x)[0])}
+
+    players = game(c, generator, critic)
+    params = {"critic": critic.init(keys[0]), "generator": generator.init(keys[1])}
+    step, state = train.make_step(players), train.init(params, players, keys[2])
+    batches = dataset.train.batches(c.batch_size * c.critic_updates, c.seed)
+    run = functools.partial(train.run, folder=c.folder, config=c, evaluate=validate)
+    begin = time.perf_counter()
+    state = run(step, state, batches, c.num_steps)
+    return dataset, generator, state.averaged["generator"], time.perf_counter() - begin
+
+
+def main(c: Config) -> dict[str, float]:
+    """Trains, draws, and says how far the draws are from unseen data; returns the numbers."""
+    dataset, generator, params, seconds = fit(c)
+    keys = jax.random.split(jax.random.key(c.seed), 2500)
+    x = np.asarray(jax.jit(jax.vmap(generator.sample, (None, 0)))(params, keys))
+    unseen = np.concatenate([dataset.validation.x, dataset.test.x])
+    scores = {"two-sample test": metrics.classifier.two_sample(unseen, x)}
+    density = data.load(c.dataset).density
+    if hasattr(density, "centers"):
+        scores |= metrics.modes.mode_coverage(x, density.centers, density.scale).scores()
+    for name, score in scores.items():
+        print(f"{name}: {score}")
+    if c.folder is not None:
+        rows = results.record_all(
+            scores,
+            dataset,
+            published=PUBLISHED.get(dataset.name),
+            experiment="gan",
+            model=f"GAN {'x'.join(map(str, c.hidden))}",
+            principle="Wasserstein game" if c.wasserstein else "non-saturating game",
+            steps=c.num_steps,
+            seconds=seconds,
+        )
+        results.write(c.folder, rows)
+        plot.save(plot.samples({"data": unseen[:2500], "GAN": x}), c.folder / "samples.png")
+    return {name: score.value for name, score in scores.items()} | {"seconds": seconds}
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
