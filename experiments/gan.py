@@ -28,8 +28,7 @@ from gm.networks import MLP
 
 SOURCE = "Lin et al. 2018, arXiv:1712.04086, PacGAN4"
 METRICS = ("modes captured", "samples of high quality", "reverse KL of mode counts")
-VALUES = zip(METRICS, (24.8, 93.6, 0.04), strict=True)
-PUBLISHED = {"grid25": {metric: (value, SOURCE) for metric, value in VALUES}}
+PUBLISHED = {"grid25": {m: (v, SOURCE) for m, v in zip(METRICS, (24.8, 93.6, 0.04), strict=True)}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +36,11 @@ class Config:
     """What to train on, and how."""
 
     dataset: str = "digits"
-    """Any name that gm.data.load takes: digits, grid25, mnist, mine.npz, ..."""
     wasserstein: bool = False
     """The Wasserstein game with gradient penalty in place of the non-saturating one with R1."""
     penalty: float = 0.1
     critic_updates: int = 1
     hidden: tuple[int, ...] = (128, 128, 128)
-    """Units in each hidden layer of the generator, and of the critic."""
     latent_dim: int = 16
     num_steps: int = 8000
     batch_size: int = 256
@@ -51,15 +48,14 @@ class Config:
     ema_decay: float = 0.999
     seed: int = 0
     folder: pathlib.Path | None = None
-    """For checkpoints, metrics, samples.png and result.json; by default nothing is kept."""
+    """For checkpoints, metrics, samples.png and result.json."""
 
 
 def game(c: Config, generator: Generator, critic: Critic) -> dict[str, train.Player]:
     """The two players, critic first."""
+    losses = adversarial.non_saturating(generator, critic, r1=c.penalty)
     if c.wasserstein:
         losses = adversarial.wasserstein(generator, critic, penalty=c.penalty)
-    else:
-        losses = adversarial.non_saturating(generator, critic, r1=c.penalty)
     rate = optax.cosine_decay_schedule(c.learning_rate, c.num_steps, alpha=0.05)
     adam = optax.adam(rate, b1=0.0, b2=0.99)
     return {
@@ -94,14 +90,13 @@ def fit(c: Config) -> tuple[data.Dataset, Generator, Params, float]:
 
 
 def main(c: Config) -> dict[str, float]:
-    """Trains, draws, and says how far the draws are from unseen data; returns the numbers."""
+    """Trains, draws, and compares the draws with unseen data; returns the numbers."""
     dataset, generator, params, seconds = fit(c)
     keys = jax.random.split(jax.random.key(c.seed), 2500)
     x = np.asarray(jax.jit(jax.vmap(generator.sample, (None, 0)))(params, keys))
     unseen = np.concatenate([dataset.validation.x, dataset.test.x])
     scores = {"two-sample test": metrics.classifier.two_sample(unseen, x)}
-    density = data.load(c.dataset).density
-    if hasattr(density, "centers"):
+    if hasattr(density := dataset.density, "centers"):
         scores |= metrics.modes.mode_coverage(x, density.centers, density.scale).scores()
     for name, score in scores.items():
         print(f"{name}: {score}")

@@ -1,0 +1,113 @@
+"""Every experiment runs at its smallest size, prints its help, and leaves what it promises."""
+
+import dataclasses
+import importlib
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gm.metrics import results
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "experiments"
+
+
+@pytest.fixture
+def experiment(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+SMALL = {
+    "made": {"num_steps": 2, "hidden": (8,), "batch_size": 8},
+    "vae": {"num_steps": 2, "hidden": (8,), "batch_size": 8, "latent_dim": 2, "eval_samples": 2},
+    "gan": {"num_steps": 2, "hidden": (8,), "batch_size": 8, "latent_dim": 2},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_experiment_trains_scores_and_writes_its_folder(name, experiment, tmp_path):
+    module = experiment(name)
+    metrics_ = module.main(module.Config(**SMALL[name], folder=tmp_path))
+    assert all(np.isfinite(value) for value in metrics_.values())
+    for file in ("config.json", "metrics.jsonl", "result.json", "samples.png"):
+        assert (tmp_path / file).stat().st_size > 0, file
+    assert all(row.experiment == name for row in results.read(tmp_path / "result.json"))
+    assert "folder" not in json.loads((tmp_path / "config.json").read_text())
+
+
+def test_gan_plays_the_wasserstein_game_on_points_and_counts_modes(experiment):
+    module = experiment("gan")
+    options = SMALL["gan"] | {"wasserstein": True, "critic_updates": 2, "dataset": "grid25"}
+    found = module.main(module.Config(**options))
+    assert 0 <= found["modes captured"] <= 25
+
+
+def test_made_scores_real_values_and_text(experiment):
+    module = experiment("made")
+    for dataset in ("claw", "digits_threshold"):
+        found = module.main(module.Config(**SMALL["made"], dataset=dataset))
+        assert np.isfinite(found["nats"])
+
+
+def test_a_folder_of_another_configuration_is_refused_with_the_difference(experiment, tmp_path):
+    module = experiment("made")
+    config = module.Config(**SMALL["made"], folder=tmp_path)
+    module.main(config)
+    with pytest.raises(ValueError, match=r"different configuration(.|\n)*hidden"):
+        module.main(dataclasses.replace(config, hidden=(9,)))
+
+
+def test_quickstart_prints_one_table_and_two_pictures(experiment, tmp_path, capsys):
+    module = experiment("quickstart")
+    scores = module.main(module.Config(made_steps=2, vae_steps=2, gan_steps=2, folder=tmp_path))
+    assert set(scores) == {"MADE", "VAE"}
+    assert {p.name for p in tmp_path.iterdir()} == {"samples.png", "learning_curves.png"}
+    printed = capsys.readouterr().out
+    for word in ("independent pixels", "lzma", "MADE", "VAE", "GAN", "exact", "bound", "107.4"):
+        assert word in printed
+
+
+@pytest.mark.parametrize("name", ["quickstart", *SMALL])
+def test_help_comes_from_the_configuration(name):
+    run = subprocess.run(
+        [sys.executable, str(FOLDER / f"{name}.py"), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--seed" in run.stdout
+
+
+@pytest.mark.slow
+def test_made_reaches_its_number_on_fixed_binarized_mnist(experiment, prepared):
+    """Published: 94.5 with 500 units."""
+    module = experiment("made")
+    options = {"hidden": (500,), "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.03}
+    config = module.Config(prepared("binarized_mnist"), num_steps=32000, **options)
+    assert module.main(config)["nats"] <= 91.2
+
+
+@pytest.mark.slow
+def test_gan_covers_the_grid_of_25_gaussians(experiment):
+    """Published best: 24.8 modes, 93.6 %, 0.04."""
+    module = experiment("gan")
+    found = module.main(module.Config("grid25", latent_dim=2, num_steps=40000))
+    assert found["modes captured"] >= 24
+    assert found["samples of high quality"] >= 70.0
+    assert found["reverse KL of mode counts"] <= 0.1
+
+
+def test_the_results_table_is_that_of_the_committed_files():
+    assert results.main([str(FOLDER / "results"), str(FOLDER / "README.md"), "--check"]) == 0
+
+
+def test_committed_results_can_be_run_again_by_anybody():
+    for path in (FOLDER / "results").rglob("result.json"):
+        for row in results.read(path):
+            assert row.command.startswith("python experiments/"), path
+            assert row.revision, path
