@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
 
 from gm.core import Event
+from gm.losses import likelihood
 
 KINDS = ("exact", "bound", "estimate")
 
@@ -77,25 +79,17 @@ class Score:
         """
         if self.unit != "nats":
             raise ValueError(f"bits_per_dim needs a score in nats; got {self.unit}.")
-        if dequantized_levels is None:
-            nats, kind, num_samples = self.value, self.kind, self.num_samples
-        elif event.discrete:
+        if dequantized_levels is not None and event.discrete:
             raise ValueError(
                 "bits_per_dim takes dequantized_levels for real-valued events only; this one has "
                 f"{event.num_values} integer values and needs none."
             )
-        else:
-            nats = self.value + event.size * math.log(dequantized_levels)
-            kind, num_samples = "bound", self.num_samples or 1
-        to_bits = 1 / (event.size * math.log(2))
-        return dataclasses.replace(
-            self,
-            value=nats * to_bits,
-            standard_error=None if self.standard_error is None else self.standard_error * to_bits,
-            unit="bits/dim",
-            kind=kind,
-            num_samples=num_samples,
-        )
+        bits = functools.partial(likelihood.bits_per_dim, size=event.size)
+        error = None if self.standard_error is None else bits(self.standard_error)
+        own = {"value": bits(self.value, num_levels=dequantized_levels), "standard_error": error}
+        if dequantized_levels is not None:
+            own |= {"kind": "bound", "num_samples": self.num_samples or 1}
+        return dataclasses.replace(self, unit="bits/dim", **own)
 
     def __str__(self) -> str:
         """`89.93 ± 0.24 nats (exact, 10,000 examples)`"""

@@ -45,6 +45,15 @@ def test_a_transform_may_be_given_when_loading():
     assert (digits.name, digits.event) == ("digits_threshold", Event((8, 8), 2))
 
 
+def test_a_name_says_its_transform_and_loads_back():
+    for transform in (data.Threshold(), data.DynamicBinarization(), data.UniformDequantization()):
+        dataset = data.load("digits", transform=transform)
+        again = data.load(dataset.name)
+        assert (again.name, again.event) == (dataset.name, dataset.event)
+        assert again.preprocessing == dataset.preprocessing == transform.describe
+        np.testing.assert_array_equal(again.test.x, dataset.test.x)
+
+
 @pytest.mark.parametrize(
     ("name", "near"), [("mnits", "mnist"), ("digit", "digits"), ("grid_25", "grid25")]
 )

@@ -48,3 +48,12 @@ def test_poor_samples_capture_nothing_but_still_fall_to_their_nearest_mode():
 def test_wrong_samples_have_a_clear_error(x):
     with pytest.raises(ValueError, match="mode_coverage needs"):
         modes.mode_coverage(x, GRID, 0.05)
+
+
+def test_coverage_as_scores_has_units():
+    got = modes.mode_coverage(GRID, GRID, 0.05).scores()
+    assert {name: (s.value, s.unit, s.count) for name, s in got.items()} == {
+        "modes captured": (25.0, "modes", 25),
+        "samples of high quality": (100.0, "%", 25),
+        "reverse KL of mode counts": (0.0, "nats", 25),
+    }

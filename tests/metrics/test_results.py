@@ -186,3 +186,17 @@ def test_the_command_is_relative_to_the_working_folder(tmp_path, monkeypatch):
     assert provenance.command() == "python experiments/made.py --order 'a b'"
     monkeypatch.setattr(sys, "argv", ["/elsewhere/made.py"])
     assert provenance.command() == "python made.py"
+
+
+def test_several_metrics_of_a_run_share_what_they_belong_to():
+    class Digits:
+        name, preprocessing = "digits", "none"
+
+    fields = {"experiment": "e", "model": "m", "principle": "p", "steps": 1, "seconds": 1.0}
+    scores = {"first": Score(1.0, 0.1, 10), "second": Score(2.0, None, 10)}
+    first, second = results.record_all(
+        scores, Digits, published={"first": (0.5, "somebody")}, command="python e.py", **fields
+    )
+    assert (first.metric, first.published, first.published_source) == ("first", 0.5, "somebody")
+    assert (second.metric, second.published, second.published_source) == ("second", None, None)
+    assert (first.dataset, second.split, second.preprocessing) == ("digits", "test", "none")
