@@ -57,8 +57,8 @@ def fit(c: Config) -> tuple[data.Dataset, VAE, Params, float]:
     """The data, the model, its averaged parameters after training, and the seconds it took."""
     dataset = data.load(c.dataset)
     event, head = dataset.event, dist.head_for(dataset.event, ordered=not dataset.vocabulary)
-    encoder = MLP(c.hidden, (2 * c.latent_dim,), input_ndim=len(event.shape) + 1)
-    decoder = MLP(c.hidden, (*event.shape, head.num_params))
+    encoder = MLP(c.hidden, (2 * c.latent_dim,), len(event.shape) + 1, jax.nn.silu)
+    decoder = MLP(c.hidden, (*event.shape, head.num_params), activation=jax.nn.silu)
     model = VAE(event, head, encoder, decoder, c.latent_dim)
     key_init, key_train, key_validate = jax.random.split(jax.random.key(c.seed), 3)
 

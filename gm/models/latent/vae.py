@@ -12,6 +12,7 @@ log p(x) is an integral over z with no closed form: `gm.losses.variational` boun
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,8 @@ class VAE:
       decoder: [K] -> [*event, P].
       latent_dim: K.
       min_scale: a floor under the posterior's standard deviation.
+      start_scale: the posterior's standard deviation where the encoder's raw output is zero. Well
+        below the prior's, so that z tells the decoder something before the KL prunes it.
     """
 
     event: Event
@@ -39,6 +42,7 @@ class VAE:
     decoder: Network
     latent_dim: int
     min_scale: float = 1e-4
+    start_scale: float = 0.1
 
     def __post_init__(self) -> None:
         if self.likelihood.num_values != self.event.num_values:
@@ -65,7 +69,8 @@ class VAE:
         self.event.check(x)
         raw = self.encoder.apply(params["encoder"], self.likelihood.features(x))
         loc, raw_scale = jnp.split(raw, 2)
-        return dist.Normal(loc, jax.nn.softplus(raw_scale + _SOFTPLUS_ONE) + self.min_scale)
+        offset = math.log(math.expm1(self.start_scale))  # softplus of this is start_scale
+        return dist.Normal(loc, jax.nn.softplus(raw_scale + offset) + self.min_scale)
 
     def decode(self, params: Params, z: Array) -> Distribution:
         """p(x | z)"""
@@ -75,6 +80,3 @@ class VAE:
         """x ~ p(x | z) with z ~ p(z)."""
         key_z, key_x = jax.random.split(key)
         return self.decode(params, self.prior(params).sample(key_z)).sample(key_x)
-
-
-_SOFTPLUS_ONE = 0.5413248546129181  # softplus of this is 1: q(z | x) starts at the prior's scale
