@@ -29,7 +29,7 @@ def enter(folder: pathlib.Path, config: Any, resume: str) -> bool:
     Raises:
       FileExistsError: "never", and the folder holds a run.
       FileNotFoundError: "must", and there is no checkpoint.
-      ValueError: the folder holds a run of a different configuration.
+      ValueError: the folder holds a run of a different configuration, or of an unknown one.
     """
     found = checkpoints.steps(folder)
     if resume == "never" and folder.is_dir() and any(folder.iterdir()):
@@ -43,6 +43,11 @@ def enter(folder: pathlib.Path, config: Any, resume: str) -> bool:
         )
     folder.mkdir(parents=True, exist_ok=True)
     if config is not None:
+        if found and not (folder / "config.json").exists():
+            raise ValueError(
+                f"{folder} holds checkpoints but no config.json, so whose they are is not known. "
+                "Choose another folder, or put the config.json of that run back."
+            )
         _claim(
             folder / "config.json", {k: v for k, v in as_json(config).items() if v != str(folder)}
         )

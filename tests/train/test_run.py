@@ -109,6 +109,13 @@ def test_another_configuration_is_refused_with_the_difference(step, new, problem
     train.run(step, new(), problem.Batches(), 3, folder=tmp_path, config=Config(), **QUIET)
 
 
+def test_checkpoints_of_an_unknown_configuration_are_refused(step, new, problem, tmp_path):
+    train.run(step, new(), problem.Batches(), 2, folder=tmp_path, config=Config(), **QUIET)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"checkpoints but no config\.json"):
+        train.run(step, new(), problem.Batches(), 3, folder=tmp_path, config=Config(), **QUIET)
+
+
 def test_resume_does_what_it_is_told(step, new, problem, tmp_path):
     with pytest.raises(FileNotFoundError, match='resume="must"'):
         train.run(step, new(), problem.Batches(), 2, folder=tmp_path / "a", resume="must")
