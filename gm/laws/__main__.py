@@ -25,7 +25,13 @@ def models_of(path: str) -> Mapping[str, Any]:
         )
     spec = importlib.util.spec_from_file_location("models_to_check", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f'{path} imports {error.name}, which is not installed; pip install -e ".[test]" brings '
+            "what the project's own table needs."
+        ) from None
     if not isinstance(getattr(module, "MODELS", None), Mapping):
         raise SystemExit(f"{path} has no table MODELS = {{name: model}}.")
     return module.MODELS
