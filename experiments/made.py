@@ -1,9 +1,10 @@
-"""MADE by maximum likelihood: exact log-likelihoods, drawn with caches.
+r"""MADE by maximum likelihood: exact log-likelihoods, drawn with caches.
 
 python experiments/made.py
-    8x8 digits, 17 levels: about 81 nats (1.83 bits/dim), half a minute on 2 CPU cores.
-TFDS_DATA_DIR=... python experiments/made.py --dataset binarized_mnist --num-steps 8000
-    Fixed binarized MNIST, one hidden layer of 500, one order: 90.7 nats, 2 minutes on 2 cores.
+    8x8 digits, 17 levels: 86 nats (1.94 bits/dim), 10 seconds on 2 CPU cores.
+TFDS_DATA_DIR=... python experiments/made.py --dataset binarized_mnist --hidden 500 \
+    --num-steps 32000 --learning-rate 2e-3 --weight-decay 0.03
+    Fixed binarized MNIST, one hidden layer of 500, one order: 89.78 nats, in 2 to 4 minutes.
     Germain et al. (2015), arXiv:1502.03509: 94.5 with 500 units, 88.40 with 8,000.
 """
 

@@ -1,9 +1,11 @@
-"""VAE by the ELBO, scored by the ELBO and by importance sampling.
+r"""VAE by the ELBO, scored by the ELBO and by importance sampling.
 
 python experiments/vae.py
-    8x8 digits, 17 levels, half a minute on 2 CPU cores.
-TFDS_DATA_DIR=... python experiments/vae.py --dataset binarized_mnist --num-steps 40000
-    Fixed binarized MNIST, 2x200 units, 50 latents, within 10 minutes on 2 CPU cores.
+    8x8 digits, 17 levels: 84 nats (1.9 bits/dim, K = 1,000), 20 seconds on 2 CPU cores.
+TFDS_DATA_DIR=... python experiments/vae.py --dataset binarized_mnist --latent-dim 50 \
+    --batch-size 128 --num-steps 80000 --learning-rate 2e-3 --weight-decay 0.01
+    Fixed binarized MNIST, 2x200 units, 50 latents: see experiments/README.md for the bound and
+    the 1,000-sample estimate, in about 5 minutes on 2 CPU cores.
     Burda et al. (2016), arXiv:1509.00519, after very long training: 88.71 (K = 5,000).
 """
 
