@@ -4,8 +4,8 @@ python experiments/vae.py
     8x8 digits, 17 levels: 84 nats (1.9 bits/dim, K = 1,000), 20 seconds on 2 CPU cores.
 TFDS_DATA_DIR=... python experiments/vae.py --dataset binarized_mnist --latent-dim 50 \
     --batch-size 128 --num-steps 80000 --learning-rate 2e-3 --weight-decay 0.01
-    Fixed binarized MNIST, 2x200 units, 50 latents: see experiments/README.md for the bound and
-    the 1,000-sample estimate, in about 5 minutes on 2 CPU cores.
+    Fixed binarized MNIST, 2x200 units, 50 latents: bound 94.2 nats, estimate 89.9 (K = 1,000), in
+    5 to 8 minutes on 2 CPU cores.
     Burda et al. (2016), arXiv:1509.00519, after very long training: 88.71 (K = 5,000).
 """
 
