@@ -81,6 +81,7 @@ class Event:
             )
         if isinstance(x, jax.core.Tracer) or x.size == 0:
             return
+        x = np.asarray(x)  # even inside a jit that closes over x, where jnp would trace
         low, high = np.min(x), np.max(x)
         if self.discrete and (low < 0 or high >= self.num_values):
             raise ValueError(

@@ -49,6 +49,13 @@ def test_under_jit_shape_and_dtype_are_still_checked():
     jax.jit(lambda x: BITS.check(x))(jnp.full((2, 3), 7))
 
 
+def test_a_known_array_is_checked_inside_jit_too():
+    good, bad = jnp.ones((2, 3), jnp.int32), jnp.full((2, 3), 7)
+    jax.jit(lambda: BITS.check(good))()
+    with pytest.raises(ValueError, match="got values from 7 to 7"):
+        jax.jit(lambda: BITS.check(bad))()
+
+
 def test_require_names_who_needs_what_and_what_came():
     class Sampler:
         event = REALS

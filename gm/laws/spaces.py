@@ -80,19 +80,23 @@ def draws(model: Any, params: Params, key: Key, num: int) -> np.ndarray:
     return np.asarray(x).reshape(num, -1)
 
 
-def log_marginal(model: Any, params: Params, x: Array) -> float:
-    """log p(x) = log ∫ p(z) p(x | z) dz by quadrature over one or two latents."""
+def exact_bounds(model: Any, params: Params, x: Array) -> tuple[float, float]:
+    """log p(x) = log ∫ p(x, z) dz and its ELBO ∫ q log (p(x, z) / q) dz, by quadrature over z."""
     shape = jax.eval_shape(lambda p: model.prior(p).sample(jax.random.key(0)), params)
     if not isinstance(shape, jax.ShapeDtypeStruct) or len(shape.shape) != 1:
         raise NotApplicable("the latent is not a vector")
     z, weight = grid(shape.shape[0])
 
-    def log_joint(z: Array) -> Array:
-        return model.prior(params).log_prob(z) + model.decode(params, z).log_prob(x)
+    def log_densities(z: Array) -> tuple[Array, Array]:
+        log_joint = model.prior(params).log_prob(z) + model.decode(params, z).log_prob(x)
+        return log_joint, model.encode(params, x).log_prob(z)
 
-    values = np.asarray(jax.jit(jax.vmap(log_joint))(z), np.float64)
-    top = np.max(values)
-    return float(np.log(np.sum(np.exp(values - top) * weight)) + top)
+    log_joint, log_q = (np.asarray(v, np.float64) for v in jax.jit(jax.vmap(log_densities))(z))
+    top = np.max(log_joint)
+    log_p = np.log(np.sum(np.exp(log_joint - top) * weight)) + top
+    q = np.exp(log_q) * weight
+    where = q > 0.0
+    return float(log_p), float(np.sum(q[where] * (log_joint - log_q)[where]))
 
 
 def quantile_edges(x: np.ndarray, mass: np.ndarray, num_cells: int = 8) -> np.ndarray:
