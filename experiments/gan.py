@@ -1,10 +1,10 @@
 """GAN: a generator and a critic, non-saturating with R1 or Wasserstein with gradient penalty.
 
 python experiments/gan.py
-    8x8 digits: a classifier tells samples from data 2 times in 3; 1 minute on 2 CPU cores.
+    8x8 digits: a classifier tells samples from data 7 times in 10; 1 minute on 2 CPU cores.
 python experiments/gan.py --dataset grid25 --latent-dim 2 --num-steps 40000
-    25 Gaussians, 2,500 samples: 25 modes, 9 in 10 within 3 standard deviations, reverse KL
-    0.01, in 3 minutes on 2 CPU cores.
+    25 Gaussians, 2,500 samples: 25 modes, 97 % within 3 standard deviations, reverse KL 0.007,
+    in 3 minutes on 2 CPU cores.
     Lin et al. (2018), "PacGAN", arXiv:1712.04086: 24.8 modes, 93.6 %, 0.04 (a plain GAN: 17.3
     modes, 0.70).
 """

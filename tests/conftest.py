@@ -1,4 +1,4 @@
-"""Every test sees eight CPU devices; warnings, rank promotion and dtype promotion are errors."""
+"""Every test sees eight CPU devices; warnings and rank promotion are errors."""
 
 import os
 
