@@ -1,3 +1,6 @@
+import dataclasses
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,3 +84,57 @@ def test_require_says_when_only_the_event_is_missing():
 
     with pytest.raises(TypeError, match=r"missing: event"):
         core.require(Scorer(), core.Density, "nll")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    name: str
+    dtype: type = jnp.float32
+
+
+class Pair(NamedTuple):
+    left: Part
+    right: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    event: Event
+    part: Part
+    parts: tuple[Part, ...] = ()
+    pair: Pair | None = None
+    scale: float = 1.0
+
+
+WHOLE = Whole(REALS, Part("a"), (Part("b"), Part("c")), Pair(Part("d"), 3))
+
+
+def test_in_precision_sets_every_dtype_and_nothing_else():
+    half = jnp.bfloat16
+    want = Whole(
+        REALS, Part("a", half), (Part("b", half), Part("c", half)), Pair(Part("d", half), 3)
+    )
+    got = core.in_precision(WHOLE, half)
+    assert got == want
+    assert got.event is REALS
+    assert type(got.pair) is Pair
+    assert WHOLE.part.dtype == jnp.float32  # the model itself is as it was
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, "bfloat16", jnp.dtype(jnp.bfloat16)])
+def test_in_precision_hashes_by_value_however_the_dtype_is_said(dtype):
+    half = core.in_precision(WHOLE, dtype)
+    assert len({half, core.in_precision(WHOLE, jnp.bfloat16), WHOLE}) == 2
+    assert {core.in_precision(half, np.float32)} == {WHOLE}
+
+
+def test_in_precision_says_when_nothing_in_a_model_has_a_dtype():
+    with pytest.raises(TypeError, match=r"some part of it; Whole has none\. Networks of gm\.netw"):
+        core.in_precision(Whole(REALS, part=None), jnp.bfloat16)
+    with pytest.raises(TypeError, match="int has none"):
+        core.in_precision(3, jnp.bfloat16)
+
+
+def test_in_precision_refuses_integers():
+    with pytest.raises(ValueError, match=r"needs a floating dtype; got int8\. jnp\.bfloat16"):
+        core.in_precision(WHOLE, jnp.int8)

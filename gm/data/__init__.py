@@ -8,6 +8,7 @@
     batches = digits.train.batches(128, seed=0)
     batches(7)                                # of step 7: {"x": [128, 8, 8], "label": [128]}
     batches.starting_at(7)                    # steps 7, 8, 9, ...
+    digits.train.batches(128, on_device=True)  # in gm.train: the same, made on the device
     digits.test.x                             # [180, 8, 8] int32
     digits.test.in_order(64)                  # every test example once
 

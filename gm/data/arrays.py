@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from gm.core import Event
-from gm.data.dataset import Arrays, Dataset, cut, make
+from gm.data.dataset import Dataset, cut, make
+from gm.data.stored import Arrays
 
 PARTS = {
     "train": ("train", "x_train"),

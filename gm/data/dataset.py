@@ -5,82 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from gm.core import Array, Batch, Distribution, Event, Key
 from gm.data.batches import Batches, read_ahead, step_key
+from gm.data.stored import CHUNK, InMemory, Source
 from gm.data.transforms import Transform
-
-CHUNK = 4096  # examples that are read or transformed at once
-
-
-class Source(Protocol):
-    """Examples by number, as they are stored."""
-
-    def __len__(self) -> int:
-        """N"""
-
-    def take(self, indices: np.ndarray) -> Batch:
-        """The examples of these numbers, stacked: {"x": [B, ...]}, maybe {"label": [B]}."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Arrays:
-    """Examples in memory, one array per name; an array may be a view of overlapping windows."""
-
-    columns: Mapping[str, np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.columns["x"])
-
-    def take(self, indices: np.ndarray) -> Batch:
-        """The examples of these numbers, copied."""
-        return {name: column[indices] for name, column in self.columns.items()}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Records:
-    """Examples that are read and decoded at every access.
-
-    Attributes:
-      examples: anything with numbered items; `__getitems__(numbers)` is used where it exists.
-      numbers: which of its items belong to this split.
-      decode: an item to {"x": ...}, maybe with "label".
-    """
-
-    examples: Sequence[Any]
-    numbers: range
-    decode: Callable[[Any], Batch]
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def take(self, indices: np.ndarray) -> Batch:
-        """The examples of these numbers, read and stacked."""
-        numbers = [self.numbers[i] for i in indices]
-        if hasattr(self.examples, "__getitems__"):
-            items = self.examples.__getitems__(numbers)
-        else:
-            items = [self.examples[number] for number in numbers]
-        decoded = [self.decode(item) for item in items]
-        return {name: np.stack([example[name] for example in decoded]) for name in decoded[0]}
-
-    def in_memory(self) -> Arrays:
-        """All examples, read once."""
-        if len(self) == 0:
-            raise ValueError("a split without examples cannot be read into memory.")
-        columns = {}
-        for start in range(0, len(self), CHUNK):
-            chunk = self.take(np.arange(start, min(start + CHUNK, len(self))))
-            for name, values in chunk.items():
-                shape = (len(self), *values.shape[1:])
-                columns.setdefault(name, np.empty(shape, values.dtype))
-                columns[name][start : start + CHUNK] = values
-        return Arrays(columns)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,21 +48,36 @@ class Split:
     @property
     def streamed(self) -> bool:
         """Whether examples are read at every access rather than held in memory."""
-        return not isinstance(self.source, Arrays)
+        return not isinstance(self.source, InMemory)
 
     def batches(
-        self, batch_size: int, seed: int = 0, *, shard_index: int = 0, shard_count: int = 1
+        self,
+        batch_size: int,
+        seed: int = 0,
+        *,
+        shard_index: int | None = None,
+        shard_count: int | None = None,
+        on_device: bool = False,
     ) -> Batches:
         """Endless shuffled batches, a pure function of (seed, step).
+
+        On several hosts each reads its contiguous part of every batch, by default the part of its
+        number: call `jax.distributed.initialize()` before this.
 
         Args:
           batch_size: B, examples per step over all hosts.
           seed: of the order and of the transforms' draws.
-          shard_index: on several hosts, which one this is (`jax.process_index()`).
-          shard_count: how many there are (`jax.process_count()`); each reads its contiguous
-            part of every batch.
+          shard_index: which host this is; by default `jax.process_index()`.
+          shard_count: how many there are; by default `jax.process_count()`.
+          on_device: ask `gm.train` to copy the split to every device once and to make the batches
+            there, inside its jitted step. The batches are the same either way.
+
+        Raises:
+          ValueError: sizes that do not fit, or on_device of a split that is streamed or too large.
         """
-        return Batches(self, batch_size, seed, shard_index, shard_count)
+        index = jax.process_index() if shard_index is None else shard_index
+        count = jax.process_count() if shard_count is None else shard_count
+        return Batches(self, batch_size, seed, index, count, on_device)
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Every example once, in the order of the split; the last batch may be shorter."""
@@ -150,7 +99,7 @@ class Split:
     def x(self) -> np.ndarray:
         """All examples in order: [N, ...], int32 in [0, K) or float32. Streamed splits are read."""
         if not self.transforms and not self.streamed:
-            return np.asarray(self.source.columns["x"], self.event.dtype)
+            return np.asarray(self.source.whole()["x"], self.event.dtype)
         parts = [np.asarray(batch["x"]) for batch in self.in_order(CHUNK)]
         return (
             np.concatenate(parts) if parts else np.empty((0, *self.event.shape), self.event.dtype)
@@ -160,7 +109,7 @@ class Split:
     def y(self) -> np.ndarray | None:
         """All labels in order: [N] int32, or None."""
         source = self.source.in_memory() if self.streamed else self.source
-        label = source.columns.get("label")
+        label = source.whole().get("label")
         return None if label is None else np.asarray(label, np.int32)
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -176,16 +125,19 @@ class Split:
         transform.event(self.event)
         return dataclasses.replace(self, transforms=(*self.transforms, transform))
 
-    def finish(self, batch: Batch, key: Key, numbers: np.ndarray) -> Batch:
-        """Stored examples to the batch that a model sees; example i draws with fold_in(key, i)."""
+    def finish(self, batch: Batch, key: Key | None, numbers: np.ndarray) -> Batch:
+        """Stored examples to the batch that a model sees; example i draws with fold_in(key, i).
+
+        NumPy arrays stay NumPy arrays where there are no transforms; works inside jit too.
+        """
         out = dict(batch)
         if self.transforms:
             out["x"] = _transform(self.transforms, self.stored, key, numbers, batch["x"])
         else:
             # Small integers are kept as bytes, but no model sees them: their sums wrap round.
-            out["x"] = np.asarray(batch["x"], self.event.dtype)
+            out["x"] = batch["x"].astype(self.event.dtype, copy=False)
         if "label" in out:
-            out["label"] = np.asarray(out["label"], np.int32)
+            out["label"] = out["label"].astype(np.int32, copy=False)
         return out
 
 

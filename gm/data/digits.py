@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gm.core import Event
-from gm.data.dataset import Arrays, Dataset, make
+from gm.data.dataset import Dataset, make
+from gm.data.stored import Arrays
 
 NUM_HELD_OUT = 180  # a tenth of 1,797 for each of validation and test
 

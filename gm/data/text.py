@@ -7,15 +7,17 @@ characters of a window are predicted from little context: nats/char fall as T gr
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import pathlib
 import re
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gm.core import Array, Event
-from gm.data.dataset import Arrays, Dataset, make
+from gm.core import Array, Batch, Event
+from gm.data.dataset import Dataset, make
 
 ASCII = "\n" + "".join(map(chr, range(32, 127)))  # 96 symbols
 
@@ -43,12 +45,51 @@ def decode(x: Array | np.ndarray, vocabulary: str) -> str:
     return "".join(vocabulary[i] for i in np.asarray(x))
 
 
-def windows(text: str, vocabulary: str, length: int, stride: int) -> Arrays:
-    """Every window of T characters that starts at a multiple of stride: a view, not a copy."""
-    codes = encode(text, vocabulary)
-    if len(codes) < length:
-        raise ValueError(f"windows of {length} characters need a longer text; got {len(codes)}.")
-    return Arrays({"x": np.lib.stride_tricks.sliding_window_view(codes, length)[::stride]})
+@dataclasses.dataclass(frozen=True, eq=False)
+class Windows:
+    """Every window of T characters that starts at a multiple of stride; the text is held once.
+
+    Attributes:
+      codes: [characters] int32, the whole text.
+      length: T.
+      stride: characters from the start of one window to the start of the next.
+    """
+
+    codes: np.ndarray
+    length: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        if len(self.codes) < self.length:
+            raise ValueError(
+                f"windows of {self.length} characters need a longer text; got {len(self.codes)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    @property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """The text, not its windows, which would be T times as large."""
+        return {"x": self.codes}
+
+    def take(self, indices: np.ndarray) -> Batch:
+        """The windows of these numbers: from a view, ten times as fast in NumPy as `gather`."""
+        return {"x": self._view[indices]}
+
+    def gather(self, columns: Mapping[str, Array], indices: Array) -> Batch:
+        """Each window's characters, by their places in the text."""
+        places = np.arange(self.length, dtype=indices.dtype)
+        return {"x": columns["x"][(self.stride * indices)[:, None] + places[None, :]]}
+
+    def whole(self) -> Batch:
+        """All windows, as a view of the text."""
+        return {"x": self._view}
+
+    @functools.cached_property
+    def _view(self) -> np.ndarray:
+        """[N, T]"""
+        return np.lib.stride_tricks.sliding_window_view(self.codes, self.length)[:: self.stride]
 
 
 def from_texts(name: str, texts: Sequence[str], window: int, vocabulary: str = "") -> Dataset:
@@ -64,7 +105,7 @@ def from_texts(name: str, texts: Sequence[str], window: int, vocabulary: str = "
         raise ValueError(f"{name} needs a window of at least 1 character; got {window}.")
     vocabulary = vocabulary or "".join(sorted(set().union(*texts)))
     sources = [
-        windows(text, vocabulary, window, stride)
+        Windows(encode(text, vocabulary), window, stride)
         for text, stride in zip(texts, (1, window, window), strict=True)
     ]
     return make(

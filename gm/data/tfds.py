@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from gm.core import Batch, Event
-from gm.data.dataset import Dataset, Records, cut, make
+from gm.data.dataset import Dataset, cut, make
+from gm.data.stored import Records
 from gm.data.text import from_texts
 
 MEMORY = 2_000_000_000  # bytes, decoded; larger sets are streamed

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, Event, Key
-from gm.data.dataset import Arrays, Dataset, make
+from gm.data.dataset import Dataset, make
+from gm.data.stored import Arrays
 
 SIZES = (50_000, 5_000, 5_000)  # examples to train on, validate on and test on
 

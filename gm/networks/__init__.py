@@ -7,16 +7,20 @@ one element and gives the raw parameters of the next, so that a whole walk costs
 """
 
 from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder
+from gm.networks.layers import Conv, Dense
 from gm.networks.masked import MaskedDense, MaskedMLP, spread
-from gm.networks.mlp import MLP, ResidualMLP
+from gm.networks.mlp import MLP, ResidualBlock, ResidualMLP
 
 __all__ = [
     "MLP",
+    "Conv",
     "ConvBlock",
     "ConvDecoder",
     "ConvEncoder",
+    "Dense",
     "MaskedDense",
     "MaskedMLP",
+    "ResidualBlock",
     "ResidualMLP",
     "spread",
 ]

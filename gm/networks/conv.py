@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gm.core import Array
+from gm.networks.layers import Conv, Dense
 
 
 class ConvBlock(nn.Module):
@@ -26,12 +27,12 @@ class ConvBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x: [..., H, W, C] -> [..., H, W, channels]"""
-        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype)(self.activation(_norm(x, self.dtype)))
-        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, kernel_init=nn.initializers.zeros)(
-            self.activation(_norm(h, self.dtype))
+        h = Conv(self.channels, dtype=self.dtype)(self.activation(_norm(x)))
+        h = Conv(self.channels, dtype=self.dtype, kernel_init=nn.initializers.zeros)(
+            self.activation(_norm(h))
         )
         if x.shape[-1] != self.channels:
-            x = nn.Conv(self.channels, (1, 1), dtype=self.dtype)(x)
+            x = Conv(self.channels, size=1, dtype=self.dtype)(x)
         return x + h
 
 
@@ -43,7 +44,8 @@ class ConvEncoder(nn.Module):
       output_shape: shape of one output.
       num_blocks: residual blocks at each resolution.
       activation: as in `ConvBlock`.
-      dtype: of the computation; parameters stay in float32.
+      dtype: of the factors of every product; all else is in float32 (`layers`).
+      remat: recompute a block's activations in the backward pass: memory for time.
     """
 
     channels: tuple[int, ...]
@@ -51,17 +53,16 @@ class ConvEncoder(nn.Module):
     num_blocks: int = 1
     activation: Callable[[Array], Array] = nn.silu
     dtype: Any = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x: [..., H, W, C] -> [..., *output_shape]"""
         batch = x.shape[:-3]
-        for channels in self.channels:
-            x = nn.Conv(channels, (3, 3), strides=(2, 2), dtype=self.dtype)(x)
-            for _ in range(self.num_blocks):
-                x = ConvBlock(channels, self.activation, self.dtype)(x)
-        h = self.activation(_norm(x, self.dtype)).reshape(*batch, -1)
-        y = nn.Dense(math.prod(self.output_shape), dtype=self.dtype)(h)
+        for level, channels in enumerate(self.channels):
+            x = _blocks(self, level, Conv(channels, stride=2, dtype=self.dtype)(x))
+        h = self.activation(_norm(x)).reshape(*batch, -1)
+        y = Dense(math.prod(self.output_shape), self.dtype)(h)
         return y.reshape(*batch, *self.output_shape).astype(jnp.float32)
 
 
@@ -75,7 +76,7 @@ class ConvDecoder(nn.Module):
     Attributes:
       channels: of each resolution, from coarse to fine; each doubles height and width.
       output_shape: (H, W, C) of one output.
-      num_blocks, activation, dtype: as in `ConvEncoder`.
+      num_blocks, activation, dtype, remat: as in `ConvEncoder`.
       output_activation: after the last layer.
     """
 
@@ -85,6 +86,7 @@ class ConvDecoder(nn.Module):
     activation: Callable[[Array], Array] = nn.silu
     output_activation: Callable[[Array], Array] | None = None
     dtype: Any = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, z: Array) -> Array:
@@ -93,25 +95,31 @@ class ConvDecoder(nn.Module):
         height, width, out_channels = self.output_shape
         shrink = 2 ** len(self.channels)
         base = (-(-height // shrink), -(-width // shrink), self.channels[0])
-        x = nn.Dense(base[0] * base[1] * base[2], dtype=self.dtype)(z).reshape(*batch, *base)
-        for channels in self.channels:
+        x = Dense(math.prod(base), self.dtype)(z).reshape(*batch, *base)
+        for level, channels in enumerate(self.channels):
             x = jnp.repeat(jnp.repeat(x, 2, axis=-3), 2, axis=-2)
-            x = nn.Conv(channels, (3, 3), dtype=self.dtype)(x)
-            for _ in range(self.num_blocks):
-                x = ConvBlock(channels, self.activation, self.dtype)(x)
+            x = _blocks(self, level, Conv(channels, dtype=self.dtype)(x))
         x = x[..., :height, :width, :]
-        x = nn.Conv(out_channels, (3, 3), dtype=self.dtype)(self.activation(_norm(x, self.dtype)))
+        x = Conv(out_channels, dtype=self.dtype)(self.activation(_norm(x)))
         if self.output_activation is not None:
             x = self.output_activation(x)
         return x.astype(jnp.float32)
 
 
-def _norm(x: Array, dtype: Any) -> Array:
+def _blocks(module: ConvEncoder | ConvDecoder, level: int, x: Array) -> Array:
+    """The residual blocks of one resolution."""
+    block = nn.remat(ConvBlock) if module.remat else ConvBlock
+    for i in range(module.num_blocks):
+        name = f"ConvBlock_{level * module.num_blocks + i}"  # remat would add a prefix of its own
+        x = block(module.channels[level], module.activation, module.dtype, name=name)(x)
+    return x
+
+
+def _norm(x: Array) -> Array:
     """Group normalization over one example, with the axes named: its default takes the batch.
 
     Groups of at least four channels: one channel alone would lose its mean, and its bias with it.
     """
     channels = x.shape[-1]
     groups = max(g for g in range(1, 9) if channels % g == 0 and (g == 1 or channels // g >= 4))
-    norm = nn.GroupNorm(num_groups=groups, reduction_axes=(-3, -2, -1), dtype=dtype)
-    return norm(x)
+    return nn.GroupNorm(num_groups=groups, reduction_axes=(-3, -2, -1))(x)

@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array
+from gm.networks.layers import add_bias, product
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ class MaskedDense(nn.Module):
       times_out: sorted times at which the outputs are due, [m]; an output sees the inputs whose
         time is at most its own.
       use_bias: whether to add a bias.
-      dtype: of the computation.
+      dtype: of the factors of the product; all else is in float32 (`layers`).
     """
 
     times_in: tuple[int, ...]
@@ -99,8 +100,8 @@ class MaskedDense(nn.Module):
 
     def __call__(self, x: Array) -> Array:
         """x: [..., n] -> [..., m]"""
-        y = x.astype(self.dtype) @ self.weights()
-        return y if self.bias is None else y + _like(self.bias.astype(self.dtype), y)
+        y = product(x.astype(self.dtype), self.weights())
+        return y if self.bias is None else add_bias(y, self.bias)
 
 
 class MaskedMLP(nn.Module):
@@ -115,7 +116,7 @@ class MaskedMLP(nn.Module):
         default.
       direct: adds masked connections from inputs to outputs.
       activation: of the hidden units.
-      dtype: of the computation; parameters stay in float32.
+      dtype: of the factors of every product; all else is in float32 (`layers`).
     """
 
     num_elements: int
@@ -171,7 +172,7 @@ class MaskedMLP(nn.Module):
             for layer, (a, b) in zip(layers, ends, strict=True)
         ]
         biases = [
-            _gather(layer.bias.astype(self.dtype), slots.index)
+            _gather(layer.bias, slots.index)
             for layer, slots in zip(self.layers, self.slots[1:], strict=True)
         ]
         cache = {
@@ -192,7 +193,7 @@ class MaskedMLP(nn.Module):
         time, weights = cache["time"], cache["weights"]
         block, offset = time // self.block, time % self.block
         units, sums = list(cache["units"]), cache["sums"]
-        units[0] = _write(units[0], f_i.astype(self.dtype), block, offset * self.num_features)
+        units[0] = _write(units[0], f_i, block, offset * self.num_features)
         last = len(self.layers) - 1
         for number, slots in enumerate(self.slots[1:]):
             first = jnp.asarray(slots.first, jnp.int32)[block, offset]
@@ -200,11 +201,12 @@ class MaskedMLP(nn.Module):
             def due(x: Array, first: Array = first, width: int = slots.width) -> Array:
                 return jax.lax.dynamic_slice_in_dim(x, first, width)
 
-            h = due(sums[number]) + due(weights["near"][number][block]) @ units[number][block]
+            h = due(sums[number])
+            h = h + product(due(weights["near"][number][block]), units[number][block])
             if number < last:
                 units[number + 1] = _write(units[number + 1], self.activation(h), block, first)
             elif self.shortcut is not None:
-                h = h + due(weights["near"][-1][block]) @ units[0][block]
+                h = h + product(due(weights["near"][-1][block]), units[0][block])
         # The units are written before they are read, so that XLA need not copy them at each step.
         cache = cache | {"time": time + 1, "units": units}
         sums = jax.lax.cond(
@@ -216,9 +218,10 @@ class MaskedMLP(nn.Module):
         """What earlier blocks contribute to every unit of a block."""
         units = [u.reshape(-1) for u in cache["units"]]
         kernels = [w[block] for w in cache["weights"]["past"]]
-        sums = [b[block] + u @ w for b, u, w in zip(cache["bias"], units, kernels, strict=False)]
+        parts = zip(cache["bias"], units, kernels, strict=False)
+        sums = [b[block] + product(u, w) for b, u, w in parts]
         if self.shortcut is not None:
-            sums[-1] = sums[-1] + units[0] @ kernels[-1]
+            sums[-1] = sums[-1] + product(units[0], kernels[-1])
         return sums
 
 
@@ -239,12 +242,7 @@ def spread(num_elements: int, num_units: int, weights: np.ndarray | None = None)
 
 def _write(units: Array, values: Array, block: Array, first: Array) -> Array:
     """units with values at [block, first:]."""
-    return jax.lax.dynamic_update_slice(units, values[None], (block, first))
-
-
-def _like(b: Array, y: Array) -> Array:
-    """A vector with leading axes of size one, to meet y."""
-    return b.reshape((1,) * (y.ndim - 1) + b.shape)
+    return jax.lax.dynamic_update_slice(units, values[None].astype(units.dtype), (block, first))
 
 
 def _gather(x: Array, index: np.ndarray) -> Array:

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gm.core import Array
+from gm.networks.layers import Dense
 
 
 class MLP(nn.Module):
@@ -22,7 +23,7 @@ class MLP(nn.Module):
       activation: between layers.
       output_activation: after the last layer.
       output_scale: multiplies the initial weights of the last layer; 0 starts from a constant.
-      dtype: of the computation; parameters stay in float32.
+      dtype: of the factors of every product; all else is in float32 (`layers`).
     """
 
     hidden: tuple[int, ...]
@@ -39,8 +40,26 @@ class MLP(nn.Module):
         batch = x.shape[: x.ndim - self.input_ndim]
         h = x.reshape(*batch, -1)
         for size in self.hidden:
-            h = self.activation(nn.Dense(size, dtype=self.dtype)(h))
+            h = self.activation(Dense(size, self.dtype)(h))
         return _output(self, h, batch)
+
+
+class ResidualBlock(nn.Module):
+    """x + W act(V act(x) + b) + c, which starts as the identity.
+
+    Attributes:
+      activation, dtype: as in `MLP`.
+    """
+
+    activation: Callable[[Array], Array] = nn.relu
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x: [..., width] -> [..., width]"""
+        width = x.shape[-1]
+        h = Dense(width, self.dtype)(self.activation(x))
+        return x + Dense(width, self.dtype, nn.initializers.zeros)(self.activation(h))
 
 
 class ResidualMLP(nn.Module):
@@ -53,6 +72,7 @@ class ResidualMLP(nn.Module):
       width: units of the residual stream.
       num_blocks: residual blocks.
       output_shape, input_ndim, activation, output_activation, output_scale, dtype: as in `MLP`.
+      remat: recompute a block's activations in the backward pass: memory for time.
     """
 
     width: int
@@ -63,18 +83,16 @@ class ResidualMLP(nn.Module):
     output_activation: Callable[[Array], Array] | None = None
     output_scale: float = 1.0
     dtype: Any = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x: [..., *input] -> [..., *output_shape]"""
         batch = x.shape[: x.ndim - self.input_ndim]
-        h = nn.Dense(self.width, dtype=self.dtype)(x.reshape(*batch, -1))
-        for _ in range(self.num_blocks):
-            r = nn.Dense(self.width, dtype=self.dtype)(self.activation(h))
-            r = nn.Dense(self.width, dtype=self.dtype, kernel_init=nn.initializers.zeros)(
-                self.activation(r)
-            )
-            h = h + r
+        h = Dense(self.width, self.dtype)(x.reshape(*batch, -1))
+        block = nn.remat(ResidualBlock) if self.remat else ResidualBlock
+        for i in range(self.num_blocks):  # named, for remat would add a prefix of its own
+            h = block(self.activation, self.dtype, name=f"ResidualBlock_{i}")(h)
         return _output(self, self.activation(h), batch)
 
 
@@ -83,7 +101,7 @@ def _output(module: MLP | ResidualMLP, h: Array, batch: tuple[int, ...]) -> Arra
     init = nn.initializers.variance_scaling(
         max(module.output_scale, 1e-12) ** 2, "fan_in", "truncated_normal"
     )
-    y = nn.Dense(math.prod(module.output_shape), dtype=module.dtype, kernel_init=init)(h)
+    y = Dense(math.prod(module.output_shape), module.dtype, init)(h)
     if module.output_activation is not None:
         y = module.output_activation(y)
     return y.reshape(*batch, *module.output_shape).astype(jnp.float32)

@@ -9,6 +9,10 @@ model. `run` is that loop with metrics, progress, checkpoints, exact resume and 
 is a dict of `Player`s over disjoint entries of one `params` dict, in place of the loss and the
 optimizer. optax supplies clipping, schedules and accumulation; `with_ema` wraps any optimizer so
 that `state.averaged` holds averaged parameters. All randomness is a function of (key, step).
+
+Large models are split over devices (`rule=fsdp`), small ones trained together as an ensemble
+(`num_members`) or many steps at a time (`run(..., steps_per_dispatch=)`). `hosts` starts the same
+script on several machines, `doctor` reads a run's folder, `weights` carries parameters elsewhere.
 """
 
 from gm.train import checkpoints
@@ -17,7 +21,7 @@ from gm.train.checkpoints import digest
 from gm.train.logs import read_metrics
 from gm.train.loop import run
 from gm.train.players import Player
-from gm.train.sharding import data_mesh
+from gm.train.sharding import data_mesh, fsdp, local, whole
 from gm.train.state import State, init
 from gm.train.step import Step, make_step
 
@@ -28,9 +32,12 @@ __all__ = [
     "checkpoints",
     "data_mesh",
     "digest",
+    "fsdp",
     "init",
+    "local",
     "make_step",
     "read_metrics",
     "run",
+    "whole",
     "with_ema",
 ]

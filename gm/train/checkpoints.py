@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, PyTree
+from gm.train import sharding
 from gm.train.state import State
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,11 @@ def _raw(x: Array) -> Array:
     return jax.random.key_data(x) if _is_key(x) else x
 
 
+def _held(x: Array) -> Array:
+    """x in memory that no later step reuses: on CPU, what NumPy sees of an array is no copy."""
+    return jnp.copy(x) if jax.default_backend() == "cpu" else x
+
+
 def _describe(x: Array) -> str:
     return f"{x.dtype}[{', '.join(map(str, x.shape))}]"
 
@@ -62,45 +68,97 @@ def digest(state: PyTree) -> str:
     return total.hexdigest()
 
 
-def save(folder: str | os.PathLike, step: int, state: PyTree, *, keep: int = 3) -> pathlib.Path:
-    """Writes one checkpoint and removes those before the newest `keep`.
+class Save:
+    """One checkpoint on its way to disk.
+
+    The constructor copies the state to the host, so that the state may be consumed as soon as it
+    returns; orbax writes meanwhile. `finish` waits for it, vouches for the files and makes the
+    checkpoint appear. On several hosts all of them do both, each writing what it holds; the folder
+    is one that they share.
 
     Args:
       folder: the run's folder.
       step: the number of updates made.
       state: any pytree of arrays.
-      keep: checkpoints to hold, this one included.
-
-    Returns:
-      The checkpoint's own folder.
     """
-    import orbax.checkpoint as ocp
 
+    def __init__(self, folder: str | os.PathLike, step: int, state: PyTree) -> None:
+        import orbax.checkpoint as ocp
+
+        self.folder, self.step = pathlib.Path(folder).absolute(), step
+        leaves = _leaves(state)
+        self.described = {name: _describe(x) for name, x in leaves.items()}
+        self._partial = self.folder / "checkpoints" / f"partial-{step:09d}"
+
+        def clear() -> int:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            self._partial.mkdir(parents=True)
+            return 0
+
+        sharding.on_first_host(clear)
+        # orbax refuses empty arrays, which hold nothing to save. Numbers name any path safely.
+        arrays = {f"{i:05d}": _held(_raw(x)) for i, x in enumerate(leaves.values()) if x.size}
+        self._writer = ocp.AsyncCheckpointer(ocp.StandardCheckpointHandler())
+        self._writer.save(self._partial / _ARRAYS, args=ocp.args.StandardSave(arrays))
+
+    def finish(self, *, keep: int = 3, keep_every: int | None = None) -> pathlib.Path:
+        """Waits for the files, writes the manifest last, and removes what need not be kept.
+
+        Args:
+          keep: the newest checkpoints to hold, this one included.
+          keep_every: checkpoints of a multiple of this step are held for ever.
+
+        Returns:
+          The checkpoint's own folder.
+        """
+        self._writer.wait_until_finished()
+        self._writer.close()
+        root = self._partial.parent
+        final = root / f"{self.step:09d}"
+        if jax.process_index() > 0:
+            return final
+        body = {
+            "step": self.step,
+            "jax": jax.__version__,
+            "leaves": self.described,
+            "files": _fingerprints(self._partial, durable=True),
+        }
+        manifest = json.dumps({"body": body, "sha256": _sha256_of(body)}, indent=1)
+        with (self._partial / _MANIFEST).open("w") as file:
+            file.write(manifest)
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.rmtree(final, ignore_errors=True)
+        self._partial.rename(final)
+        for old in [s for s in steps(self.folder) if s <= self.step][:-keep]:
+            if keep_every is None or old % keep_every:
+                shutil.rmtree(root / f"{old:09d}", ignore_errors=True)
+        return final
+
+
+def save(
+    folder: str | os.PathLike,
+    step: int,
+    state: PyTree,
+    *,
+    keep: int = 3,
+    keep_every: int | None = None,
+) -> pathlib.Path:
+    """Writes one checkpoint and returns when it is there; see `Save`.
+
+    Raises:
+      ValueError: keep or keep_every below 1.
+    """
+    check_keep(keep, keep_every)
+    return Save(folder, step, state).finish(keep=keep, keep_every=keep_every)
+
+
+def check_keep(keep: int, keep_every: int | None) -> None:
+    """Raises ValueError unless at least one checkpoint is held."""
     if keep < 1:
         raise ValueError(f"keep at least 1 checkpoint; got keep={keep}.")
-    root = pathlib.Path(folder).absolute() / "checkpoints"
-    final, partial = root / f"{step:09d}", root / f"partial-{step:09d}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    leaves = _leaves(state)
-    # orbax refuses empty arrays, which hold nothing to save. Numbers name any path safely.
-    arrays = {f"{i:05d}": _raw(x) for i, x in enumerate(leaves.values()) if x.size}
-    with ocp.StandardCheckpointer() as writer:
-        writer.save(partial / _ARRAYS, arrays)
-        writer.wait_until_finished()
-    body = {
-        "step": step,
-        "jax": jax.__version__,
-        "leaves": {name: _describe(x) for name, x in leaves.items()},
-        "files": _fingerprints(partial),
-    }
-    manifest = json.dumps({"body": body, "sha256": _sha256_of(body)}, indent=1)
-    (partial / _MANIFEST).write_text(manifest)
-    shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
-    for old in [s for s in steps(folder) if s <= step][:-keep]:
-        shutil.rmtree(root / f"{old:09d}", ignore_errors=True)
-    return final
+    if keep_every is not None and keep_every < 1:
+        raise ValueError(f"keep_every is at least 1 step, or None; got {keep_every}.")
 
 
 def steps(folder: str | os.PathLike) -> list[int]:
@@ -120,13 +178,17 @@ def verify(folder: str | os.PathLike, step: int) -> dict:
         manifest = json.loads((path / _MANIFEST).read_text())
         body, vouched = manifest["body"], manifest["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpoint(f"{path}: {_MANIFEST} cannot be read ({error!r})") from error
+        raise DamagedCheckpoint(
+            f"{path}: {_MANIFEST} cannot be read ({type(error).__name__})"
+        ) from error
     if _sha256_of(body) != vouched or body["step"] != step:
         raise DamagedCheckpoint(f"{path}: {_MANIFEST} is not what was written")
     try:
         wanted, found = body["files"], _fingerprints(path)
     except OSError as error:
-        raise DamagedCheckpoint(f"{path}: a file cannot be read ({error!r})") from error
+        raise DamagedCheckpoint(
+            f"{path}: a file cannot be read ({type(error).__name__})"
+        ) from error
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
             raise DamagedCheckpoint(f"{path}: {name} is missing")
@@ -142,11 +204,30 @@ def verify(folder: str | os.PathLike, step: int) -> dict:
     return body
 
 
+def newest_intact(folder: str | os.PathLike) -> tuple[int, dict, list[str]]:
+    """The newest intact step, its manifest's body, and what is wrong with newer ones.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint.
+      DamagedCheckpoint: there are some, and none is intact.
+    """
+    found = steps(folder)
+    if not found:
+        raise FileNotFoundError(f"{folder} has no checkpoint to restore.")
+    problems = []
+    for step in reversed(found):
+        try:
+            return step, verify(folder, step), problems
+        except DamagedCheckpoint as problem:
+            problems.append(str(problem))
+    raise DamagedCheckpoint(f"no checkpoint of {folder} is intact: {'; '.join(problems)}.")
+
+
 def restore(folder: str | os.PathLike, like: State) -> State:
     """The newest intact checkpoint of a run.
 
     Args:
-      folder: the run's folder.
+      folder: the run's folder; on several hosts, one that they share.
       like: a state of the same structure; its arrays say on which devices the restored ones go,
         whatever devices they were saved from.
 
@@ -155,21 +236,22 @@ def restore(folder: str | os.PathLike, like: State) -> State:
       DamagedCheckpoint: there are some, and none is intact.
       ValueError: the newest intact one is of another model or optimizer.
     """
-    found = steps(folder)
-    if not found:
-        raise FileNotFoundError(f"{folder} has no checkpoint to restore.")
-    problems = []
-    for step in reversed(found):
-        try:
-            body = verify(folder, step)
-        except DamagedCheckpoint as problem:
-            problems.append(str(problem))
-            continue
+
+    def choose() -> int:
+        step, body, problems = newest_intact(folder)
         if problems:
             _log.warning("going back to step %d, because %s", step, "; ".join(problems))
         _check_same(body["leaves"], like, folder, step)
-        return _read(pathlib.Path(folder).absolute() / "checkpoints" / f"{step:09d}", like)
-    raise DamagedCheckpoint(f"no checkpoint of {folder} is intact: {'; '.join(problems)}.")
+        return step
+
+    step = sharding.on_first_host(choose)
+    path = pathlib.Path(folder).absolute() / "checkpoints" / f"{step:09d}"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"host 0 restores step {step} from {folder}, which host {jax.process_index()} does not "
+            "see: the folder of a run must be shared by all hosts."
+        )
+    return _read(path, like)
 
 
 def _read(path: pathlib.Path, like: State) -> State:
@@ -212,15 +294,17 @@ def _check_same(saved: dict[str, str], like: State, folder: str | os.PathLike, s
     )
 
 
-def _fingerprints(path: pathlib.Path) -> dict[str, dict]:
-    """Size and SHA-256 of every file below path, the manifest left out."""
+def _fingerprints(path: pathlib.Path, *, durable: bool = False) -> dict[str, dict]:
+    """Size and SHA-256 of every file below path, the manifest left out; durable: on disk for good."""
     files = [f for f in sorted(path.rglob("*")) if f.is_file() and f != path / _MANIFEST]
-    return {str(f.relative_to(path).as_posix()): _fingerprint(f) for f in files}
+    return {str(f.relative_to(path).as_posix()): _fingerprint(f, durable) for f in files}
 
 
-def _fingerprint(file: pathlib.Path) -> dict:
+def _fingerprint(file: pathlib.Path, durable: bool) -> dict:
     with file.open("rb") as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()
+        if durable:
+            os.fsync(stream.fileno())
     return {"size": file.stat().st_size, "sha256": content}
 
 

@@ -1,14 +1,25 @@
-"""The folder of a run: which configuration it belongs to, and whether a run may enter.
+"""The folder of a run: which configuration it belongs to, whether a run may enter, what befell it.
 
-config.json  metrics.jsonl  checkpoints/
+    config.json     what the run is; a folder that holds another one is refused
+    history.jsonl   each process that worked here: its command, where it began, how it ended
+    metrics.jsonl   rows
+    checkpoints/    states
+    samples/        pictures, where the run draws
+    tensorboard/    the rows again, where tensorboardX is installed
+
+`python -m gm.train.doctor FOLDER` reads all of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import datetime
 import json
 import os
 import pathlib
+import shlex
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,6 +72,30 @@ def as_json(config: Any) -> dict:
     if not isinstance(config, Mapping):
         raise TypeError(f"config must be a dataclass or a dict; got {type(config).__name__}.")
     return json.loads(json.dumps(dict(config), default=str))
+
+
+def command() -> str:
+    """The command line of this process; it resumes the run, as all randomness is in (key, step).
+
+    A process that `hosts` has started was started by another command: that one is given.
+    """
+    return os.environ.get("GM_COMMAND") or shlex.join(sys.orig_argv)
+
+
+def note(folder: pathlib.Path, event: str, **details: Any) -> None:
+    """Adds a line to history.jsonl: "began", "ended" or "not finite", when, and details."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    with (folder / "history.jsonl").open("a") as file:
+        file.write(json.dumps({"event": event, "time": now, **details}, default=str) + "\n")
+
+
+def history(folder: str | os.PathLike) -> list[dict]:
+    """The lines of history.jsonl, those left out that a kill has cut short."""
+    path, events = pathlib.Path(folder) / "history.jsonl", []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            events.append(json.loads(line))
+    return events
 
 
 def _claim(path: pathlib.Path, ours: dict) -> None:

@@ -1,13 +1,16 @@
 """What a run tells: rows of metrics.jsonl, a bar on a terminal, and few lines anywhere else.
 
 A row is one JSON object: "step" (updates made), "seconds" (trained so far, over all resumptions,
-without compilation, evaluation and saving), "examples_per_s" since the row before, and the metrics
-of that step. A number that is not finite is null, as strict JSON has no other word for it.
+without compilation), "examples_per_s" since the row before, "device_gib" (the most memory that a
+device has held, where it tells), and the metrics of that step; of an ensemble, a list with a number
+for each member. A number that is not finite is null, as strict JSON has no other word for it. Where
+tensorboardX is installed (the extra `tb`), the same numbers are written for TensorBoard.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
 import os
@@ -15,6 +18,10 @@ import pathlib
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
 
 from gm.train import folders
 
@@ -103,6 +110,8 @@ def _console():
 class Record:
     """Times a run and writes its rows.
 
+    `row` is called by the loop, `write` by the thread that evaluates; each by one thread only.
+
     Args:
       folder: where metrics.jsonl goes; None to write none.
       start: the step the run starts from; rows beyond it are dropped, for they will come again.
@@ -120,6 +129,7 @@ class Record:
         self.last_step, self.last_seconds = start, 0.0
         self.paused_seconds, self.compile_seconds = 0.0, None
         self.display = display(progress, num_steps, start)
+        self.board = _board(folder, start)
         self.began = time.perf_counter()
 
     def compiled(self, seconds: float) -> None:
@@ -137,38 +147,86 @@ class Record:
         finally:
             self.paused_seconds += time.perf_counter() - began
 
-    def seconds(self) -> float:
-        """Trained since this process began to."""
-        return time.perf_counter() - self.began - self.paused_seconds
-
-    def write(
-        self, step: int, batch_size: int, metrics: Mapping[str, float], evaluation: Mapping
-    ) -> None:
-        """Writes and shows one row."""
-        seconds = self.seconds()
+    def row(self, step: int, batch_size: int) -> dict[str, float]:
+        """The beginning of a row: the step and what the clock says."""
+        seconds = time.perf_counter() - self.began - self.paused_seconds
         elapsed, steps = seconds - self.last_seconds, step - self.last_step
         self.last_seconds, self.last_step = seconds, step
         rate = steps / max(elapsed, 1e-9)
-        row = {"step": step, "seconds": round(self.before + seconds, 4)}
+        row = {"step": step, "seconds": round(self.before + seconds, 6)}
         row["examples_per_s"] = round(rate * batch_size, 1)
+        if (held := device_gib()) is not None:
+            row["device_gib"] = round(held, 3)
         if self.compile_seconds is not None:
             row["compile_seconds"] = round(self.compile_seconds, 3)
             self.compile_seconds = None
-        row |= metrics | {f"eval/{name}": value for name, value in evaluation.items()}
+        return row
+
+    def write(self, row: Mapping, batch_size: int, metrics: Mapping, evaluation: Mapping) -> None:
+        """Writes and shows one row."""
+        numbers = {name: _plain(x) for name, x in metrics.items()}
+        numbers |= {f"eval/{name}": _plain(x) for name, x in evaluation.items()}
         if self.path:
             with self.path.open("a") as file:
-                file.write(to_json(row) + "\n")
-        left = _clock((self.num_steps - step) / rate)
-        losses = [f"{k} {v:.4g}" for k, v in metrics.items() if k.split("/")[-1] == "loss"]
-        scores = [f"eval/{k} {float(v):.4g}" for k, v in evaluation.items()]
-        shown = [f"{rate * batch_size:.3g} examples/s", f"{left} left", *losses, *scores]
-        self.display.show(step, "  ".join(shown))
+                file.write(to_json({**row, **numbers}) + "\n")
+        step, speed = row["step"], row["examples_per_s"]
+        if self.board is not None:
+            _chart(self.board, step, {"examples_per_s": speed, **numbers})
+        left = _clock((self.num_steps - step) * batch_size / max(speed, 1e-9))
+        shown = [
+            f"{k} {np.nanmean(v):.4g}"
+            for k, v in numbers.items()
+            if k.split("/")[-1] == "loss" or k.startswith("eval/")
+            if np.isfinite(v).any()
+        ]
+        memory = [f"{row['device_gib']:.2f} GiB"] if "device_gib" in row else []
+        line = [f"{speed:.3g} examples/s", f"{left} left", *memory, *shown]
+        self.display.show(step, "  ".join(line))
+
+    def close(self) -> None:
+        """The last word."""
+        self.display.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def device_gib() -> float | None:
+    """The most memory that any device of this host has held, in GiB; None where it does not tell."""
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    peaks = [s["peak_bytes_in_use"] for s in stats if "peak_bytes_in_use" in s]
+    return max(peaks) / 2**30 if peaks else None
+
+
+def _board(folder: pathlib.Path | None, start: int) -> Any:
+    """A TensorBoard writer, where tensorboardX is installed; it hides what lies beyond start."""
+    if folder is None or importlib.util.find_spec("tensorboardX") is None:
+        return None
+    import tensorboardX
+
+    return tensorboardX.SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
+
+
+def _chart(board: Any, step: int, numbers: Mapping) -> None:
+    """Scalars for TensorBoard; a member of an ensemble has a chart of its own."""
+    for name, value in numbers.items():
+        if isinstance(value, list):
+            for member, x in enumerate(value):
+                board.add_scalar(f"{name}/{member}", x, step)
+        else:
+            board.add_scalar(name, value, step)
+
+
+def _plain(x: Any) -> float | list[float]:
+    """A number, or a list with one for each member of an ensemble."""
+    return np.asarray(x).tolist()
 
 
 def to_json(row: Mapping) -> str:
     """One line of strict JSON; numbers that are not finite become null."""
 
-    def plain(value):
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(x) for x in value]
         value = value.item() if hasattr(value, "item") else value
         return None if isinstance(value, float) and not math.isfinite(value) else value
 

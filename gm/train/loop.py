@@ -4,41 +4,61 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import itertools
 import os
 import pathlib
-import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, wait
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from gm.core import Batch, Metrics
-from gm.train import checkpoints, folders, sharding, stopping
+from gm.core import Array, Batch, Metrics
+from gm.train import checkpoints, feeds, folders, sharding, stopping
+from gm.train.background import Worker
+from gm.train.feeds import Batches, Resident
 from gm.train.logs import Record
 from gm.train.state import State
 from gm.train.step import Step
 
-# Steps dispatched before the oldest is waited for: the device never idles, memory stays bounded.
+# Dispatches made before the oldest is waited for: the device never idles, memory stays bounded.
 AHEAD = 4
 
+Evaluate = Callable[[State], Mapping[str, float]]
+Draw = Callable[[State, pathlib.Path], Any]
 
-@runtime_checkable
-class Batches(Protocol):
-    """Batches that are a function of the step, so that a resumed run sees what it would have."""
 
-    def starting_at(self, step: int) -> Iterator[Batch]:
-        """The batches of steps step, step + 1, ..."""
+@dataclasses.dataclass(frozen=True)
+class _Every:
+    """Steps between what a run does besides stepping; None for never."""
+
+    log: int
+    checkpoint: int
+    evaluate: int | None
+    draw: int | None
+    dispatch: int
+
+    def __post_init__(self) -> None:
+        for name, every in dataclasses.asdict(self).items():
+            if every is not None and every < 1:
+                label = "steps_per_dispatch" if name == "dispatch" else f"{name}_every"
+                raise ValueError(f"{label} must be at least 1; got {every}.")
+
+    def next(self, done: int, num_steps: int) -> int:
+        """The first step after `done` at which something is due, or the dispatch is full."""
+        every = [self.log, self.checkpoint, self.evaluate, self.draw]
+        due = [(done // n + 1) * n for n in every if n is not None]
+        return min(*due, done + self.dispatch, num_steps)
 
 
 def run(
     step: Step,
     state: State,
-    batches: Batches | Iterable[Batch],
+    batches: Batches | Resident | Iterable[Batch],
     num_steps: int,
     *,
     folder: str | os.PathLike | None = None,
@@ -47,8 +67,12 @@ def run(
     log_every: int = 100,
     checkpoint_every: int = 1000,
     keep: int = 3,
-    evaluate: Callable[[State], Mapping[str, float]] | None = None,
+    keep_every: int | None = None,
+    evaluate: Evaluate | None = None,
     evaluate_every: int | None = None,
+    draw: Draw | None = None,
+    draw_every: int | None = None,
+    steps_per_dispatch: int = 1,
     progress: bool = True,
 ) -> State:
     """Trains until the state has made num_steps updates, and returns it.
@@ -58,65 +82,88 @@ def run(
     save, and exit with status 0; a second signal ends the process at once. Whatever else ends the
     run early, the last good state is saved first.
 
+    Evaluations, pictures and files are made on a thread of their own, from a copy of the state on
+    one device, while training goes on. (A state that a rule such as `fsdp` splits may not fit on
+    one: it is evaluated as it is, in the loop.)
+
+    On several hosts all call this with the same arguments; `batches` yields each host's own part,
+    the folder is shared, and host 0 writes, evaluates and draws.
+
     Args:
       step: from `make_step`.
       state: from `init`; consumed, like a step consumes it.
-      batches: an object with starting_at(step), or any iterable, which is advanced on resuming.
+      batches: an object with starting_at(step), or any iterable, which is advanced on resuming; or
+        one that gathers its batches on the device (`split.batches(..., on_device=True)`).
       num_steps: updates in all, those of earlier processes included.
-      folder: for config.json, metrics.jsonl and checkpoints/; None to keep nothing.
+      folder: for all that `folders` lists; None to keep nothing.
       config: a dataclass or dict; a folder that holds another one is refused.
       resume: "auto" resumes where there is a checkpoint, "must" insists, "never" wants an empty
         folder.
       log_every: steps between rows; the row of step n holds the metrics of the n-th update.
       checkpoint_every: steps between checkpoints; one is always written at the end.
-      keep: checkpoints to hold.
+      keep: the newest checkpoints to hold.
+      keep_every: checkpoints of a multiple of this step are held for ever.
       evaluate: evaluate(state) -> numbers, logged as "eval/..."; it must not keep the state.
       evaluate_every: steps between evaluations, a tenth of num_steps by default; there is always
         one at the end.
+      draw: draw(state, path) writes a picture to path, folder/samples/<step>.png; an error there is
+        said, and training goes on.
+      draw_every: steps between pictures, as evaluate_every.
+      steps_per_dispatch: steps that small models make in one dispatch, at most; rows, checkpoints
+        and signals come between dispatches. How they are grouped does not change the numbers, but
+        1 is another program than more, and may differ from it by rounding.
       progress: a bar on a terminal, and an occasional line on stderr elsewhere.
 
     Raises:
       FloatingPointError: loss, gradients or new parameters were not finite.
       FileExistsError, FileNotFoundError: what `resume` asks for is not so.
+      RuntimeError: another host is gone.
       ValueError: another configuration, model or key in the folder; batches that end too early or
         change their shapes.
     """
     if resume not in folders.RESUME:
         raise ValueError(f"resume is one of {', '.join(folders.RESUME)}; got {resume!r}.")
-    if evaluate_every is None:
-        evaluate_every = max(num_steps // 10, 1)
-    for name, every in (
-        ("log", log_every),
-        ("checkpoint", checkpoint_every),
-        ("evaluate", evaluate_every),
-    ):
-        if every < 1:
-            raise ValueError(f"{name}_every must be at least 1; got {every}.")
-    if folder is None and resume == "must":
-        raise ValueError('resume="must" needs a folder.')
+    tenth = max(num_steps // 10, 1)
+    every = _Every(
+        log_every,
+        checkpoint_every,
+        (tenth if evaluate_every is None else evaluate_every) if evaluate else None,
+        (tenth if draw_every is None else draw_every) if draw else None,
+        steps_per_dispatch,
+    )
+    checkpoints.check_keep(keep, keep_every)
+    for name, asked in (('resume="must"', resume == "must"), ("draw", draw is not None)):
+        if asked and folder is None:
+            raise ValueError(f"{name} needs a folder.")
     folder = None if folder is None else pathlib.Path(folder)
     state = step.place(state)
-    if folder is not None and folders.enter(folder, config, resume):
+    if folder is not None and _enter(folder, config, resume):
         state = _restore(folder, state)
-    start = int(state.step)
+    start = _updates(state)
     if start >= num_steps:
         return state
-    record = Record(folder, start, num_steps, progress)
-    if start and folder and progress:
+    leads = jax.process_index() == 0
+    record = Record(folder if leads else None, start, num_steps, progress and leads)
+    if start and folder and progress and leads:
         record.display.say(f"going on from step {start} of {folder}")
-    intervals = _Every(log_every, checkpoint_every, evaluate_every if evaluate else None)
-    loop = _Loop(step, state, batches, num_steps, folder, keep, evaluate, intervals, record)
+    keeping = {"keep": keep, "keep_every": keep_every}
+    loop = _Loop(step, state, batches, num_steps, folder, keeping, evaluate, draw, every, record)
     try:
         with stopping.on_signals(enabled=folder is not None) as stop:
             return loop.go(stop)
     finally:
-        record.display.close()
+        record.close()
+
+
+def _enter(folder: pathlib.Path, config: Any, resume: str) -> bool:
+    """Makes or checks the folder, on host 0; whether there is a checkpoint, on all hosts."""
+    return bool(sharding.on_first_host(lambda: int(folders.enter(folder, config, resume))))
 
 
 def _restore(folder: pathlib.Path, state: State) -> State:
     """The newest intact state, unless it grew from another key."""
     restored = checkpoints.restore(folder, state)
-    there, here = (jax.random.key_data(s.key) for s in (restored, state))
+    there, here = (np.asarray(jax.random.key_data(s.key)) for s in (restored, state))
     if not np.array_equal(there, here):
         raise ValueError(
             f"the run in {folder} began with another key ({there} there, {here} here): it is not "
@@ -125,13 +172,9 @@ def _restore(folder: pathlib.Path, state: State) -> State:
     return restored
 
 
-@dataclasses.dataclass(frozen=True)
-class _Every:
-    """Steps between logs, checkpoints and evaluations."""
-
-    log: int
-    checkpoint: int
-    evaluate: int | None
+def _updates(state: State) -> int:
+    """The updates made; of an ensemble, by its member that made most."""
+    return int(np.max(np.asarray(state.step)))
 
 
 @dataclasses.dataclass
@@ -140,140 +183,198 @@ class _Loop:
 
     step: Step
     state: State
-    batches: Batches | Iterable[Batch]
+    batches: Any
     num_steps: int
     folder: pathlib.Path | None
-    keep: int
-    evaluate: Callable[[State], Mapping[str, float]] | None
+    keeping: dict[str, int | None]
+    evaluate: Evaluate | None
+    draw: Draw | None
     every: _Every
     record: Record
-    pending: collections.deque[tuple[int, Metrics]] = dataclasses.field(
+    worker: Worker = dataclasses.field(default_factory=Worker)
+    pending: collections.deque[tuple[int, Metrics, Array | bool]] = dataclasses.field(
         default_factory=collections.deque
     )
-    shapes: Any = None
+    reporting: Future | None = None
+    saving: Future | None = None
     size: int = 0
     saved: int = -1
+    stopping: bool = False
 
     def go(self, stop: stopping.Stop) -> State:
         """Steps to the end, or to the first reason to stop."""
-        start = done = int(self.state.step)
-        self.saved = start
+        self.saved = start = _updates(self.state)
+        self._tell("began", step=start, command=folders.command(), devices=_devices(self.step.mesh))
         try:
-            stream = self._stream(start)
-            while done < self.num_steps and not stop:
-                batch = self._next(stream, done)
-                began = time.perf_counter()
-                self.state, metrics = self.step(self.state, batch)
-                if done == start:
-                    self.record.compiled(time.perf_counter() - began)
-                done += 1
-                self._note(done, metrics)
-            self._settle(0)
+            done = self._steps(start, stop)
+            self._save()
+            self.worker.wait()
         except Exception as error:
             self._rescue(error)
+            self._tell("ended", step=self.saved, by=type(error).__name__, error=str(error))
             raise
-        self._save()
+        finally:
+            self.worker.close()
+        self._tell("ended", step=done, by=stop.signal or "itself")
         if done < self.num_steps:
-            self.record.display.close()
+            self.record.close()
             self.record.display.say(
-                f"stopped by {stop.signal} at step {done} of {self.num_steps}; saved in "
-                f"{self.folder}. To go on: {command()}"
+                f"stopped by {stop.signal or 'another host'} at step {done} of {self.num_steps}; "
+                f"saved in {self.folder}. To go on: {folders.command()}"
             )
             raise SystemExit(0)
         return self.state
 
-    def _stream(self, start: int) -> Iterator[Batch]:
-        """The batches from a step on."""
-        if isinstance(self.batches, Batches):
-            return iter(self.batches.starting_at(start))
-        return itertools.islice(iter(self.batches), start, None)
+    def _steps(self, done: int, stop: stopping.Stop) -> int:
+        """Dispatches until the end, or until all hosts know that one of them is to stop."""
+        program, compiled = self.step.program(self.state), False
+        feed = feeds.feed_of(self.batches, done, self.num_steps, self.step, self.every.dispatch)
+        while done < self.num_steps and not self.stopping:
+            flag = sharding.any_host(bool(stop), self.step.mesh)
+            if flag is True:
+                break
+            count = self.every.next(done, self.num_steps) - done
+            began = time.perf_counter()
+            self.state, metrics = feed.advance(program, self.state, done, count)
+            if not compiled:
+                self.record.compiled(time.perf_counter() - began)
+                compiled, self.size = True, feed.size
+            done += count
+            self._note(done, metrics, flag)
+        self._settle(0)
+        return done
 
-    def _next(self, stream: Iterator[Batch], done: int) -> Batch:
-        """The batch of a step, of the same shapes as those before."""
-        batch = next(stream, None)
-        if batch is None:
-            raise ValueError(
-                f"batches ended after {done} steps; {self.num_steps} were asked for. Repeat them, "
-                "or ask for fewer steps."
-            )
-        shapes = {name: np.shape(x) for name, x in batch.items()}
-        if self.shapes is None:
-            self.shapes, self.size = shapes, sharding.batch_size(batch)
-        if shapes != self.shapes:
-            raise ValueError(
-                f"the batch of step {done} has shapes {shapes}; those before had {self.shapes}. "
-                "Drop an incomplete last batch, or pad it."
-            )
-        return batch
-
-    def _note(self, done: int, metrics: Metrics) -> None:
-        """Queues a step's metrics, and does what is due after it."""
-        for x in metrics.values() if self._logs(done) else (metrics["finite"],):
-            x.copy_to_host_async()
-        self.pending.append((done, metrics))
-        saves, last = done % self.every.checkpoint == 0, done == self.num_steps
-        self._settle(0 if saves or last or self._evaluates(done) else AHEAD)
-        if saves and not last:
-            self._save()
-
-    def _evaluates(self, done: int) -> bool:
-        every = self.every.evaluate
+    def _due(self, done: int, every: int | None) -> bool:
+        """Whether something that comes every so many steps, and at the end, is due."""
         return every is not None and (done % every == 0 or done == self.num_steps)
 
     def _logs(self, done: int) -> bool:
-        return done % self.every.log == 0 or done == self.num_steps or self._evaluates(done)
+        return self._due(done, self.every.log) or self._due(done, self.every.evaluate)
+
+    def _note(self, done: int, metrics: Metrics, flag: Array | bool) -> None:
+        """Queues a dispatch's metrics, and does what is due after it."""
+        for x in metrics.values() if self._logs(done) else (metrics["finite"],):
+            x.copy_to_host_async()
+        self.pending.append((done, metrics, flag))
+        stops = [self.every.checkpoint, self.every.evaluate, self.every.draw]
+        ahead = max(1, AHEAD // self.every.dispatch)
+        self._settle(0 if any(self._due(done, every) for every in stops) else ahead)
+        if done % self.every.checkpoint == 0 and done < self.num_steps:
+            self._save()
 
     def _settle(self, ahead: int) -> None:
-        """Waits for all steps but the newest few, and writes the rows that are due."""
+        """Waits for all dispatches but the newest few, and has the rows written that are due."""
         while len(self.pending) > ahead:
-            done, metrics = self.pending.popleft()
-            if not metrics["finite"]:
-                self._fail(done - 1, metrics)
-            if not self._logs(done):
-                continue
-            values = {name: float(x) for name, x in metrics.items() if name != "finite"}
-            evaluation: Mapping[str, float] = {}
-            if self._evaluates(done):  # nothing newer is pending: self.state is of this step
-                with self.record.paused():
-                    evaluation = self.evaluate(self.state)
-            self.record.write(done, self.size, values, evaluation)
+            done, metrics, flag = self.pending.popleft()
+            if not np.any(metrics["finite"]):
+                self._fail(metrics)
+            self.stopping |= bool(flag)
+            if self._logs(done) or self._due(done, self.every.draw):
+                self._report(done, metrics)
+        self.worker.check()
 
-    def _fail(self, failed: int, metrics: Metrics) -> None:
+    def _report(self, done: int, metrics: Metrics) -> None:
+        """Has a row written and a picture drawn; where either needs the state, it is newest now."""
+        evaluates, draws = (self._due(done, n) for n in (self.every.evaluate, self.every.draw))
+        row, copy, evaluation = self.record.row(done, self.size), None, {}
+        here = self.step.rule is sharding.whole
+        if draws or (evaluates and here):
+            with self.record.paused():
+                self._await(self.reporting)  # one copy at a time
+                copy = sharding.local(self.state)
+        if evaluates and not here:
+            with self.record.paused():
+                evaluation = self.evaluate(self.state)
+        if jax.process_index() > 0:
+            return
+        metrics = {name: x for name, x in metrics.items() if name != "finite" or np.ndim(x)}
+
+        def write() -> None:
+            numbers = self.evaluate(copy) if evaluates and here else evaluation
+            self.record.write(row, self.size, metrics, numbers)
+
+        if self._logs(done):
+            self.reporting = self.worker.submit(write)
+        if draws:
+            self.reporting = self.worker.submit(self._picture, done, copy)
+
+    def _picture(self, done: int, state: State) -> None:
+        """Draws; whatever goes wrong is said and forgotten."""
+        path = self.folder / "samples" / f"{done:09d}.png"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            self.draw(state, path)
+        except Exception as error:
+            self.record.display.say(
+                f"no picture of step {done}: {type(error).__name__}: {error}. Training goes on."
+            )
+
+    def _fail(self, metrics: Metrics) -> None:
         """Says which step was not finite, and how to see it again."""
+        failed = _updates(self.state)  # the state has stayed what it was before
+        plain = {name: np.asarray(x).tolist() for name, x in metrics.items() if name != "finite"}
         values = ", ".join(
-            f"{name}={float(x):g}" for name, x in metrics.items() if name != "finite"
+            f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in plain.items()
         )
+        details: dict[str, Any] = {"step": failed, "metrics": plain}
         indices = ""
         if hasattr(self.batches, "indices"):
-            examples = np.array2string(np.asarray(self.batches.indices(failed)), separator=", ")
-            indices = f" Its batch held the examples {examples}."
+            details["examples"] = np.asarray(self.batches.indices(failed)).tolist()
+            indices = f" Its batch held the examples {details['examples']}."
+        self._tell("not finite", **details, command=folders.command())
         raise FloatingPointError(
             f"step {failed} (after {failed} updates) is not finite, and its update was not "
-            f"applied: {values}.{indices} Replay it with: {command()}"
+            f"applied: {values}.{indices} Replay it with: {folders.command()}"
         )
 
     def _rescue(self, error: Exception) -> None:
         """Saves the last good state before the run ends with an error."""
         if self.folder is None:
             return
+        if jax.process_count() > 1 and not isinstance(error, FloatingPointError):
+            from gm.train import hosts
+
+            lost = hosts.explain(error)
+            if lost is not None:
+                raise RuntimeError(f"{lost} To go on: {folders.command()}") from error
+            return  # the other hosts do not know of this error, and saving takes all of them
         try:
-            self.state = self.state.replace(finite=jnp.ones_like(self.state.finite))
+            if not np.any(self.state.finite):
+                self.state = self.state.replace(finite=jnp.logical_not(self.state.finite))
             self._save()
+            self.worker.wait()
         except Exception as second:  # the first error is the one to see
-            error.add_note(f"The state could not be saved: {second!r}")
+            if second is not error:
+                error.add_note(f"The state could not be saved: {second!r}")
         else:
             error.add_note(f"Step {self.saved}, the last good one, is saved in {self.folder}.")
 
     def _save(self) -> None:
-        """Writes a checkpoint of the newest step, once."""
-        done = int(self.state.step)
+        """Writes a checkpoint of the newest step, once; its files appear while training goes on."""
+        done = _updates(self.state)
         if self.folder is None or done == self.saved:
             return
         with self.record.paused():
-            checkpoints.save(self.folder, done, self.state, keep=self.keep)
+            self._await(self.saving)
+            save = checkpoints.Save(self.folder, done, self.state)
+        self.saving = self.worker.submit(save.finish, **self.keeping)
         self.saved = done
 
+    def _await(self, task: Future | None) -> None:
+        """Waits for a task of the worker, and raises what it or an earlier one has raised."""
+        if task is not None:
+            wait([task])
+        self.worker.check()
 
-def command() -> str:
-    """The command line of this process; it resumes the run, as all randomness is in (key, step)."""
-    return shlex.join(sys.orig_argv)
+    def _tell(self, event: str, **details: Any) -> None:
+        """A line of the folder's history."""
+        if self.folder is not None and jax.process_index() == 0:
+            folders.note(self.folder, event, **details)
+
+
+def _devices(mesh: Mesh) -> str:
+    """`8 x cpu on 1 host, jax 0.10.2, Python 3.11`"""
+    where = f"{jax.process_count()} host{'s' * (jax.process_count() > 1)}"
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    kind = mesh.devices.flat[0].device_kind
+    return f"{mesh.size} x {kind} on {where}, jax {jax.__version__}, Python {python}"

@@ -1,13 +1,20 @@
 """One training step: jitted, donated, data-parallel, and never past a number that is not finite.
 
-The pattern is `jax.jit` with shardings: parameters on every device, the batch split over the mesh
-axis "data", one program. A loss sees the whole batch, so 1 device and 8 compute the same function.
+The pattern is `jax.jit` with shardings: the batch split over the mesh axis "data", the state as a
+rule says, one program. A loss sees the whole batch, so 1 device, 8 devices and several hosts compute
+the same function.
+
+Small models are bound by the dispatch of steps, not by their arithmetic. `Program.several` makes
+many steps in one dispatch, on batches that were stacked or are gathered on the device; each step is
+the same computation however they are grouped.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,19 +26,40 @@ from gm.train import sharding
 from gm.train.players import Game, Player, game_of
 from gm.train.state import State
 
+Fetch = Callable[[Mapping[str, Array], Array, Array], Batch]
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The compiled faces of a step for states of one structure.
+
+    Attributes:
+      layout: the sharding of every array of the state.
+      once: (state, batch) -> (state, metrics).
+      several: (state, columns, feeds, first, count, fetch) -> (state, metrics): `count` steps, the
+        i-th on feeds[i], or on fetch(columns, feeds[i], first + i); the metrics of the last one.
+        After a step that is not finite it makes no more.
+    """
+
+    layout: State
+    once: Callable[[State, Batch], tuple[State, Metrics]]
+    several: Callable[..., tuple[State, Metrics]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Step:
     """step(state, batch) -> (state, metrics); the state given is consumed.
 
     Attributes:
-      advance: the jitted function of a state and a batch that lie on the mesh.
+      program: the compiled functions for states like the one given.
       mesh: the devices, with an axis "data".
+      rule: how the state is laid out over them.
       num_parts: parts a batch is cut in (the most updates per step of any player).
     """
 
-    advance: Callable[[State, Batch], tuple[State, Metrics]]
+    program: Callable[[State], Program]
     mesh: Mesh
+    rule: sharding.Rule
     num_parts: int
 
     def __call__(self, state: State, batch: Batch) -> tuple[State, Metrics]:
@@ -39,20 +67,22 @@ class Step:
 
         Returns:
           The next state, and scalars: "loss", "grad_norm" and the loss's own metrics (means over a
-          player's updates, "<player>/" before their names in a game), and "finite".
+          player's updates, "<player>/" before their names in a game), and "finite"; [N] of each for
+          an ensemble of N.
 
         Raises:
           ValueError: the batch cannot be cut evenly over devices and updates.
         """
-        return self.advance(self.place(state), self.put(batch))
+        return self.program(state).once(self.place(state), self.put(batch))
 
     def put(self, batch: Batch) -> Batch:
         """The batch, checked and split over the devices."""
-        return sharding.put_batch(batch, self.mesh, self.num_parts)
+        sharding.check_size(sharding.batch_size(batch), self.mesh, self.num_parts)
+        return sharding.put_batch(batch, self.mesh)
 
     def place(self, state: State) -> State:
-        """The state on the devices of the mesh."""
-        return sharding.put_state(state, self.mesh)
+        """The state on the devices of the mesh; its old buffers may be reused."""
+        return sharding.put(state, self.program(state).layout)
 
 
 def make_step(
@@ -60,6 +90,8 @@ def make_step(
     optimizer: optax.GradientTransformation | None = None,
     *,
     mesh: Mesh | None = None,
+    rule: sharding.Rule = sharding.whole,
+    num_members: int | None = None,
 ) -> Step:
     """A step that descends one loss, or plays one round of a game.
 
@@ -70,33 +102,115 @@ def make_step(
     Nothing is applied unless the loss, the gradients and the new parameters are finite: the state
     then stays as it was, in this and in every later step, and metrics["finite"] says so.
 
+    An ensemble trains N small models as one program. Its state has a leading axis [N] everywhere:
+    `jax.vmap(lambda key: train.init(model.init(key), optimizer, key))(keys)`. Every member sees the
+    same batches and draws from its own key; hyperparameters differ where the optimizer keeps them in
+    its state (`optax.inject_hyperparams`). A member that is not finite stays at its last good step
+    while the others go on.
+
     Args:
       loss: loss(params, key, batch) -> (scalar, metrics), or a dict of players.
       optimizer: with one loss, an optax optimizer; players bring their own.
-      mesh: devices with an axis "data"; by default all of them.
+      mesh: devices with an axis "data"; by default all of them, on all hosts.
+      rule: `whole` keeps a copy of the state on every device, `fsdp` splits it over them; or a
+        function of one's own (name, shape, number of devices) -> PartitionSpec.
+      num_members: N of an ensemble; None for one model.
 
     Raises:
       TypeError: one loss without an optimizer, or players with one.
     """
     if isinstance(loss, Mapping) != (optimizer is None):
         raise TypeError("make_step needs (loss, optimizer), or a dict of players and no optimizer.")
+    if num_members is not None and num_members < 1:
+        raise ValueError(f"an ensemble needs at least 1 member; got num_members={num_members}.")
     game = game_of(loss) if optimizer is None else game_of(optimizer, loss)
     mesh = sharding.data_mesh() if mesh is None else mesh
+    advance = functools.partial(_advance, game, _Layout(mesh, rule))
+    if num_members is not None:
+        advance = jax.vmap(advance, in_axes=(0, None), axis_size=num_members)
+
+    @functools.lru_cache(maxsize=16)
+    def compiled(structure: Any, kinds: tuple) -> Program:
+        shapes = [jax.ShapeDtypeStruct(*kind) for kind in kinds]
+        state = jax.tree.unflatten(structure, shapes)
+        _check_members(state, num_members)
+        return _compile(advance, sharding.layout(state, mesh, rule), mesh)
+
+    def program(state: State) -> Program:
+        leaves, structure = jax.tree.flatten(state)
+        return compiled(structure, tuple((x.shape, x.dtype) for x in leaves))
+
+    return Step(program, mesh, rule, game.num_parts)
+
+
+def _check_members(state: State, num_members: int | None) -> None:
+    """Raises unless the state is one of so many members."""
+    want = () if num_members is None else (num_members,)
+    if state.step.shape != want:
+        have = state.step.shape[0] if state.step.shape else None
+        raise ValueError(
+            f"the step was made with num_members={num_members}; the state is of {have}. Give "
+            "make_step(num_members=N) and jax.vmap(init)(keys) with N keys, or neither."
+        )
+
+
+def _compile(advance: Callable, layout: State, mesh: Mesh) -> Program:
+    """Jits both faces of a step."""
     everywhere, split = sharding.replicated(mesh), sharding.split(mesh)
 
-    def advance(state: State, batch: Batch) -> tuple[State, Metrics]:
-        return _advance(game, state, batch)
+    def several(
+        state: State,
+        columns: PyTree,
+        feeds: PyTree,
+        first: Array,
+        count: Array,
+        fetch: Fetch | None,
+    ) -> tuple[State, Metrics]:
+        def one(i: Array, state: State) -> tuple[State, Metrics]:
+            feed = jax.tree.map(lambda x: x[i], feeds)
+            batch = feed if fetch is None else fetch(columns, feed, first + i)
+            return advance(state, jax.lax.with_sharding_constraint(batch, split))
 
-    jitted = jax.jit(
-        advance,
-        donate_argnums=0,
-        in_shardings=(everywhere, split),
-        out_shardings=(everywhere, everywhere),
-    )
-    return Step(jitted, mesh, game.num_parts)
+        def body(carry: tuple) -> tuple:
+            i, state, _ = carry
+            return i + 1, *one(i, state)
+
+        def going(carry: tuple) -> Array:
+            i, state, _ = carry
+            return (i < count) & jnp.any(state.finite)
+
+        _, metrics = jax.eval_shape(one, jnp.zeros((), jnp.int32), state)
+        metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+        start = jnp.zeros((), jnp.int32), state, metrics
+        return jax.lax.while_loop(going, body, start)[1:]
+
+    shardings = {"donate_argnums": 0, "out_shardings": (layout, everywhere)}
+    once = jax.jit(advance, in_shardings=(layout, split), **shardings)
+    return Program(layout, once, jax.jit(several, static_argnames="fetch", **shardings))
 
 
-def _advance(game: Game, state: State, batch: Batch) -> tuple[State, Metrics]:
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """Where parameters lie between steps, and where they are used."""
+
+    mesh: Mesh
+    rule: sharding.Rule
+
+    def gather(self, params: Params) -> Params:
+        """On every device, for use."""
+        return self._constrain(params, sharding.replicated(self.mesh))
+
+    def scatter(self, grads: Params) -> Params:
+        """Laid out like the parameters that they move."""
+        return self._constrain(grads, sharding.layout(grads, self.mesh, self.rule, "params"))
+
+    def _constrain(self, tree: PyTree, where: PyTree) -> PyTree:
+        if self.mesh.size == 1 or self.rule is sharding.whole:
+            return tree  # nothing to move
+        return jax.lax.with_sharding_constraint(tree, where)
+
+
+def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[State, Metrics]:
     """Moves every player in turn, then keeps the outcome if all of it is finite."""
     game.check(state.params)
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), game.num_updates)
@@ -107,7 +221,7 @@ def _advance(game: Game, state: State, batch: Batch) -> tuple[State, Metrics]:
         keys_own, keys = keys[: player.updates], keys[player.updates :]
 
         def update(carry: tuple, inputs: tuple, name: str = name) -> tuple:
-            return _update(game, name, carry, *inputs)
+            return _update(game, layout, name, carry, *inputs)
 
         carry = params, opt_state[name], finite
         parts_own = jax.tree.map(lambda x, n=player.updates: x[:n], parts)
@@ -129,7 +243,12 @@ def _cut(x: Array, num_parts: int) -> Array:
 
 
 def _update(
-    game: Game, name: str, carry: tuple[Params, PyTree, Array], key: Key, batch: Batch
+    game: Game,
+    layout: _Layout,
+    name: str,
+    carry: tuple[Params, PyTree, Array],
+    key: Key,
+    batch: Batch,
 ) -> tuple[tuple[Params, PyTree, Array], Metrics]:
     """One update of one player."""
     player = game.players[name]
@@ -137,9 +256,10 @@ def _update(
     own = game.own(name, params)
 
     def objective(own: Params) -> tuple[Array, Metrics]:
-        return _checked(player.loss(game.merge(params, own), key, batch))
+        return _checked(player.loss(layout.gather(game.merge(params, own)), key, batch))
 
     (loss, metrics), grads = jax.value_and_grad(objective, has_aux=True)(own)
+    grads = layout.scatter(grads)
     optimizer = optax.with_extra_args_support(player.optimizer)
     with jax.numpy_dtype_promotion("standard"):  # optimizers mix dtypes as they please
         updates, new_opt_state = optimizer.update(grads, opt_state, own, value=loss)

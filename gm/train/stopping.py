@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 # SIGUSR1 is what batch systems send as a warning; some platforms lack it.
 NAMES = ("SIGTERM", "SIGINT", "SIGUSR1")
+ECHO_SECONDS = 0.5
 
 
 @dataclasses.dataclass
@@ -27,6 +31,9 @@ class Stop:
 def on_signals(enabled: bool = True) -> Iterator[Stop]:
     """Collects the first SIGTERM, SIGINT or SIGUSR1; a second one ends the process at once.
 
+    Under the launcher of `hosts` a signal that is sent to everything arrives twice, from the sender
+    and from the launcher: what comes within `ECHO_SECONDS` of the first is the same signal.
+
     Python delivers signals to the main thread only: anywhere else, and when not enabled, this does
     nothing and the handlers stay as they are.
     """
@@ -35,7 +42,13 @@ def on_signals(enabled: bool = True) -> Iterator[Stop]:
         yield stop
         return
 
+    echo = ECHO_SECONDS if "GM_COMMAND" in os.environ else 0.0
+    first = [math.inf]
+
     def handle(number: int, frame: FrameType | None) -> None:
+        if stop and time.monotonic() - first[0] < echo:
+            return
+        first[0] = min(first[0], time.monotonic())
         if stop:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)

@@ -9,7 +9,7 @@ import pytest
 from gm.core import Event
 from gm.data import DynamicBinarization, Split
 from gm.data.batches import permutation, step_key
-from gm.data.dataset import Arrays, Records
+from gm.data.stored import Arrays, Records
 
 N = 23
 X = np.random.default_rng(0).integers(0, 17, (N, 2, 3)).astype(np.uint8)

@@ -1,0 +1,105 @@
+"""Examples by number, as they are stored: arrays in memory, or records read at every access."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from gm.core import Array, Batch
+
+CHUNK = 4096  # examples that are read or transformed at once
+
+
+class Source(Protocol):
+    """Examples by number, as they are stored."""
+
+    def __len__(self) -> int:
+        """N"""
+
+    def take(self, indices: np.ndarray) -> Batch:
+        """The examples of these numbers, stacked: {"x": [B, ...]}, maybe {"label": [B]}."""
+
+
+@runtime_checkable
+class InMemory(Source, Protocol):
+    """Examples made of arrays in memory, which may be copied to a device.
+
+    `gather(columns, indices)` is what `take` gives, as a pure function of arrays: NumPy's, or JAX's
+    inside jit.
+    """
+
+    @property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """The arrays as stored."""
+
+    def gather(self, columns: Mapping[str, Array], indices: Array) -> Batch:
+        """The examples of these numbers, from the columns or a copy of them."""
+
+    def whole(self) -> Batch:
+        """All examples in order, not copied."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arrays:
+    """Examples in memory, one array [N, ...] per name."""
+
+    columns: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.columns["x"])
+
+    def take(self, indices: np.ndarray) -> Batch:
+        """The examples of these numbers, copied."""
+        return self.gather(self.columns, indices)
+
+    def gather(self, columns: Mapping[str, Array], indices: Array) -> Batch:
+        """Rows of every column."""
+        return {name: column[indices] for name, column in columns.items()}
+
+    def whole(self) -> Batch:
+        """The columns."""
+        return dict(self.columns)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Records:
+    """Examples that are read and decoded at every access.
+
+    Attributes:
+      examples: anything with numbered items; `__getitems__(numbers)` is used where it exists.
+      numbers: which of its items belong to this split.
+      decode: an item to {"x": ...}, maybe with "label".
+    """
+
+    examples: Sequence[Any]
+    numbers: range
+    decode: Callable[[Any], Batch]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        """The examples of these numbers, read and stacked."""
+        numbers = [self.numbers[i] for i in indices]
+        if hasattr(self.examples, "__getitems__"):
+            items = self.examples.__getitems__(numbers)
+        else:
+            items = [self.examples[number] for number in numbers]
+        decoded = [self.decode(item) for item in items]
+        return {name: np.stack([example[name] for example in decoded]) for name in decoded[0]}
+
+    def in_memory(self) -> Arrays:
+        """All examples, read once."""
+        if len(self) == 0:
+            raise ValueError("a split without examples cannot be read into memory.")
+        columns = {}
+        for start in range(0, len(self), CHUNK):
+            chunk = self.take(np.arange(start, min(start + CHUNK, len(self))))
+            for name, values in chunk.items():
+                shape = (len(self), *values.shape[1:])
+                columns.setdefault(name, np.empty(shape, values.dtype))
+                columns[name][start : start + CHUNK] = values
+        return Arrays(columns)

@@ -1,0 +1,88 @@
+"""Dense and convolutional layers: products in any precision, everything else in float32.
+
+`dtype` is that of the factors of a product, and with them of what is kept for its gradient. Its
+sums are in float32, and so is all that lies between two products: biases, activations,
+normalization, residual streams. A sum in bfloat16 stops growing after 256 equal terms, and the
+backward pass sums over the batch and over every pixel wherever the forward pass broadcasts.
+
+Two roundings remain beside that of the factors. Gradients of kernels and of inputs are products
+too, summed at full precision on each device, rounded to `dtype`, and only then added over devices.
+So are the sums of a convolution rounded once, since GPUs have none from bfloat16 to float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gm.core import Array
+
+
+class Dense(nn.Module):
+    """x W + b over the last axis.
+
+    Attributes:
+      features: outputs.
+      dtype: of the factors of the product; parameters and outputs are in float32.
+      kernel_init: draws W: [inputs, features].
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+    kernel_init: Callable[..., Array] = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x: [..., inputs] -> [..., features]"""
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return add_bias(product(x.astype(self.dtype), kernel.astype(self.dtype)), bias)
+
+
+class Conv(nn.Module):
+    """Two-dimensional convolution with zero padding, plus a bias for each channel.
+
+    Attributes:
+      features: channels of the output.
+      size: height and width of the kernel.
+      stride: by how much each side of the image shrinks.
+      dtype, kernel_init: as in `Dense`; the kernel is [size, size, inputs, features].
+    """
+
+    features: int
+    size: int = 3
+    stride: int = 1
+    dtype: Any = jnp.float32
+    kernel_init: Callable[..., Array] = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x: [..., H, W, inputs] -> [..., H / stride, W / stride, features], rounded up"""
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        y = jax.lax.conv_general_dilated(
+            x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:]).astype(self.dtype),
+            kernel.astype(self.dtype),
+            (self.stride, self.stride),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        y = y.reshape(*x.shape[:-3], *y.shape[1:])
+        return add_bias(y.astype(jnp.promote_types(y.dtype, jnp.float32)), bias)
+
+
+def product(x: Array, w: Array) -> Array:
+    """x @ w for factors of one dtype, in float32 (or wider): rounded to their dtype once."""
+    y = x @ w
+    return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+
+
+def add_bias(y: Array, b: Array) -> Array:
+    """y: [..., m] plus b: [m], in the precision of y."""
+    return y + b.astype(y.dtype).reshape((1,) * (y.ndim - 1) + b.shape)

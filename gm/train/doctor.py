@@ -1,0 +1,190 @@
+"""The state of a run's folder: `python -m gm.train.doctor FOLDER...`
+
+Says which checkpoints are intact, what the newest of them holds and what is wrong with the others,
+how the last process ended, how to resume, and how to replay a step that was not finite. Reads every
+byte of every checkpoint and changes nothing. The exit status is 0 where all checkpoints are intact,
+1 where some are damaged, 2 where there are none to resume from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+
+from gm.train import checkpoints, folders, logs
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint of a folder.
+
+    Attributes:
+      step: the updates made.
+      problem: what is wrong with it; "" where it is intact.
+      num_bytes: of its files, 0 where it is damaged.
+      leaves: its arrays by name, such as {"params['w']": "float32[784, 500]"}.
+      jax: the release of JAX that wrote it.
+    """
+
+    step: int
+    problem: str
+    num_bytes: int = 0
+    leaves: dict[str, str] = dataclasses.field(default_factory=dict)
+    jax: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What is in a run's folder.
+
+    Attributes:
+      folder: its path.
+      config: what config.json holds; None without it.
+      checkpoints: oldest first.
+      partial: names of saves that were cut short; the next save removes them.
+      rows: of metrics.jsonl.
+      history: of the processes that worked here.
+    """
+
+    folder: pathlib.Path
+    config: dict | None
+    checkpoints: tuple[Checkpoint, ...]
+    partial: tuple[str, ...]
+    rows: tuple[dict, ...]
+    history: tuple[dict, ...]
+
+    @property
+    def intact(self) -> Checkpoint | None:
+        """The checkpoint that a resumed run starts from."""
+        return next((c for c in reversed(self.checkpoints) if not c.problem), None)
+
+    @property
+    def status(self) -> int:
+        """0: all intact; 1: some damaged; 2: nothing to resume from."""
+        if self.intact is None:
+            return 2
+        return int(any(c.problem for c in self.checkpoints))
+
+    @property
+    def command(self) -> str | None:
+        """The command of the last process."""
+        began = [event for event in self.history if event["event"] == "began"]
+        return began[-1]["command"] if began else None
+
+    @property
+    def not_finite(self) -> dict | None:
+        """The last step that was not finite, unless the run has gone on beyond it."""
+        bad = [event for event in self.history if event["event"] == "not finite"]
+        beyond = bad and any(c.step > bad[-1]["step"] for c in self.checkpoints)
+        return bad[-1] if bad and not beyond else None
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:13}{text}" for name, text in self._lines())
+
+    def _lines(self) -> list[tuple[str, str]]:
+        lines = [("folder", str(self.folder))]
+        config = "none" if self.config is None else json.dumps(self.config)
+        lines.append(("config", config))
+        lines += [("process", _process(i, self.history)) for i in _beginnings(self.history)[-3:]]
+        if self.rows:
+            last = {k: v for k, v in self.rows[-1].items() if not isinstance(v, list)}
+            row = ", ".join(f"{k} {v:g}" for k, v in last.items() if v is not None)
+            lines.append(("metrics", f"{len(self.rows)} rows, the last: {row}"))
+        for c in self.checkpoints:
+            lines.append(("checkpoint", f"{c.step:9}  {_condition(c)}"))
+        for name in self.partial:
+            lines.append(("checkpoint", f"{name}: a save that was cut short; it does not count"))
+        if self.intact is not None:
+            lines += [("holds", f"{k}: {v}") for k, v in list(self.intact.leaves.items())[:12]]
+            if len(self.intact.leaves) > 12:
+                lines.append(("", f"and {len(self.intact.leaves) - 12} more arrays"))
+        if (bad := self.not_finite) is not None:
+            values = ", ".join(f"{k}={v}" for k, v in bad["metrics"].items())
+            lines.append(("not finite", f"step {bad['step']}: {values}"))
+            if "examples" in bad:
+                lines.append(("", f"its batch held the examples {bad['examples']}"))
+            lines.append(("replay", bad["command"]))
+        return [*lines, ("resume", self._resume())]
+
+    def _resume(self) -> str:
+        if self.intact is None:
+            damaged = "none of its checkpoints is intact" if self.checkpoints else "no checkpoint"
+            return f"{damaged}: nothing to resume from"
+        if self.command is None:
+            return f"at step {self.intact.step}, with the command that began it"
+        return f"at step {self.intact.step}: {self.command}"
+
+
+def examine(folder: str | pathlib.Path) -> Report:
+    """Reads a run's folder.
+
+    Raises:
+      FileNotFoundError: no such folder, or not one of a run.
+    """
+    folder = pathlib.Path(folder)
+    names = ("config.json", "history.jsonl", "metrics.jsonl", "checkpoints")
+    if not any((folder / name).exists() for name in names):
+        raise FileNotFoundError(
+            f"{folder} is not the folder of a run: it holds none of {', '.join(names)}."
+        )
+    config, rows = None, []
+    with contextlib.suppress(OSError, ValueError):
+        config = json.loads((folder / "config.json").read_text())
+    with contextlib.suppress(OSError, ValueError):
+        rows = logs.read_metrics(folder)
+    partial = sorted(path.name for path in (folder / "checkpoints").glob("partial-*"))
+    found = tuple(_checkpoint(folder, step) for step in checkpoints.steps(folder))
+    history = tuple(folders.history(folder))
+    return Report(folder, config, found, tuple(partial), tuple(rows), history)
+
+
+def _checkpoint(folder: pathlib.Path, step: int) -> Checkpoint:
+    try:
+        body = checkpoints.verify(folder, step)
+    except checkpoints.DamagedCheckpoint as problem:
+        return Checkpoint(step, str(problem))
+    size = sum(file["size"] for file in body["files"].values())
+    return Checkpoint(step, "", size, body["leaves"], body["jax"])
+
+
+def _condition(c: Checkpoint) -> str:
+    if c.problem:
+        return f"DAMAGED: {c.problem}"
+    return f"intact, {len(c.leaves)} arrays, {c.num_bytes / 1e6:.1f} MB, written by jax {c.jax}"
+
+
+def _beginnings(history: Sequence[dict]) -> list[int]:
+    return [i for i, event in enumerate(history) if event["event"] == "began"]
+
+
+def _process(i: int, history: Sequence[dict]) -> str:
+    """One line about the process that began with an event."""
+    began = history[i]
+    later = [e for e in history[i + 1 : i + 3] if e["event"] != "not finite"][:1]
+    end = "was killed, or is still at work"
+    if later and later[0]["event"] == "ended":
+        end = f"ended at step {later[0]['step']} by {later[0]['by']}"
+    return f"{began['time']} from step {began['step']} on {began['devices']}; {end}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the reports; returns the worst status."""
+    parser = argparse.ArgumentParser("python -m gm.train.doctor", description=__doc__)
+    parser.add_argument("folder", nargs="+", type=pathlib.Path, help="of a run")
+    status = 0
+    for i, folder in enumerate(parser.parse_args(arguments).folder):
+        try:
+            report = examine(folder)
+        except FileNotFoundError as error:
+            parser.error(str(error))
+        print("\n" * bool(i) + str(report))
+        status = max(status, report.status)
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,164 @@
+"""From batches to steps: one at a time, several in one dispatch, or gathered on the device.
+
+All three make the same steps of the same batches. Stacking saves the dispatch of a step; a data set
+that is kept on the device saves the transfer of its examples too, and only their numbers travel.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+from gm.core import Array, Batch, Metrics
+from gm.train import sharding
+from gm.train.state import State
+from gm.train.step import Program, Step
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Batches that are a function of the step, so that a resumed run sees what it would have."""
+
+    def starting_at(self, step: int) -> Iterator[Batch]:
+        """The batches of steps step, step + 1, ..."""
+
+
+@runtime_checkable
+class Resident(Protocol):
+    """Batches of a data set that the device holds.
+
+    Attributes:
+      on_device: whether to gather there.
+      columns: all examples as they are stored, {"x": [N, ...], ...}.
+    """
+
+    on_device: bool
+    columns: Mapping[str, np.ndarray]
+
+    def indices(self, step: int) -> np.ndarray:
+        """The numbers of this host's examples at a step: [B]."""
+
+    def gather(self, columns: Mapping[str, Array], indices: Array, step: Array) -> Batch:
+        """The batch of a step, computed on the device."""
+
+
+class OneByOne:
+    """One batch, one dispatch.
+
+    Args:
+      batches: as in `run`.
+      start: the first step.
+      num_steps: the step of the end.
+      step: what will consume them.
+
+    Attributes:
+      size: examples of a batch on all hosts; 0 before the first.
+    """
+
+    def __init__(
+        self, batches: Batches | Iterable[Batch], start: int, num_steps: int, step: Step
+    ) -> None:
+        if isinstance(batches, Batches):
+            self._stream = iter(batches.starting_at(start))
+        else:
+            self._stream = itertools.islice(iter(batches), start, None)
+        self._num_steps, self._step, self._shapes = num_steps, step, None
+        self.size = 0
+
+    def advance(
+        self, program: Program, state: State, done: int, count: int
+    ) -> tuple[State, Metrics]:
+        """The state and the metrics after the steps done .. done + count - 1; here count is 1."""
+        del count
+        batch = self._next(done)
+        return program.once(state, sharding.put_batch(batch, self._step.mesh))
+
+    def _next(self, done: int) -> Batch:
+        """The batch of a step, of the same shapes as those before."""
+        batch = next(self._stream, None)
+        if batch is None:
+            raise ValueError(
+                f"batches ended after {done} steps; {self._num_steps} were asked for. Repeat them, "
+                "or ask for fewer steps."
+            )
+        shapes = {name: np.shape(x) for name, x in batch.items()}
+        if self._shapes is None:
+            size = sharding.batch_size(batch)
+            sharding.check_size(size, self._step.mesh, self._step.num_parts)
+            self._shapes, self.size = shapes, size * jax.process_count()
+        if shapes != self._shapes:
+            raise ValueError(
+                f"the batch of step {done} has shapes {shapes}; those before had {self._shapes}. "
+                "Drop an incomplete last batch, or pad it."
+            )
+        return batch
+
+
+class Stacks(OneByOne):
+    """Several batches, stacked, in one dispatch; `most` is the largest number of them."""
+
+    def __init__(
+        self,
+        batches: Batches | Iterable[Batch],
+        start: int,
+        num_steps: int,
+        step: Step,
+        most: int,
+    ) -> None:
+        super().__init__(batches, start, num_steps, step)
+        self._most = most
+
+    def advance(
+        self, program: Program, state: State, done: int, count: int
+    ) -> tuple[State, Metrics]:
+        """Stacks `count` batches, padded to one shape by the last of them."""
+        held = [self._next(done + i) for i in range(count)]
+        held += held[-1:] * (self._most - count)
+        feeds = {name: np.stack([np.asarray(batch[name]) for batch in held]) for name in held[0]}
+        feeds = sharding.put_batch(feeds, self._step.mesh, axis=1)
+        return program.several(state, {}, feeds, done, count, fetch=None)
+
+
+class Gathered:
+    """Batches made on the device from a copy of the data that stays there.
+
+    Args:
+      batches: of a data set that fits.
+      step: what will consume them.
+      most: the largest number of steps in one dispatch.
+    """
+
+    def __init__(self, batches: Resident, step: Step, most: int) -> None:
+        size = len(batches.indices(0))
+        sharding.check_size(size, step.mesh, step.num_parts)
+        columns = dict(batches.columns)
+        everywhere = sharding.replicated(step.mesh)
+        self._columns = sharding.put(columns, dict.fromkeys(columns, everywhere))
+        self._batches, self._mesh, self._most = batches, step.mesh, most
+        self.size = size * jax.process_count()
+
+    def advance(
+        self, program: Program, state: State, done: int, count: int
+    ) -> tuple[State, Metrics]:
+        """Sends the numbers of the examples of `count` steps."""
+        held = [self._batches.indices(done + i) for i in range(count)]
+        numbers = np.stack(held + held[-1:] * (self._most - count)).astype(np.int32)
+        feeds = sharding.put_batch({"numbers": numbers}, self._mesh, axis=1)["numbers"]
+        fetch = self._batches.gather
+        return program.several(state, self._columns, feeds, done, count, fetch=fetch)
+
+
+Feed = OneByOne | Gathered
+
+
+def feed_of(batches: Any, start: int, num_steps: int, step: Step, most: int) -> Feed:
+    """What suits the batches and the number of steps in one dispatch."""
+    if isinstance(batches, Resident) and batches.on_device:
+        return Gathered(batches, step, most)
+    if most > 1:
+        return Stacks(batches, start, num_steps, step, most)
+    return OneByOne(batches, start, num_steps, step)

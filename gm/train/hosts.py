@@ -1,0 +1,244 @@
+"""The same script on several hosts, under `jax.distributed`.
+
+    python -m gm.train.hosts [--coordinator ADDRESS:PORT --num-hosts N --host I] SCRIPT [ARGS...]
+    python -m gm.train.hosts --local 2 SCRIPT [ARGS...]        # two processes of this machine
+
+Start one process on every host (on GPU clusters, one for each GPU), with the same code, the same
+arguments and a folder that all of them see. Each reads its own part of each batch; host 0 writes.
+Without flags the hosts find each other as JAX finds them:
+
+SLURM, one task for each GPU:
+
+    #SBATCH --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 --signal=TERM@120 --requeue
+    srun python -m gm.train.hosts experiments/made.py --folder $SCRATCH/made
+
+A TPU pod slice, from anywhere:
+
+    gcloud compute tpus tpu-vm ssh NAME --worker=all \
+        --command="cd gm && python -m gm.train.hosts experiments/made.py --folder /shared/made"
+
+Kubernetes, an Indexed Job with a headless service (or a JobSet), in each container:
+
+    python -m gm.train.hosts --coordinator $JOB-0.$SERVICE:1234 --num-hosts $N \
+        --host $JOB_COMPLETION_INDEX experiments/made.py --folder /shared/made
+
+Two machines by hand: the same with `--coordinator 10.0.0.1:1234 --num-hosts 2 --host 0` on the
+first, at whose address the others meet, and `--host 1` on the second. `JAX_COORDINATOR_ADDRESS`,
+`JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` say the same.
+
+SIGTERM, SIGINT or SIGUSR1 at any host stops all of them after the same step, with a checkpoint. When
+a host is lost, the others cannot go on: they end with an error that says so, within half a minute.
+Starting all hosts again with the same command resumes, on any number of hosts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import runpy
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+HEARTBEAT_SECONDS = 20  # a host that is silent for so long is lost
+GRACE_SECONDS = 40.0  # for hosts of this machine to end by themselves when one has failed
+SIGNS = (
+    "Gloo",
+    "NCCL",
+    "coordination",
+    "Socket closed",
+    "closed by peer",
+    "heartbeat",
+    "UNAVAILABLE",
+)
+
+
+def join(
+    coordinator: str | None = None, num_hosts: int | None = None, host: int | None = None
+) -> None:
+    """Makes this process one of several; must come before JAX is used for anything else.
+
+    Without arguments, from `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or
+    from what JAX detects: SLURM, Open MPI, Kubernetes, TPU pods. Does nothing where there is no
+    cluster, or when it is done already.
+
+    Args:
+      coordinator: "address:port" of host 0.
+      num_hosts: how many processes there are.
+      host: which of them this is, from 0.
+
+    Raises:
+      ValueError: some of the three are missing, or host is not in [0, num_hosts).
+    """
+    environment = os.environ.get
+    coordinator = coordinator or environment("JAX_COORDINATOR_ADDRESS")
+    num_hosts = _number(num_hosts, environment("JAX_NUM_PROCESSES"))
+    host = _number(host, environment("JAX_PROCESS_ID"))
+    given = {"coordinator": coordinator, "num_hosts": num_hosts, "host": host}
+    missing = [name for name, value in given.items() if value is None]
+    if 0 < len(missing) < 3:
+        raise ValueError(f"hosts need coordinator, num_hosts and host together; got {given}.")
+    if not missing and not 0 <= host < num_hosts:
+        raise ValueError(f"host must be in [0, {num_hosts}); got {host}.")
+    if num_hosts == 1 or jax.distributed.is_initialized():
+        return
+    try:
+        jax.distributed.initialize(
+            coordinator, num_hosts, host, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+        )
+    except ValueError as error:
+        if not missing or "coordinator_address" not in str(error):
+            raise
+
+
+def _number(given: int | None, text: str | None) -> int | None:
+    return int(text) if given is None and text is not None else given
+
+
+def explain(error: BaseException) -> str | None:
+    """What to say of an error that means that another host is gone; None for other errors."""
+    text = str(error)
+    if not isinstance(error, jax.errors.JaxRuntimeError) or not any(sign in text for sign in SIGNS):
+        return None
+    return (
+        f"host {jax.process_index()} has lost another host ({text.splitlines()[0]}). The run is in "
+        "its last checkpoint; start all hosts again."
+    )
+
+
+def work(options: argparse.Namespace) -> None:
+    """Joins the others, runs the script, and ends without waiting for a host that is gone."""
+    join(options.coordinator, options.num_hosts, options.host)
+    target, *arguments = options.script
+    sys.argv = [target, *arguments]
+    try:
+        if options.module:
+            runpy.run_module(target, run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = os.path.dirname(os.path.abspath(target))
+            runpy.run_path(target, run_name="__main__")
+        status: Any = 0
+    except SystemExit as stop:
+        status = stop.code
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if status:
+        os._exit(status)  # what runs at exit would wait for all hosts
+    if jax.distributed.is_initialized():
+        jax.distributed.shutdown()
+
+
+class Watch:
+    """The processes of this machine, and what is said when one of them is lost."""
+
+    def __init__(self, lines: Sequence[Sequence[str]], names: Sequence[str]) -> None:
+        self.names, self.status = names, dict.fromkeys(names, 0)
+        environment = {"GM_COMMAND": shlex.join(sys.orig_argv), **os.environ}
+        # In sessions of their own, so that a terminal's Ctrl-C reaches them once, through us.
+        self.processes = [
+            subprocess.Popen(line, env=environment, start_new_session=True) for line in lines
+        ]
+        for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), self.forward)
+
+    def forward(self, number: int, frame: Any) -> None:
+        """Passes a signal on to every process."""
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+
+    def wait(self) -> int:
+        """Waits for all; when one has failed the others have a while to end by themselves."""
+        deadline = float("inf")
+        while any(process.poll() is None for process in self.processes):
+            if any(process.poll() for process in self.processes):
+                deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
+            if time.monotonic() > deadline:
+                self.forward(signal.SIGKILL, None)
+            time.sleep(0.05)
+        codes = [process.returncode for process in self.processes]
+        for name, code in zip(self.names, codes, strict=True):
+            if code < 0:
+                self.say(name, -code)
+        worst = next((code for code in codes if code), 0)
+        return 128 - worst if worst < 0 else worst
+
+    def say(self, name: str, number: int) -> None:
+        """What became of a process that a signal has ended."""
+        ended = f"{name} was ended by {signal.Signals(number).name}"
+        if number == signal.SIGABRT:
+            ended = f"{name} has lost another host, and ended"
+        print(
+            f"{ended}. The run is in its last checkpoint; start all hosts again. To go on: "
+            f"{shlex.join(sys.orig_argv)}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The launcher: watches over the process that does the work, or over several on this machine."""
+    teach = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "python -m gm.train.hosts", description=__doc__, formatter_class=teach
+    )
+    parser.add_argument("--coordinator", help="address:port of host 0")
+    parser.add_argument("--num-hosts", type=int, help="how many processes there are")
+    parser.add_argument("--host", type=int, help="which of them this is, from 0")
+    parser.add_argument("--local", type=int, help="start so many processes on this machine")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("-m", dest="module", action="store_true", help="SCRIPT names a module")
+    parser.add_argument("script", nargs=argparse.REMAINDER, help="and its arguments")
+    options = parser.parse_args(arguments)
+    if not options.script:
+        parser.error("a script to run is missing")
+    if options.worker:
+        work(options)
+        return 0
+    same = [*(["-m"] if options.module else []), *options.script]
+    worker = [sys.executable, *_interpreter_flags(), "-m", "gm.train.hosts", "--worker"]
+    if options.local:
+        meet = ("--coordinator", f"127.0.0.1:{_free_port()}", "--num-hosts", str(options.local))
+        hosts = range(options.local)
+        lines = [[*worker, *meet, "--host", str(i), *same] for i in hosts]
+        return Watch(lines, [f"host {i}" for i in hosts]).wait()
+    flags = {
+        "coordinator": options.coordinator,
+        "num-hosts": options.num_hosts,
+        "host": options.host,
+    }
+    meet = [str(x) for k, v in flags.items() if v is not None for x in (f"--{k}", v)]
+    name = "this host" if options.host is None else f"host {options.host}"
+    return Watch([[*worker, *meet, *same]], [name]).wait()
+
+
+def _interpreter_flags() -> list[str]:
+    """-u and -W and the like, as this interpreter was given them before -m."""
+    line = sys.orig_argv
+    return line[1 : line.index("-m")] if "-m" in line else []
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
