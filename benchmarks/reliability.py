@@ -90,7 +90,7 @@ def killed(line: list[str], folder: pathlib.Path, draw: random.Random) -> str:
 
 
 def kill_runs(c: Config, root: pathlib.Path) -> Iterator[Row]:
-    """SIGKILL, restart, run to the end; the state's SHA-256 against that of an uninterrupted run."""
+    """SIGKILL, restart, run to the end; the SHA-256 against that of an uninterrupted run."""
     kinds = list(itertools.islice(itertools.cycle(itertools.product(c.pythons, KINDS)), c.kills))
     whole = {}
     for i, (python, kind) in enumerate(dict.fromkeys(kinds)):

@@ -295,7 +295,7 @@ def _check_same(saved: dict[str, str], like: State, folder: str | os.PathLike, s
 
 
 def _fingerprints(path: pathlib.Path, *, durable: bool = False) -> dict[str, dict]:
-    """Size and SHA-256 of every file below path, the manifest left out; durable: on disk for good."""
+    """Size and SHA-256 of every file below path but the manifest; durable: on disk for good."""
     files = [f for f in sorted(path.rglob("*")) if f.is_file() and f != path / _MANIFEST]
     return {str(f.relative_to(path).as_posix()): _fingerprint(f, durable) for f in files}
 

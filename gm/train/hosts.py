@@ -26,8 +26,8 @@ Two machines by hand: the same with `--coordinator 10.0.0.1:1234 --num-hosts 2 -
 first, at whose address the others meet, and `--host 1` on the second. `JAX_COORDINATOR_ADDRESS`,
 `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` say the same.
 
-SIGTERM, SIGINT or SIGUSR1 at any host stops all of them after the same step, with a checkpoint. When
-a host is lost, the others cannot go on: they end with an error that says so, within half a minute.
+SIGTERM, SIGINT or SIGUSR1 at any host stops all of them after the same step, with a checkpoint.
+When a host is lost, the others cannot go on: they end with an error that says so, within half a minute.
 Starting all hosts again with the same command resumes, on any number of hosts.
 """
 
@@ -199,7 +199,7 @@ def _free_port() -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The launcher: watches over the process that does the work, or over several on this machine."""
+    """The launcher: watches over the process that does the work, or over several of them."""
     teach = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         "python -m gm.train.hosts", description=__doc__, formatter_class=teach

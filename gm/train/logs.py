@@ -191,7 +191,7 @@ class Record:
 
 
 def device_gib() -> float | None:
-    """The most memory that any device of this host has held, in GiB; None where it does not tell."""
+    """The most memory that a device of this host has held, in GiB; None where none tells."""
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [s["peak_bytes_in_use"] for s in stats if "peak_bytes_in_use" in s]
     return max(peaks) / 2**30 if peaks else None

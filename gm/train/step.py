@@ -1,8 +1,8 @@
 """One training step: jitted, donated, data-parallel, and never past a number that is not finite.
 
 The pattern is `jax.jit` with shardings: the batch split over the mesh axis "data", the state as a
-rule says, one program. A loss sees the whole batch, so 1 device, 8 devices and several hosts compute
-the same function.
+rule says, one program. A loss sees the whole batch, so 1 device, 8 devices and several hosts
+compute the same function.
 
 Small models are bound by the dispatch of steps, not by their arithmetic. `Program.several` makes
 many steps in one dispatch, on batches that were stacked or are gathered on the device; each step is
@@ -104,8 +104,8 @@ def make_step(
 
     An ensemble trains N small models as one program. Its state has a leading axis [N] everywhere:
     `jax.vmap(lambda key: train.init(model.init(key), optimizer, key))(keys)`. Every member sees the
-    same batches and draws from its own key; hyperparameters differ where the optimizer keeps them in
-    its state (`optax.inject_hyperparams`). A member that is not finite stays at its last good step
+    same batches and draws from its own key; hyperparameters differ where the optimizer keeps them
+    in its state (`optax.inject_hyperparams`). A member that is not finite stays at its last good step
     while the others go on.
 
     Args:

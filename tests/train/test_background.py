@@ -32,7 +32,7 @@ def test_tasks_come_in_order_and_an_error_stops_none():
 
 
 def test_steps_go_on_during_an_evaluation_and_see_their_own_state(step, new, problem, tmp_path):
-    """Evaluation 4 waits until a batch beyond it has been asked for: only a free loop gets there."""
+    """Evaluation 4 waits until a batch beyond it is asked for: only a free loop gets there."""
     asked, released = threading.Event(), []
 
     class Watched(problem.Batches):

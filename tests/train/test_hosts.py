@@ -88,7 +88,7 @@ def test_two_hosts_train_as_one_and_a_signal_to_one_stops_both(script, tmp_path)
     while pair.poll() is None and not [*saves.glob("0*")]:
         time.sleep(0.02)
     subprocess.run(["pkill", "-TERM", "-f", f"worker.*--host 1 .*{tmp_path}/pair"], check=True)
-    out, err = pair.communicate(timeout=60)
+    _, err = pair.communicate(timeout=60)
     assert pair.returncode == 0, err
     assert re.search(r"stopped by another host at step \d+ of 2000.*To go on: .*--local 2", err)
     stopped = checkpoints.steps(tmp_path / "pair")[-1]
@@ -108,7 +108,7 @@ def test_when_a_host_is_lost_the_other_says_so_and_the_pair_resumes(host, script
     while pair.poll() is None and not [*(tmp_path / "pair" / "checkpoints").glob("0*")]:
         time.sleep(0.02)
     subprocess.run(["pkill", "-KILL", "-f", f"worker.*--host {host} .*{tmp_path}/pair"], check=True)
-    out, err = pair.communicate(timeout=90)
+    _, err = pair.communicate(timeout=90)
     assert pair.returncode != 0
     assert f"host {host} was ended by SIGKILL. The run is in its last checkpoint" in err
     assert f"host {1 - host} has lost another host" in err
