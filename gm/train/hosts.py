@@ -27,8 +27,8 @@ first, at whose address the others meet, and `--host 1` on the second. `JAX_COOR
 `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` say the same.
 
 SIGTERM, SIGINT or SIGUSR1 at any host stops all of them after the same step, with a checkpoint.
-When a host is lost, the others cannot go on: they end with an error that says so, within half a minute.
-Starting all hosts again with the same command resumes, on any number of hosts.
+When a host is lost, the others cannot go on: they end with an error that says so, within half a
+minute. Starting all hosts again with the same command resumes, on any number of hosts.
 """
 
 from __future__ import annotations

@@ -105,8 +105,8 @@ def make_step(
     An ensemble trains N small models as one program. Its state has a leading axis [N] everywhere:
     `jax.vmap(lambda key: train.init(model.init(key), optimizer, key))(keys)`. Every member sees the
     same batches and draws from its own key; hyperparameters differ where the optimizer keeps them
-    in its state (`optax.inject_hyperparams`). A member that is not finite stays at its last good step
-    while the others go on.
+    in its state (`optax.inject_hyperparams`). A member that is not finite stays at its last good
+    step while the others go on.
 
     Args:
       loss: loss(params, key, batch) -> (scalar, metrics), or a dict of players.
