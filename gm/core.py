@@ -265,7 +265,7 @@ def in_precision(model: Any, dtype: Any) -> Any:
 
     Args:
       model: a model, or a network.
-      dtype: of the factors of products, and of activations.
+      dtype: of the factors of every product.
 
     Raises:
       TypeError: the model has no field `dtype` in any part.

@@ -1,114 +1,211 @@
-"""Half precision: products in bfloat16; parameters, gradients, sums and losses in float32."""
+"""Whole models in bfloat16: what is computed in which precision, and that it trains as well."""
 
 import functools
+import re
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from gm import core, data, metrics, train
+from gm import core, data, laws
 from gm import distributions as dist
 from gm.core import Event
 from gm.losses import adversarial, likelihood, variational
-from gm.models.autoregressive import MADE, walk
+from gm.models.autoregressive import MADE, degrees_by_entropy
 from gm.models.implicit import Critic, Generator
 from gm.models.latent import VAE
-from gm.networks import MLP, ConvDecoder, ConvEncoder
+from gm.networks import MLP, ConvDecoder, ConvEncoder, ResidualMLP
 
-BITS, IMAGES = Event((6,), 2), Event((4, 4, 1))
-MADE_6 = MADE(BITS, dist.BernoulliHead(), hidden=(8, 8))
-VAE_6 = VAE(BITS, dist.BernoulliHead(), MLP((8,), (4,), 2), MLP((8,), (6, 1)), latent_dim=2)
-GENERATOR = Generator(IMAGES, ConvDecoder((4,), (4, 4, 1)), latent_dim=2)
-CRITIC = Critic(IMAGES, ConvEncoder((4,), ()))
-SUMS = ("reduce_sum", "cumsum", "add_any")
-
-
-def equations(jaxpr):
-    """Every equation of a jaxpr and of those within it."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for inner in jax.tree.leaves(
-            list(equation.params.values()),
-            is_leaf=lambda p: hasattr(p, "eqns") or hasattr(p, "jaxpr"),
-        ):
-            if hasattr(inner, "jaxpr"):
-                inner = inner.jaxpr
-            if hasattr(inner, "eqns"):
-                yield from equations(inner)
+IMAGE, PLANE = Event((8, 8), 2), Event((2,))
+MADE_ = MADE(IMAGE, dist.BernoulliHead(), hidden=(32, 24))
+VAE_ = VAE(
+    IMAGE, dist.BernoulliHead(), ConvEncoder((8, 8), (6,)), ConvDecoder((8, 8), (8, 8, 1)), 3
+)
+GENERATOR = Generator(PLANE, ResidualMLP(8, 2, (2,)), 3)
+CRITIC = Critic(PLANE, MLP((8, 8), (), activation=jnp.tanh))
+GAMES = {  # with a gradient penalty for each critic
+    "non-saturating": functools.partial(adversarial.non_saturating, r1=0.1),
+    "Wasserstein": functools.partial(adversarial.wasserstein, penalty=0.1),
+}
 
 
-def cases():
-    half = functools.partial(core.in_precision, dtype=jnp.bfloat16)
-    key, x = jax.random.key(0), {"x": jnp.zeros((16, 6), jnp.int32)}
-    made, vae = half(MADE_6), half(VAE_6)
-    yield "MADE", functools.partial(likelihood.negative_log_likelihood, made), made.init(key), x
-    yield "VAE", functools.partial(variational.negative_elbo, vae), vae.init(key), x
-    generator, critic = half(GENERATOR), half(CRITIC)
-    params = {"generator": generator.init(key), "critic": critic.init(key)}
-    images = {"x": jnp.zeros((16, 4, 4, 1))}
-    for name, loss in adversarial.non_saturating(generator, critic).items():
-        yield name, loss, params, images
+def half(model):
+    return core.in_precision(model, jnp.bfloat16)
 
 
-@pytest.mark.parametrize("name", ["MADE", "VAE", "critic", "generator"])
-def test_products_are_half_and_everything_else_is_not(name, key):
-    (case,) = (case for case in cases() if case[0] == name)
-    _, loss, params, batch = case
-    run = jax.value_and_grad(loss, has_aux=True)
-    jaxpr = jax.make_jaxpr(run)(params, key, batch)
-    products = 0
-    for equation in equations(jaxpr.jaxpr):
-        dtypes = {v.aval.dtype for v in equation.invars if hasattr(v.aval, "dtype")}
-        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
-            assert dtypes == {jnp.dtype(jnp.bfloat16)}, equation
-            products += 1
-        if equation.primitive.name in SUMS:
-            assert jnp.dtype(jnp.bfloat16) not in dtypes, equation
-    assert products >= 6  # two layers, forwards and backwards
-    for x in jax.tree.leaves((params, jax.eval_shape(run, params, key, batch))):
-        assert x.dtype == jnp.float32
+def case(name):
+    """A loss of models in bfloat16, their parameters, a batch."""
+    key, x = jax.random.key(0), jnp.ones((16, 8, 8), jnp.int32)
+    if name == "MADE":
+        loss = functools.partial(likelihood.negative_log_likelihood, half(MADE_))
+        return loss, MADE_.init(key), x
+    if name == "VAE":
+        loss = functools.partial(variational.negative_elbo, half(VAE_), num_samples=3)
+        return loss, VAE_.init(key), x
+    rules, player = name.split()
+    params = {"generator": GENERATOR.init(key), "critic": CRITIC.init(key)}
+    return GAMES[rules](half(GENERATOR), half(CRITIC))[player], params, jnp.ones((16, 2))
 
 
-def test_one_argument_reaches_every_network_and_the_model_stays_a_value():
-    half = core.in_precision(VAE_6, jnp.bfloat16)
-    assert half.encoder.dtype == half.decoder.dtype == jnp.bfloat16
-    assert half == core.in_precision(VAE_6, jnp.bfloat16) != VAE_6
-    assert hash(half) == hash(core.in_precision(VAE_6, "bfloat16"))
-    assert jax.tree.structure(half.init(jax.random.key(0))) == jax.tree.structure(
-        VAE_6.init(jax.random.key(0))
-    )
-    with pytest.raises(TypeError, match="a field `dtype` in some part of it; Event has none"):
-        core.in_precision(BITS, jnp.bfloat16)
-    with pytest.raises(ValueError, match="a floating dtype; got int32"):
-        core.in_precision(MADE_6, jnp.int32)
+def lowered(function, *args):
+    """The program a GPU would be given, where a CPU gets the same products in another form."""
+    return jax.jit(function).trace(*args).lower(lowering_platforms=("cuda",)).as_text()
 
 
-def test_both_faces_of_a_half_precise_model_agree_and_laws_hold(key):
-    half = core.in_precision(MADE_6, jnp.bfloat16)
-    params = half.init(key)
-    x = jnp.array([0, 1, 1, 0, 1, 0])
-    carry, logits = half.start(params), []
-    for x_i in walk.in_order(half, x):
-        logits.append(half.predict(params, carry).logits)
-        carry = half.observe(params, carry, x_i)
-    want = half.conditionals(params, x).logits
-    np.testing.assert_allclose(jnp.stack(logits), want, atol=2e-2)  # 8 bits of mantissa
-    sums = [
-        jnp.exp(half.log_prob(params, jnp.array(list(map(int, f"{i:06b}"))))) for i in range(64)
-    ]
-    np.testing.assert_allclose(sum(sums), 1.0, atol=2e-2)
+def factors(program):
+    """The types of the factors of every product and convolution, without their shapes."""
+    lines = re.findall(r"stablehlo\.(?:dot_general|convolution).* : \((.*)\) ->", program)
+    return [tuple(re.findall(r"(\w+?)>", re.sub(r"\d+x", "", line))) for line in lines]
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_training_in_half_precision_learns_as_well(dtype):
-    """The 8x8 digits in 300 steps: 88 nats in either, within a nat; independent pixels: 107."""
+def half_sums(program):
+    """Lines that reduce, or scatter by adding, in half precision."""
+    lines = program.splitlines()
+    return [s for s in lines if "bf16" in s and re.search(r"stablehlo\.reduce|^ *\}\) : ", s)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MADE",
+        "VAE",
+        "non-saturating critic",
+        "non-saturating generator",
+        "Wasserstein critic",
+        "Wasserstein generator",
+    ],
+)
+def test_products_take_bfloat16_and_sums_are_in_float32(name, key):
+    loss, params, x = case(name)
+
+    def value_and_grad(params, key, x):
+        return jax.value_and_grad(loss, has_aux=True)(params, key, {"x": x})
+
+    out = jax.eval_shape(value_and_grad, params, key, x)
+    assert {leaf.dtype for leaf in jax.tree.leaves((params, out))} == {jnp.dtype(jnp.float32)}
+    program = lowered(value_and_grad, params, key, x)
+    assert len(factors(program)) > 6
+    assert set(factors(program)) == {("bf16", "bf16")}
+    assert half_sums(program) == []
+
+
+def test_the_bias_of_a_linen_layer_would_be_summed_in_half_precision():
+    """So the test above sees what it is looking for."""
+    layer = nn.Dense(3, dtype=jnp.bfloat16)
+    params, x = layer.init(jax.random.key(0), jnp.ones(4)), jnp.ones((16, 4))
+
+    def loss(params):
+        return jnp.sum(jax.vmap(lambda x: layer.apply(params, x))(x).astype(jnp.float32))
+
+    assert half_sums(lowered(jax.grad(loss), params))
+
+
+def test_no_product_is_spent_on_a_gradient_that_nobody_asked_for():
+    """L layers: L products forward, L for the kernels, and L - 1 for what is not data."""
+    network = MLP((8, 8), (4,), dtype=jnp.bfloat16)
+    params, x = network.init(jax.random.key(0), jnp.ones(5)), jnp.ones((16, 5))
+
+    def loss(params):
+        return jnp.sum(jax.vmap(lambda x: network.apply(params, x))(x) ** 2)
+
+    assert len(factors(lowered(jax.grad(loss), params))) == 3 + 3 + 2
+
+
+@pytest.mark.parametrize("model", [MADE_, VAE_, GENERATOR, CRITIC], ids=lambda m: type(m).__name__)
+def test_one_argument_changes_a_whole_model_but_not_its_parameters(model, key):
+    low = half(model)
+    assert low != model
+    assert {core.in_precision(low, jnp.float32)} == {model}  # equal, with equal hashes
+    assert jax.tree.all(jax.tree.map(np.array_equal, model.init(key), low.init(key)))
+
+
+def test_walk_and_pass_agree_in_bfloat16(key):
+    """To float32 rounding, but where a unit lies so close to an edge that it is rounded apart."""
+    model = half(MADE_)
+    params = jax.tree.map(lambda a: a + 0.1 * jax.random.normal(key, a.shape), MADE_.init(key))
+
+    def both(x):
+        def step(carry, x_i):
+            return model.observe(params, carry, x_i), model.predict(params, carry).logits
+
+        _, walked = jax.lax.scan(step, model.start(params), x.reshape(-1))
+        return walked, model.conditionals(params, x).logits.reshape(-1)
+
+    x = jax.random.randint(key, (32, 8, 8), 0, 2)
+    walked, passed = jax.jit(jax.vmap(both))(x)
+    gap = np.abs(walked - passed)
+    assert np.mean(gap > 1e-4) < 0.01
+    assert np.max(gap) < 2**-8 * np.max(np.abs(passed))
+    full = jax.jit(jax.vmap(MADE_.conditionals, (None, 0)))(params, x).logits.reshape(32, -1)
+    assert np.max(np.abs(full - passed)) > 1e-3  # it is another precision
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        MADE(Event((5,), 2), dist.BernoulliHead(), hidden=(16,)),
+        Generator(PLANE, MLP((8,), (2,)), latent_dim=3),
+        Critic(PLANE, MLP((8,), ())),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_laws_hold_in_bfloat16(model):
+    assert set(laws.check(half(model), jax.random.key(1)).values()) == {"holds"}
+
+
+def trained(model, loss, x, learning_rate, batch_size, num_steps=300):
+    """Parameters after a short training, from one seed."""
+    optimizer = optax.adamw(optax.cosine_decay_schedule(learning_rate, num_steps), weight_decay=0.1)
+    key_init, key_train = jax.random.split(jax.random.key(0))
+    params = model.init(key_init)
+
+    def step(carry, key):
+        params, state = carry
+        key_batch, key_loss = jax.random.split(key)
+        batch = {"x": x[jax.random.choice(key_batch, len(x), (batch_size,))]}
+        grads, _ = jax.grad(functools.partial(loss, model), has_aux=True)(params, key_loss, batch)
+        updates, state = optimizer.update(grads, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    keys = jax.random.split(key_train, num_steps)
+    run = jax.jit(lambda carry: jax.lax.scan(step, carry, keys)[0])
+    return run((params, optimizer.init(params)))[0]
+
+
+def made_of(digits):
+    hidden = (200,)
+    degrees = degrees_by_entropy(digits.train.x, digits.event.num_values, hidden)
+    return MADE(digits.event, dist.head_for(digits.event), hidden, degrees=degrees)
+
+
+def vae_of(digits):
+    event, head = digits.event, dist.head_for(digits.event)
+    encoder = MLP((128,), (16,), len(event.shape) + 1, jax.nn.silu)
+    decoder = MLP((128,), (*event.shape, head.num_params), activation=jax.nn.silu)
+    return VAE(event, head, encoder, decoder, 8)
+
+
+@pytest.mark.parametrize(
+    ("build", "loss", "learning_rate", "batch_size", "at_most"),
+    [
+        (made_of, likelihood.negative_log_likelihood, 4e-3, 32, 92.0),
+        (vae_of, variational.negative_elbo, 2e-3, 64, 97.0),
+    ],
+    ids=["MADE", "VAE"],
+)
+def test_training_in_bfloat16_reaches_what_float32_reaches(
+    build, loss, learning_rate, batch_size, at_most, key
+):
+    """Seen over three seeds: MADE 88.0 nats and 0.02 to 0.18 apart, VAE 93.6 and 0.002 to 0.04."""
     digits = data.load("digits")
-    model = MADE(digits.event, dist.head_for(digits.event), hidden=(100,))
-    optimizer = optax.adamw(4e-3, weight_decay=1.0)
-    loss = functools.partial(likelihood.negative_log_likelihood, core.in_precision(model, dtype))
-    step = train.make_step(loss, optimizer, mesh=train.data_mesh(jax.devices()[:1]))
-    state = train.init(model.init(jax.random.key(0)), optimizer, jax.random.key(1))
-    state = train.run(step, state, digits.train.batches(64), 300, progress=False)
-    assert metrics.evaluate(model, state.params, digits.test.x).value < 90.0
+    model, x = build(digits), jnp.asarray(digits.train.x)
+    score = jax.jit(lambda params: loss(model, params, key, {"x": digits.test.x})[0])
+    full, low = (
+        float(score(trained(m, loss, x, learning_rate, batch_size))) for m in (model, half(model))
+    )
+    assert full < at_most
+    assert abs(low - full) < 0.5
+    assert low != full

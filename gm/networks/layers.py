@@ -19,6 +19,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from gm.core import Array
 
@@ -78,9 +79,37 @@ class Conv(nn.Module):
 
 
 def product(x: Array, w: Array) -> Array:
-    """x @ w for factors of one dtype, in float32 (or wider): rounded to their dtype once."""
-    y = x @ w
-    return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+    """x @ w for factors of one dtype, multiplied in it, summed and returned in float32."""
+    return _half_product(x, w) if jnp.finfo(x.dtype).bits < 32 else x @ w
+
+
+@jax.custom_jvp
+def _half_product(x: Array, w: Array) -> Array:
+    """x @ w, from half precision to float32."""
+
+    def on_cpu(x: Array, w: Array) -> Array:
+        # The same numbers. XLA cannot run every such product of half precision on a CPU.
+        return x.astype(jnp.float32) @ w.astype(jnp.float32)
+
+    def elsewhere(x: Array, w: Array) -> Array:
+        return jnp.matmul(x, w, preferred_element_type=jnp.float32)
+
+    return jax.lax.platform_dependent(x, w, cpu=on_cpu, default=elsewhere)
+
+
+def _half_product_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    """Products in half precision again, where JAX's own rule would mix float32 into the transpose.
+
+    Plain products rather than a `custom_vjp`: under `vmap` that would make one gradient of w for
+    each example before summing them.
+    """
+    (x, w), (dx, dw) = primals, tangents
+    moved = [(a, b) for a, b in ((dx, w), (x, dw)) if SymbolicZero not in (type(a), type(b))]
+    first, *rest = [(a @ b).astype(jnp.float32) for a, b in moved]
+    return _half_product(x, w), sum(rest, first)
+
+
+_half_product.defjvp(_half_product_jvp, symbolic_zeros=True)  # data have no gradient to compute
 
 
 def add_bias(y: Array, b: Array) -> Array:
