@@ -36,12 +36,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import runpy
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -51,14 +53,9 @@ import jax
 
 HEARTBEAT_SECONDS = 20  # a host that is silent for so long is lost
 GRACE_SECONDS = 40.0  # for hosts of this machine to end by themselves when one has failed
-SIGNS = (
-    "Gloo",
-    "NCCL",
-    "coordination",
-    "Socket closed",
-    "closed by peer",
-    "heartbeat",
-    "UNAVAILABLE",
+END_SECONDS = 7 * 24 * 3600  # that a host which is done waits for one that still evaluates
+SIGNS = re.compile(
+    r"Gloo .* failed|NCCL|coordination|Socket closed|closed by peer|heartbeat|UNAVAILABLE"
 )
 
 
@@ -91,6 +88,8 @@ def join(
         raise ValueError(f"host must be in [0, {num_hosts}); got {host}.")
     if num_hosts == 1 or jax.distributed.is_initialized():
         return
+    # JAX's own handler would swallow SIGTERM wherever Python has none.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator, num_hosts, host, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
@@ -106,8 +105,8 @@ def _number(given: int | None, text: str | None) -> int | None:
 
 def explain(error: BaseException) -> str | None:
     """What to say of an error that means that another host is gone; None for other errors."""
-    text = str(error)
-    if not isinstance(error, jax.errors.JaxRuntimeError) or not any(sign in text for sign in SIGNS):
+    text = str(error)  # a collective fails with ValueError where each host has one device
+    if not isinstance(error, (jax.errors.JaxRuntimeError, ValueError)) or not SIGNS.search(text):
         return None
     return (
         f"host {jax.process_index()} has lost another host ({text.splitlines()[0]}). The run is in "
@@ -117,6 +116,7 @@ def explain(error: BaseException) -> str | None:
 
 def work(options: argparse.Namespace) -> None:
     """Joins the others, runs the script, and ends without waiting for a host that is gone."""
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     join(options.coordinator, options.num_hosts, options.host)
     target, *arguments = options.script
     sys.argv = [target, *arguments]
@@ -140,15 +140,34 @@ def work(options: argparse.Namespace) -> None:
     if status:
         os._exit(status)  # what runs at exit would wait for all hosts
     if jax.distributed.is_initialized():
+        _meet_at_the_end()
         jax.distributed.shutdown()
+
+
+def _meet_at_the_end() -> None:
+    """Waits for every host: shutdown alone kills them all where one comes 5 minutes late."""
+    from jax._src import distributed
+
+    try:
+        distributed.global_state.client.wait_at_barrier("gm: the end", END_SECONDS * 1000)
+    except jax.errors.JaxRuntimeError as error:
+        print(explain(error) or error, file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+def _follow(launcher: int) -> None:
+    """Stops this process, as SIGTERM does, when its launcher is gone."""
+    while os.getppid() == launcher:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Watch:
     """The processes of this machine, and what is said when one of them is lost."""
 
     def __init__(self, lines: Sequence[Sequence[str]], names: Sequence[str]) -> None:
-        self.names, self.status = names, dict.fromkeys(names, 0)
-        environment = {"GM_COMMAND": shlex.join(sys.orig_argv), **os.environ}
+        self.names = names
+        environment = {**os.environ, "GM_COMMAND": shlex.join(sys.orig_argv)}
         # In sessions of their own, so that a terminal's Ctrl-C reaches them once, through us.
         self.processes = [
             subprocess.Popen(line, env=environment, start_new_session=True) for line in lines

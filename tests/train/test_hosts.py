@@ -170,3 +170,42 @@ def test_the_launcher_teaches_and_wants_a_script(capsys):
     with pytest.raises(SystemExit):
         hosts.main(["--help"])
     assert "srun python -m gm.train.hosts" in capsys.readouterr().out
+
+
+def test_a_collective_of_one_device_per_host_fails_with_a_value_error():
+    gloo = "UNKNOWN: Gloo all-reduce failed: [pair.cc:547] Connection closed by peer [127.0.0.1]:1"
+    assert "has lost another host" in hosts.explain(ValueError(gloo))
+    assert hosts.explain(ValueError("Gloo")) is None
+
+
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+def test_a_script_outside_of_run_ends_with_its_launcher(end, tmp_path):
+    """SIGTERM reaches a script that does not handle it; a launcher that is killed leaves no one."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, pathlib, sys, time, jax\n"
+        "pathlib.Path(sys.argv[1], f'pid{jax.process_index()}').write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "gm.train.hosts", "--local", "2", str(script), str(tmp_path)]
+    )
+    pids = [tmp_path / "pid0", tmp_path / "pid1"]
+    while not all(pid.exists() and pid.read_text() for pid in pids):
+        time.sleep(0.05)
+    getattr(launcher, end)()
+    status = launcher.wait(10)
+    assert status == (143 if end == "terminate" else -9)
+    deadline = time.monotonic() + 10
+    while any(_alive(int(pid.read_text())) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
