@@ -11,6 +11,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import itertools
+import logging
 import os
 import pathlib
 import random
@@ -43,6 +44,8 @@ class Config:
     signals: int = 20
     steps: int = 200
     """Of the comparisons between hosts and devices."""
+    turns: int = 12
+    """Of timing the loop against a bare one."""
     jobs: int = 2
     """Trainings at a time."""
     seed: int = 0
@@ -275,6 +278,16 @@ def finite_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     )
 
 
+def timed_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
+    """What the loop adds to a bare jitted step, and what many steps in one dispatch save."""
+    import timing
+
+    del root
+    settings = timing.Config(repeats=c.turns)
+    yield timing.overhead(settings)
+    yield from timing.dispatch(settings)
+
+
 def main(c: Config) -> None:
     """Prints the table, a row as soon as it is known."""
     table: dict[Callable, int] = {
@@ -284,7 +297,9 @@ def main(c: Config) -> None:
         host_rows: c.steps,
         device_rows: c.steps,
         finite_rows: c.steps,
+        timed_rows: c.turns,
     }
+    logging.getLogger("gm.train.checkpoints").setLevel(logging.ERROR)  # 300 faults are expected
     print("| what | seen |\n|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         root = c.folder or pathlib.Path(temporary)
