@@ -11,14 +11,16 @@ TFDS_DATA_DIR=... python experiments/made.py --dataset binarized_mnist --hidden 
 import dataclasses
 import functools
 import pathlib
+import shutil
 import time
+from typing import Literal
 
 import jax
 import numpy as np
 import optax
 import tyro
 
-from gm import data, metrics, plot, train
+from gm import core, data, metrics, plot, train
 from gm import distributions as dist
 from gm.core import Params
 from gm.losses import likelihood
@@ -45,9 +47,13 @@ class Config:
     learning_rate: float = 4e-3
     weight_decay: float = 1.0
     ema_decay: float = 0.999
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the products in training; scores and samples are in float32."""
+    steps_per_dispatch: int = 1
+    """More spares small models the dispatch of steps; the data then stays on the device."""
     seed: int = 0
     folder: pathlib.Path | None = None
-    """For checkpoints, metrics, samples.png and result.json; by default nothing is kept."""
+    """For checkpoints, metrics, pictures and result.json; by default nothing is kept."""
 
 
 def fit(c: Config) -> tuple[data.Dataset, MADE, Params, float]:
@@ -62,17 +68,26 @@ def fit(c: Config) -> tuple[data.Dataset, MADE, Params, float]:
     def validate(state: train.State) -> dict[str, float]:
         return {"nats": metrics.evaluate(model, state.averaged, dataset.validation.x).value}
 
+    def draw(state: train.State, path: pathlib.Path) -> None:
+        keys = jax.random.split(jax.random.key(c.seed), 64)
+        x = jax.jit(jax.vmap(model.sample, (None, 0)))(state.averaged, keys)
+        panels = {"data": dataset.test.x[:64], "MADE": np.asarray(x)}
+        plot.save(plot.samples(panels, num_values=event.num_values), path)
+
     schedule = optax.cosine_decay_schedule(c.learning_rate, c.num_steps)
     optimizer = optax.adamw(schedule, weight_decay=c.weight_decay)
     optimizer = train.with_ema(optimizer, c.ema_decay)
-    loss = functools.partial(likelihood.negative_log_likelihood, model)
+    half = core.in_precision(model, c.dtype)
+    loss = functools.partial(likelihood.negative_log_likelihood, half)
     step = train.make_step(loss, optimizer)
     key_init, key_train = jax.random.split(jax.random.key(c.seed))
     state = train.init(model.init(key_init), optimizer, key_train)
     begin = time.perf_counter()
-    batches = dataset.train.batches(c.batch_size, c.seed)
-    run = functools.partial(train.run, folder=c.folder, config=c, evaluate=validate)
-    state = run(step, state, batches, c.num_steps)
+    many = c.steps_per_dispatch
+    batches = dataset.train.batches(c.batch_size, c.seed, on_device=many > 1)
+    keep = {"folder": c.folder, "config": c, "draw": draw if c.folder else None}
+    keep |= {"evaluate": validate, "steps_per_dispatch": many}
+    state = train.run(step, state, batches, c.num_steps, **keep)
     return dataset, model, state.averaged, time.perf_counter() - begin
 
 
@@ -94,11 +109,8 @@ def main(c: Config) -> dict[str, float]:
             seconds=seconds,
         )
         results.write(c.folder, rows)
-        draw = jax.jit(jax.vmap(model.sample, (None, 0)))
-        x = np.asarray(draw(params, jax.random.split(jax.random.key(c.seed), 64)))
-        panels = {"data": dataset.test.x[:64], "MADE": x}
-        figure = plot.samples(panels, num_values=model.event.num_values)
-        plot.save(figure, c.folder / "samples.png")
+        for newest in sorted((c.folder / "samples").glob("*.png"))[-1:]:
+            shutil.copy(newest, c.folder / "samples.png")
     return {"nats": score.value, "bits_per_dim": bits.value, "seconds": seconds}
 
 

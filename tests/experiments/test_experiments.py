@@ -47,6 +47,26 @@ def test_gan_plays_the_wasserstein_game_on_points_and_counts_modes(experiment):
     assert 0 <= found["modes captured"] <= 25
 
 
+def test_seeds_of_a_game_train_as_one_and_are_counted_apart(experiment, tmp_path, capsys):
+    module, gan = experiment("gan_seeds"), experiment("gan")
+    game = gan.Config(**SMALL["gan"] | {"dataset": "grid25"})
+    found = module.main(module.Config(game, num_seeds=3, folder=tmp_path))
+    assert 0 <= found["modes captured"] <= 25
+    assert "seed 2: modes captured" in capsys.readouterr().out
+    for file in ("config.json", "metrics.jsonl", "result.json", "samples.png"):
+        assert (tmp_path / file).stat().st_size > 0, file
+    digits = module.Config(gan.Config(**SMALL["gan"]), num_seeds=2)
+    assert np.isfinite(module.main(digits)["squared MMD"])
+
+
+def test_made_trains_in_half_precision_with_its_data_on_the_device(experiment, tmp_path):
+    module = experiment("made")
+    options = SMALL["made"] | {"num_steps": 20, "dtype": "bfloat16", "steps_per_dispatch": 5}
+    found = module.main(module.Config(**options, folder=tmp_path))
+    assert np.isfinite(found["nats"])
+    assert len([*(tmp_path / "samples").glob("*.png")]) == 10
+
+
 def test_made_scores_real_values_and_text(experiment):
     module = experiment("made")
     for dataset in ("claw", "digits_threshold"):
@@ -72,7 +92,7 @@ def test_quickstart_prints_one_table_and_two_pictures(experiment, tmp_path, caps
         assert word in printed
 
 
-@pytest.mark.parametrize("name", ["quickstart", *SMALL])
+@pytest.mark.parametrize("name", ["quickstart", "gan_seeds", *SMALL])
 def test_help_comes_from_the_configuration(name):
     run = subprocess.run(
         [sys.executable, str(FOLDER / f"{name}.py"), "--help"],
