@@ -253,20 +253,26 @@ class _Loop:
 
     def _note(self, done: int, metrics: Metrics, flag: Array | bool) -> None:
         """Queues a dispatch's metrics, and does what is due after it."""
-        for x in metrics.values() if self._logs(done) else (metrics["finite"],):
-            x.copy_to_host_async()
+        if self._logs(done):
+            for x in metrics.values():
+                x.copy_to_host_async()
         self.pending.append((done, metrics, flag))
-        stops = [self.every.checkpoint, self.every.evaluate, self.every.draw]
+        stops = self.every.checkpoint, self.every.evaluate, self.every.draw
         ahead = max(1, AHEAD // self.every.dispatch)
-        self._settle(0 if any(self._due(done, every) for every in stops) else ahead)
+        if any(self._due(done, every) for every in stops):
+            self._settle(0)
+        elif len(self.pending) >= 2 * ahead:
+            self._settle(ahead)
         if done % self.every.checkpoint == 0 and done < self.num_steps:
             self._save()
 
     def _settle(self, ahead: int) -> None:
         """Waits for all dispatches but the newest few, and has the rows written that are due."""
-        while len(self.pending) > ahead:
-            done, metrics, flag = self.pending.popleft()
-            if not np.any(metrics["finite"]):
+        settled = [self.pending.popleft() for _ in range(len(self.pending) - ahead)]
+        # Once a step was not finite no later one is: the last tells of all, at the price of one.
+        failed = settled and not np.any(np.asarray(settled[-1][1]["finite"]))
+        for done, metrics, flag in settled:
+            if failed and not np.any(np.asarray(metrics["finite"])):
                 self._fail(metrics)
             self.stopping |= bool(flag)
             if self._logs(done) or self._due(done, self.every.draw):
@@ -339,6 +345,8 @@ class _Loop:
                 raise RuntimeError(f"{lost} To go on: {folders.command()}") from error
             return  # the other hosts do not know of this error, and saving takes all of them
         try:
+            if not isinstance(error, FloatingPointError):
+                self._settle(0)  # the rows of the steps that were made
             if not np.any(self.state.finite):
                 self.state = self.state.replace(finite=jnp.logical_not(self.state.finite))
             self._save()

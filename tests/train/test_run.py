@@ -161,6 +161,16 @@ def test_batches_that_end_or_change_are_refused_after_saving(step, new, problem,
         train.run(step, new(), batches, 9, **QUIET)
 
 
+@pytest.mark.parametrize("end", ["not finite", "out of batches"])
+def test_whatever_ends_a_run_the_rows_before_it_are_there(end, step, new, problem, tmp_path):
+    batches = problem.Batches(bad=13)
+    if end == "out of batches":
+        batches = [problem.Batches()[n] for n in range(13)]
+    with pytest.raises((FloatingPointError, ValueError), match=r"step 13 |after 13 steps"):
+        train.run(step, new(), batches, 50, folder=tmp_path, log_every=1, progress=False)
+    assert [row["step"] for row in train.read_metrics(tmp_path)] == list(range(1, 14))
+
+
 SCRIPT = """
 import os, signal, sys
 import jax, jax.numpy as jnp, optax
