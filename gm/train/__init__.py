@@ -15,7 +15,7 @@ Large models are split over devices (`rule=fsdp`), small ones trained together a
 script on several machines, `doctor` reads a run's folder, `weights` carries parameters elsewhere.
 """
 
-from gm.train import checkpoints
+from gm.train import checkpoints, weights
 from gm.train.averaging import with_ema
 from gm.train.checkpoints import digest
 from gm.train.logs import read_metrics
@@ -38,6 +38,7 @@ __all__ = [
     "make_step",
     "read_metrics",
     "run",
+    "weights",
     "whole",
     "with_ema",
 ]
