@@ -77,9 +77,10 @@ def join(
       ValueError: some of the three are missing, or host is not in [0, num_hosts).
     """
     environment = os.environ.get
-    coordinator = coordinator or environment("JAX_COORDINATOR_ADDRESS")
     num_hosts = _number(num_hosts, environment("JAX_NUM_PROCESSES"))
     host = _number(host, environment("JAX_PROCESS_ID"))
+    if coordinator or num_hosts is not None or host is not None:
+        coordinator = coordinator or environment("JAX_COORDINATOR_ADDRESS")
     given = {"coordinator": coordinator, "num_hosts": num_hosts, "host": host}
     missing = [name for name, value in given.items() if value is None]
     if 0 < len(missing) < 3:
@@ -92,7 +93,12 @@ def join(
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
-            coordinator, num_hosts, host, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+            coordinator,
+            num_hosts,
+            host,
+            # What is said in full is meant: no cluster is to hand each process one device of it.
+            cluster_detection_method=None if missing else "deactivate",
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except ValueError as error:
         if not missing or "coordinator_address" not in str(error):
@@ -132,7 +138,7 @@ def work(options: argparse.Namespace) -> None:
     except BaseException:
         traceback.print_exc()
         status = 1
-    if isinstance(status, str):
+    if status is not None and not isinstance(status, int):  # as Python does with sys.exit("...")
         print(status, file=sys.stderr)
         status = 1
     sys.stdout.flush()
@@ -166,15 +172,14 @@ class Watch:
     """The processes of this machine, and what is said when one of them is lost."""
 
     def __init__(self, lines: Sequence[Sequence[str]], names: Sequence[str]) -> None:
-        self.names = names
-        environment = {**os.environ, "GM_COMMAND": shlex.join(sys.orig_argv)}
-        # In sessions of their own, so that a terminal's Ctrl-C reaches them once, through us.
-        self.processes = [
-            subprocess.Popen(line, env=environment, start_new_session=True) for line in lines
-        ]
+        self.names, self.processes = names, []
         for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), self.forward)
+        environment = {**os.environ, "GM_COMMAND": shlex.join(sys.orig_argv)}
+        for line in lines:
+            # In sessions of their own, so that a terminal's Ctrl-C reaches them once, through us.
+            self.processes.append(subprocess.Popen(line, env=environment, start_new_session=True))
 
     def forward(self, number: int, frame: Any) -> None:
         """Passes a signal on to every process."""
