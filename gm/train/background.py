@@ -15,8 +15,8 @@ from typing import Any
 class Worker:
     """One thread that does tasks in the order of their submission.
 
-    A task that fails does not stop those after it: what can still be saved is saved. Its error is
-    raised by the next `check` or `wait`.
+    A task that fails does not stop those after it: what can still be saved is saved. The next
+    `check` or `wait` raises the first error of those that it finds; once, for all of them.
     """
 
     def __init__(self) -> None:
@@ -29,9 +29,12 @@ class Worker:
         return self._tasks[-1]
 
     def check(self) -> None:
-        """Raises the first error of a task that has ended."""
+        """Forgets the tasks that have ended, and raises the first of their errors."""
+        errors = []
         while self._tasks and self._tasks[0].done():
-            self._tasks.popleft().result()
+            errors.append(self._tasks.popleft().exception())
+        for error in filter(None, errors):
+            raise error
 
     def wait(self) -> None:
         """Waits for every task, then raises the first error of any."""

@@ -41,13 +41,9 @@ def _leaves(state: PyTree) -> dict[str, Array]:
     return {jax.tree_util.keystr(path).lstrip("."): x for path, x in leaves}
 
 
-def _is_key(x: Array) -> bool:
-    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-
-
 def _raw(x: Array) -> Array:
     """What is stored of an array: the data of a typed key."""
-    return jax.random.key_data(x) if _is_key(x) else x
+    return jax.random.key_data(x) if sharding.is_key(x) else x
 
 
 def _held(x: Array) -> Array:
@@ -130,6 +126,7 @@ class Save:
             os.fsync(file.fileno())
         shutil.rmtree(final, ignore_errors=True)
         self._partial.rename(final)
+        _flush(root)  # else the name may be lost with the power, and only the name
         for old in [s for s in steps(self.folder) if s <= self.step][:-keep]:
             if keep_every is None or old % keep_every:
                 shutil.rmtree(root / f"{old:09d}", ignore_errors=True)
@@ -271,7 +268,9 @@ def _read(path: pathlib.Path, like: State) -> State:
             return x
         stored = arrays[f"{i:05d}"]
         return (
-            jax.random.wrap_key_data(stored, impl=jax.random.key_impl(x)) if _is_key(x) else stored
+            jax.random.wrap_key_data(stored, impl=jax.random.key_impl(x))
+            if sharding.is_key(x)
+            else stored
         )
 
     return jax.tree.unflatten(structure, [leaf(i, x) for i, x in enumerate(leaves)])
@@ -282,16 +281,31 @@ def _check_same(saved: dict[str, str], like: State, folder: str | os.PathLike, s
     here = {name: _describe(x) for name, x in _leaves(like).items()}
     if list(saved.items()) == list(here.items()):
         return
+    raise ValueError(
+        f"the checkpoint of step {step} in {folder} is of another model or optimizer:\n"
+        + differences(saved, here, "checkpoint")
+    )
+
+
+def differences(saved: dict[str, str], here: dict[str, str], where: str) -> str:
+    """The first five arrays, by name, that are other in a file than here; "" where none is."""
     names = [name for name in here | saved if here.get(name) != saved.get(name)]
     lines = [
-        f"  {name}: {saved.get(name, 'absent')} in the checkpoint, {here.get(name, 'absent')} here"
+        f"  {name:.80}: {saved.get(name, 'absent')} in the {where}, {here.get(name, 'absent')} here"
         for name in names[:5]
     ]
     more = [f"  and {len(names) - 5} more"] if len(names) > 5 else []
-    raise ValueError(
-        f"the checkpoint of step {step} in {folder} is of another model or optimizer:\n"
-        + "\n".join(lines + more)
-    )
+    return "\n".join(lines + more)
+
+
+def _flush(folder: pathlib.Path) -> None:
+    """The names in a folder, on disk for good."""
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _fingerprints(path: pathlib.Path, *, durable: bool = False) -> dict[str, dict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -344,16 +345,19 @@ class _Loop:
             if lost is not None:
                 raise RuntimeError(f"{lost} To go on: {folders.command()}") from error
             return  # the other hosts do not know of this error, and saving takes all of them
-        try:
+        # What else goes wrong is not the error to see, and no reason to lose the state.
+        with contextlib.suppress(Exception):
             if not isinstance(error, FloatingPointError):
                 self._settle(0)  # the rows of the steps that were made
+        with contextlib.suppress(Exception):
+            self.worker.wait()
+        try:
             if not np.any(self.state.finite):
                 self.state = self.state.replace(finite=jnp.logical_not(self.state.finite))
             self._save()
             self.worker.wait()
-        except Exception as second:  # the first error is the one to see
-            if second is not error:
-                error.add_note(f"The state could not be saved: {second!r}")
+        except Exception as second:
+            error.add_note(f"The state could not be saved: {second!r}")
         else:
             error.add_note(f"Step {self.saved}, the last good one, is saved in {self.folder}.")
 

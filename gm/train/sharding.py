@@ -78,6 +78,11 @@ def layout(tree: PyTree, mesh: Mesh, rule: Rule, prefix: str = "") -> PyTree:
     return jax.tree_util.tree_map_with_path(of, tree)
 
 
+def is_key(x: Any) -> bool:
+    """Whether x is an array of typed random keys, which neither NumPy nor files know."""
+    return jnp.issubdtype(getattr(x, "dtype", None), jax.dtypes.prng_key)
+
+
 def batch_size(batch: Batch) -> int:
     """B, the leading size that all arrays of a batch share.
 
@@ -137,7 +142,7 @@ def put(tree: PyTree, where: PyTree) -> PyTree:
             return x
         if sharding.is_fully_addressable:
             return jax.device_put(x, sharding)
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        if is_key(x):
             data = move(jax.random.key_data(x), NamedSharding(sharding.mesh, PartitionSpec()))
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
         if getattr(x, "is_fully_addressable", True):  # the same on every host
@@ -158,7 +163,7 @@ def local(tree: PyTree) -> PyTree:
     def one(x: Array) -> Array:
         if isinstance(x.sharding, NamedSharding) and not x.is_fully_replicated:
             x = jax.jit(lambda x: x, out_shardings=replicated(x.sharding.mesh))(x)
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        if is_key(x):
             return jax.random.wrap_key_data(
                 one(jax.random.key_data(x)), impl=jax.random.key_impl(x)
             )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from gm.core import Array, Key, Params, PyTree
-from gm.train import averaging
+from gm.train import averaging, sharding
 from gm.train.players import Player, game_of
 
 
@@ -40,7 +40,7 @@ class State:
 
 def fresh(x: Array) -> Array:
     """A strongly typed copy in a buffer of its own."""
-    if jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key):
+    if sharding.is_key(x):
         return jnp.copy(x)
     return jnp.array(x, dtype=jnp.result_type(x), copy=True)
 
@@ -64,7 +64,7 @@ def init(
       TypeError: key is not a typed key.
       ValueError: players' entries are missing, overlap or leave some of params unclaimed.
     """
-    if not jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key) or key.shape:
+    if not sharding.is_key(key) or key.shape:
         raise TypeError(f"init needs one typed key from jax.random.key(seed); got {key!r}.")
     game = game_of(optimizer)
     game.check(params)

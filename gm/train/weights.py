@@ -19,11 +19,10 @@ import reprlib
 from typing import Any, BinaryIO
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, Params, PyTree
-from gm.train import folders
+from gm.train import checkpoints, folders, sharding
 
 _FORMAT = "gm weights 1"
 _LIMIT = 2**24  # bytes of a header or a .json: enough for 100,000 arrays
@@ -152,7 +151,7 @@ def _leaves(tree: PyTree, *more: type) -> dict[str, Any]:
             raise ValueError(f'weights need distinct keys without "/"; {parts} make {name!r}.')
         if not isinstance(x, (jax.Array, np.ndarray, np.generic, *more)):
             raise TypeError(f"weights are arrays; {name!r} is a {type(x).__name__}.")
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        if sharding.is_key(x):
             raise TypeError(f"weights are numbers; {name!r} is a random key. Leave it out.")
         if x.dtype.name not in _DTYPES.values():
             known = ", ".join(_DTYPES.values())
@@ -167,15 +166,9 @@ def _table(arrays: dict[str, Any]) -> dict[str, dict]:
 
 def _check_same(saved: dict[str, dict], here: dict[str, dict], path: pathlib.Path) -> None:
     """Raises unless names, dtypes and shapes agree."""
-
-    def seen(table: dict[str, dict], name: str) -> str:
-        return "{dtype}{shape}".format(**table[name]) if name in table else "absent"
-
-    names = [name for name in here | saved if here.get(name) != saved.get(name)]
-    lines = [f"  {n:.80}: {seen(saved, n)} in the file, {seen(here, n)} here" for n in names[:5]]
-    more = [f"  and {len(names) - 5} more"] if len(names) > 5 else []
-    if names:
-        raise ValueError("\n".join([f"{path} holds the weights of another model:", *lines, *more]))
+    tables = [{n: "{dtype}{shape}".format(**x) for n, x in t.items()} for t in (saved, here)]
+    if lines := checkpoints.differences(*tables, "file"):
+        raise ValueError(f"{path} holds the weights of another model:\n{lines}")
 
 
 def _signed(page: dict) -> str:

@@ -26,6 +26,11 @@ def test_tasks_come_in_order_and_an_error_stops_none():
     with pytest.raises(KeyError, match="oops"):
         worker.wait()
     worker.wait()  # said once
+    for _ in range(2):
+        worker.submit(fail)
+    with pytest.raises(KeyError, match="oops"):
+        worker.wait()
+    worker.check()  # once for both
     worker.submit(seen.append, 3)
     worker.close()
     assert seen == [1, 2, 3]
@@ -159,3 +164,18 @@ def test_history_tells_each_process_and_survives_a_line_that_was_cut_short(
     assert all(e["command"] for e in events if e["event"] == "began")
     assert json.dumps(events)
     assert np.all([e["time"].endswith("+00:00") for e in events])
+
+
+def test_however_much_fails_beside_the_loop_the_last_state_is_saved(
+    step, new, problem, tmp_path, monkeypatch
+):
+    """Every row fails to be written, several of them before the loop looks."""
+
+    def fail(*_):
+        raise OSError("no space for rows")
+
+    monkeypatch.setattr(logs.Record, "write", fail)
+    with pytest.raises(OSError, match="no space for rows") as error:
+        train.run(step, new(), problem.Batches(), 50, folder=tmp_path, log_every=1, progress=False)
+    (saved,) = checkpoints.steps(tmp_path)
+    assert f"Step {saved}, the last good one, is saved" in error.value.__notes__[0]
