@@ -90,6 +90,17 @@ class Event:
         if not self.discrete and not (np.isfinite(low) and np.isfinite(high)):
             raise ValueError(f"{name} needs finite values; got values from {low} to {high}.")
 
+    @property
+    def vector_size(self) -> int:
+        """E, the length of `vector(x)`."""
+        return self.size * (self.num_values or 1)
+
+    def vector(self, x: Array) -> Array:
+        """One value as a vector [E] of floats: one-hot for integers, as it is for reals."""
+        if self.num_values is None:
+            return jnp.asarray(x, jnp.float32).reshape(self.size)
+        return jax.nn.one_hot(jnp.asarray(x).reshape(self.size), self.num_values).reshape(-1)
+
 
 class Network(Protocol):
     """Arrays to arrays: how a model sees a Linen module."""
@@ -153,7 +164,7 @@ class Density(Protocol):
 
 @runtime_checkable
 class Autoregressive(Protocol):
-    r"""p(x) = \prod_i p(x_{o(i)} | x_{o(<i)}), whole in one pass or one element at a time.
+    r"""p(x | y) = \prod_i p(x_{o(i)} | x_{o(<i)}, y), whole in one pass or one element at a time.
 
     Attributes:
       event: the space of x.
@@ -163,11 +174,11 @@ class Autoregressive(Protocol):
     event: Event
     order: tuple[int, ...]
 
-    def conditionals(self, params: Params, x: Array) -> Distribution:
+    def conditionals(self, params: Params, x: Array, context: Array | None = None) -> Distribution:
         """The distribution of every element given those before it, in the shape of x."""
 
-    def start(self, params: Params) -> PyTree:
-        """The carry before any element is known."""
+    def start(self, params: Params, context: Array | None = None) -> PyTree:
+        """The carry before any element is known; it keeps what it needs of the context."""
 
     def predict(self, params: Params, carry: PyTree) -> Distribution:
         """The distribution of the next element, a scalar event."""
@@ -254,6 +265,38 @@ def require(model: Any, protocol: type, name: str) -> None:
         f"{name} needs a model with {', '.join(members(protocol))}; "
         f"{type(model).__name__} offers {offers}{lacks}."
     )
+
+
+def context_vector(model: Any, context: Array | None) -> Array | None:
+    """What a conditional model is given, as a vector [E]; None for a model that takes nothing.
+
+    Args:
+      model: has a field `context`, the event that y lives in, or None.
+      context: one y.
+
+    Raises:
+      ValueError: there is no y where the model needs one, y where it takes none, or y is not in the
+        event's space.
+    """
+    event, name = getattr(model, "context", None), type(model).__name__
+    if event is None:
+        if context is not None:
+            raise ValueError(
+                f"{name} takes no context; it got one of shape {jnp.shape(context)}. Build it with "
+                "context=Event((), num_labels) for labels, or Event((E,)) for vectors."
+            )
+        return None
+    if context is None:
+        values = "real values" if event.num_values is None else f"integers < {event.num_values}"
+        raise ValueError(f"{name} needs a context of shape {event.shape}, {values}; got none.")
+    context = jnp.asarray(context)
+    event.check(context, "context")
+    if context.shape != event.shape:
+        raise ValueError(
+            f"{name} needs one context of shape {event.shape}; got {context.shape}. Use jax.vmap "
+            "for a batch of them."
+        )
+    return event.vector(context)
 
 
 def in_precision(model: Any, dtype: Any) -> Any:

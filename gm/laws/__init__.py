@@ -58,7 +58,7 @@ LAWS = (
 
 
 def check(model: Any, key: Key, params: Params | None = None) -> dict[str, str]:
-    """Runs every law that the model's capabilities call for.
+    """Runs every law that the model's capabilities call for; p(x | y) at one random y.
 
     Args:
       model: any model; a small one.
@@ -75,12 +75,12 @@ def check(model: Any, key: Key, params: Params | None = None) -> dict[str, str]:
     key_init, key_noise, key_laws = jax.random.split(key, 3)
     if params is None:
         params = jax.jit(lambda k, n: spaces.perturb(model.init(k), n))(key_init, key_noise)
-    verdicts = {}
+    verdicts, of_x = {}, spaces.given_one(model, key_laws)
     for law in LAWS:
         if not law.applies(model):
             continue
         try:
-            law.holds(model, params, key_laws)
+            law.holds(of_x if law.capabilities else model, params, key_laws)
             verdicts[law.sentence] = "holds"
         except NotApplicable as reason:
             verdicts[law.sentence] = f"not checked: {reason}"

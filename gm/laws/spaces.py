@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import types
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gm.core import Array, Event, Key, Params, PyTree
+from gm.core import CAPABILITIES, Array, Event, Key, Params, PyTree, members
 from gm.laws.law import NotApplicable
 
 MAX_STATES = 2**16
@@ -39,6 +42,24 @@ def points(model: Any, key: Key, num: int) -> Array:
     if model.event.discrete:
         return jax.random.randint(key, shape, 0, model.event.num_values)
     return jax.random.normal(key, shape)
+
+
+def given_one(model: Any, key: Key) -> Any:
+    """A conditional model at one random y, as a model of x alone; any other model as it is."""
+    event = getattr(model, "context", None)
+    if event is None:
+        return model
+    if event.discrete:
+        y = jax.random.randint(key, event.shape, 0, event.num_values)
+    else:
+        y = jax.random.normal(key, event.shape)
+    held = {name: getattr(model, name) for name in ("event", "order") if hasattr(model, name)}
+    for name in {"init", *(name for c in CAPABILITIES for name in members(c))}:
+        method = getattr(model, name, None)
+        if callable(method):
+            takes_y = "context" in inspect.signature(method).parameters
+            held[name] = functools.partial(method, context=y) if takes_y else method
+    return types.SimpleNamespace(**held)
 
 
 def space(event: Event) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ For models that score exactly: autoregressive models, flows, mixtures.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -35,15 +36,16 @@ def bits_per_dim(nats: Array, size: int, num_levels: int | None = None) -> Array
 
 
 def negative_log_likelihood(
-    model: Density, params: Params, key: Key, batch: Batch
+    model: Density, params: Params, key: Key, batch: Batch, *, context: str | None = None
 ) -> tuple[Array, Metrics]:
-    """-log p(x), averaged over the batch.
+    """-log p(x), or -log p(x | y), averaged over the batch.
 
     Args:
       model: a model with `log_prob`.
       params: of the model.
       key: not used; every loss has the same arguments.
-      batch: {"x": [B, *event]}.
+      batch: {"x": [B, *event]}, and y where the model is conditional.
+      context: the entry of the batch that holds y: "label", ...
 
     Returns:
       Nats per example, and {"log_prob", "bits_per_dim"}.
@@ -56,7 +58,8 @@ def negative_log_likelihood(
     require(model, Density, "negative_log_likelihood")
     x = batch["x"]
     model.event.check(x)
-    log_prob = jnp.mean(jax.vmap(model.log_prob, (None, 0))(params, x))
+    given = () if context is None else (batch[context],)
+    log_prob = jnp.mean(jax.vmap(functools.partial(model.log_prob, params))(x, *given))
     return -log_prob, {
         "log_prob": log_prob,
         "bits_per_dim": bits_per_dim(-log_prob, model.event.size),

@@ -23,6 +23,7 @@ def evaluate(
     key: Key | None = None,
     num_samples: int = 1,
     batch_size: int = 256,
+    context: str | None = None,
 ) -> Score:
     r"""Mean of -log p(x) over every example of a split, in nats, with its standard error.
 
@@ -42,6 +43,7 @@ def evaluate(
       key: needed by latent-variable models.
       num_samples: K, posterior samples per example; unused where the score is exact.
       batch_size: examples scored at once; never more than the first batch of an iterable.
+      context: the entry of the data that a conditional model is given: "label", ...
 
     Raises:
       TypeError: the model has neither capability.
@@ -49,7 +51,13 @@ def evaluate(
       FloatingPointError: examples whose score is not finite; says how many and which.
     """
     values, exact = negative_log_probs(
-        model, params, data, key=key, num_samples=num_samples, batch_size=batch_size
+        model,
+        params,
+        data,
+        key=key,
+        num_samples=num_samples,
+        batch_size=batch_size,
+        context=context,
     )
     if exact:
         return Score.mean(values)
@@ -64,6 +72,7 @@ def negative_log_probs(
     key: Key | None = None,
     num_samples: int = 1,
     batch_size: int = 256,
+    context: str | None = None,
 ) -> tuple[np.ndarray, bool]:
     """What `evaluate` averages: -log p(x) of each example, [N] float64, and whether it is exact."""
     exact = isinstance(model, core.Density)
@@ -78,8 +87,9 @@ def negative_log_probs(
             )
     score = functools.partial(_log_probs, model, num_samples=None if exact else num_samples)
     values, start = [], 0
-    for x, count in _batches(model.event, data, batch_size):
-        log_probs = score(params, key, np.arange(start, start + len(x), dtype=np.uint32), x)
+    for x, given, count in _batches(model.event, data, batch_size, context):
+        numbers = np.arange(start, start + len(x), dtype=np.uint32)
+        log_probs = score(params, key, numbers, x, *given)
         values.append(-np.asarray(log_probs, np.float64)[:count])
         start += count
     if not values:
@@ -91,21 +101,29 @@ def negative_log_probs(
 
 @functools.partial(jax.jit, static_argnames=("model", "num_samples"))
 def _log_probs(
-    model: Any, params: Params, key: Key | None, index: Array, x: Array, *, num_samples: int | None
+    model: Any,
+    params: Params,
+    key: Key | None,
+    index: Array,
+    x: Array,
+    *given: Array,
+    num_samples: int | None,
 ) -> Array:
-    """log p(x): [B] for x: [B, ...], exact where num_samples is None."""
+    """log p(x | y): [B] for x: [B, ...], exact where num_samples is None."""
 
-    def log_prob(i: Array, x_i: Array) -> Array:
+    def log_prob(i: Array, x_i: Array, *given_i: Array) -> Array:
         if num_samples is None:
-            return model.log_prob(params, x_i)
+            return model.log_prob(params, x_i, *given_i)
         key_i = jax.random.fold_in(key, i)
         return importance.log_prob(model, params, key_i, x_i, num_samples=num_samples)
 
-    return jax.vmap(log_prob)(index, x)
+    return jax.vmap(log_prob)(index, x, *given)
 
 
-def _batches(event: core.Event, data: Any, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Batches of one size, the last of each array padded, with their counts of real examples."""
+def _batches(
+    event: core.Event, data: Any, batch_size: int, context: str | None
+) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...], int]]:
+    """Batches of one size with their contexts, the last padded, and counts of real examples."""
     if batch_size < 1:
         raise ValueError(f"evaluate needs a batch_size of at least 1; got {batch_size}.")
     whole = hasattr(data, "shape") or isinstance(data, Mapping)
@@ -118,11 +136,13 @@ def _batches(event: core.Event, data: Any, batch_size: int) -> Iterator[tuple[np
                 f"evaluate needs a batch of examples, [N, {', '.join(map(str, event.shape))}]; "
                 f"got one example of shape {x.shape}: give x[None]."
             )
+        given = () if context is None else (np.asarray(batch[context]),)
         size = size or min(batch_size, len(x))
         for first in range(0, len(x), size or 1):
-            part = x[first : first + size].astype(event.dtype)
-            padding = np.repeat(part[-1:], size - len(part), axis=0)
-            yield np.concatenate([part, padding]), len(part)
+            parts = [a[first : first + size] for a in (x.astype(event.dtype), *given)]
+            count = len(parts[0])
+            padded = [np.concatenate([a, np.repeat(a[-1:], size - count, axis=0)]) for a in parts]
+            yield padded[0], tuple(padded[1:]), count
 
 
 def _check_finite(values: np.ndarray) -> None:

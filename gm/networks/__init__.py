@@ -6,6 +6,7 @@ axes and treats x[None] as x. A causal network has two more methods, for `apply(
 one element and gives the raw parameters of the next, so that a whole walk costs one parallel call.
 """
 
+from gm.networks.causal import CausalConv, CausalNetwork, Once, Shift, Walk, parallel
 from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder
 from gm.networks.layers import Conv, Dense
 from gm.networks.masked import MaskedDense, MaskedMLP, spread
@@ -13,6 +14,8 @@ from gm.networks.mlp import MLP, ResidualBlock, ResidualMLP
 
 __all__ = [
     "MLP",
+    "CausalConv",
+    "CausalNetwork",
     "Conv",
     "ConvBlock",
     "ConvDecoder",
@@ -20,7 +23,11 @@ __all__ = [
     "Dense",
     "MaskedDense",
     "MaskedMLP",
+    "Once",
     "ResidualBlock",
     "ResidualMLP",
+    "Shift",
+    "Walk",
+    "parallel",
     "spread",
 ]

@@ -7,6 +7,7 @@ once for all of them.
 """
 
 from gm.models.autoregressive import walk
+from gm.models.autoregressive.causal import CausalModel
 from gm.models.autoregressive.made import MADE, degrees_by_entropy
 
-__all__ = ["MADE", "degrees_by_entropy", "walk"]
+__all__ = ["MADE", "CausalModel", "degrees_by_entropy", "walk"]

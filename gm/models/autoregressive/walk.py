@@ -17,35 +17,49 @@ from gm import distributions as dist
 from gm.core import Array, Autoregressive, Key, Params
 
 
-def log_prob(model: Autoregressive, params: Params, x: Array) -> Array:
-    """log p(x) in nats, in one parallel pass."""
-    return model.conditionals(params, x).log_prob(x)
+def log_prob(
+    model: Autoregressive, params: Params, x: Array, context: Array | None = None
+) -> Array:
+    """log p(x | y) in nats, in one parallel pass."""
+    return model.conditionals(params, x, context).log_prob(x)
 
 
-def sample(model: Autoregressive, params: Params, key: Key) -> Array:
-    """One x ~ p(x), drawn element by element with the model's cache."""
+def sample(model: Autoregressive, params: Params, key: Key, context: Array | None = None) -> Array:
+    """One x ~ p(x | y), drawn element by element with the model's cache."""
 
     def draw(carry, key):
         x_i = model.predict(params, carry).sample(key)
         return model.observe(params, carry, x_i), x_i
 
     keys = jax.random.split(key, model.event.size)
-    _, x = jax.lax.scan(draw, model.start(params), keys)
+    _, x = jax.lax.scan(draw, model.start(params, context), keys)
     return from_order(model, x)
 
 
-def sample_by_passes(model: Autoregressive, params: Params, key: Key) -> Array:
-    """One x ~ p(x), with one whole parallel pass for every element."""
+def sample_by_passes(
+    model: Autoregressive, params: Params, key: Key, context: Array | None = None
+) -> Array:
+    """One x ~ p(x | y), with one whole parallel pass for every element."""
     order = jnp.array(model.order)
 
     def draw(i, x):
-        conditionals = model.conditionals(params, x.reshape(model.event.shape))
+        conditionals = model.conditionals(params, x.reshape(model.event.shape), context)
         x_i = dist.element(conditionals, model.event.shape, order[i]).sample(keys[i])
         return x.at[order[i]].set(x_i)
 
     keys = jax.random.split(key, model.event.size)
     x = jax.lax.fori_loop(0, model.event.size, draw, jnp.zeros(model.event.size, model.event.dtype))
     return x.reshape(model.event.shape)
+
+
+def check_conditional(model: Autoregressive) -> None:
+    """Raises ValueError unless the model's head is over the values of its event."""
+    if model.conditional.num_values != model.event.num_values:
+        raise ValueError(
+            f"{type(model).__name__} needs a conditional over num_values={model.event.num_values}, "
+            f"as its event; got {model.conditional}. gm.distributions.head_for(event) gives one "
+            "that fits."
+        )
 
 
 def in_order(model: Autoregressive, x: Array) -> Array:

@@ -1,0 +1,188 @@
+"""Causal networks: one body, two faces.
+
+A causal layer maps elements in an order, so that output i sees inputs up to i, and has two ways to
+do it: `layer(x)` on all of them at once, and
+
+    cache = layer.start(x_0)                    # an empty cache, for inputs like x_0
+    cache, y_i = layer.step(cache, i, x_i)      # for i = 0, 1, 2, ...
+
+A causal network composes such layers in one method, `body(f, context, run)`, where `run(layer, x)`
+is the only way a causal layer is called; anything that acts on each element alone is called as it
+is. So the parallel pass and the walk are the same lines of code, and a whole walk does the
+arithmetic of one pass.
+
+Networks here describe one example; `vmap` makes the batch. In a walk the element's number `i` must
+stay unbatched (map over the whole walk), or every step pays for what only some steps do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gm.core import Array, PyTree
+from gm.networks.layers import Dense
+
+Run = Callable[..., Any]
+
+
+def parallel(layer: Any, *inputs: Any) -> Any:
+    """Runs a layer on all elements at once."""
+    return layer(*inputs)
+
+
+class Walk:
+    """Runs layers on one element, each with its own cache, in the order of their calls.
+
+    Attributes:
+      time: the number of the element, an int32 scalar.
+      caches: of the layers that have run: what the next element needs.
+    """
+
+    def __init__(self, time: Array, caches: list[PyTree] | None = None) -> None:
+        self.time, self.caches = time, []
+        self._before = None if caches is None else iter(caches)
+
+    def __call__(self, layer: Any, *inputs: Any) -> Any:
+        """The layer's output at this element."""
+        cache = layer.start(*inputs) if self._before is None else next(self._before)
+        cache, y = layer.step(cache, self.time, *inputs)
+        self.caches.append(cache)
+        return y
+
+
+class CausalNetwork(nn.Module):
+    """What causal networks share: both faces of `body`. The model that holds one sets its sizes.
+
+    Attributes:
+      shape: of the event.
+      num_features: C, inputs per element.
+      num_params: P, outputs per element; output i sees the inputs before i.
+      context_dim: E, the size of what the network is conditioned on; 0 for none.
+      dtype: of the factors of every product; all else is in float32 (`layers`).
+    """
+
+    shape: tuple[int, ...] = ()
+    num_features: int = 1
+    num_params: int = 1
+    context_dim: int = 0
+    dtype: Any = jnp.float32
+
+    def body(self, f: Array, context: Array | None, run: Run) -> Array:
+        """Raw parameters of every element from the features of all, or of the next from one."""
+        raise NotImplementedError
+
+    def __call__(self, f: Array, context: Array | None = None) -> Array:
+        """f: [*shape, C] -> [*shape, P]"""
+        return self.body(f, context, parallel).astype(jnp.float32)
+
+    def start(self, context: Array | None = None) -> tuple[PyTree, Array]:
+        """The cache before any element is known, and the raw parameters [P] of element 0."""
+        return self._advance(Walk(jnp.zeros((), jnp.int32)), jnp.zeros(self.num_features), context)
+
+    def step(self, cache: PyTree, f_i: Array) -> tuple[PyTree, Array]:
+        """Takes the features [C] of the next element; returns the raw parameters of the one after.
+
+        After the last element there is nothing to predict; what is returned then means nothing.
+        """
+        return self._advance(Walk(cache["time"] + 1, cache["layers"]), f_i, cache["context"])
+
+    def _advance(self, walk: Walk, f_i: Array, context: Array | None) -> tuple[PyTree, Array]:
+        raw = self.body(f_i, context, walk)
+        cache = {"time": walk.time, "layers": walk.caches, "context": context}
+        return cache, raw.astype(jnp.float32)
+
+
+class Shift(nn.Module):
+    """x_{i-1} in place of x_i, and one more feature that is 1 where there is none (i = 0)."""
+
+    def __call__(self, x: Array) -> Array:
+        """x: [T, C] -> [T, C + 1]"""
+        first = jnp.zeros((1, x.shape[-1] + 1), x.dtype).at[0, -1].set(1.0)
+        return jnp.concatenate([first, jnp.pad(x, ((0, 0), (0, 1)))[:-1]])
+
+    def start(self, x: Array) -> None:
+        """There is nothing to keep: a walk is given x_{i-1} at step i."""
+        del x
+
+    def step(self, cache: None, time: Array, x: Array) -> tuple[None, Array]:
+        """x_{i-1}: [C] -> [C + 1]"""
+        return cache, jnp.append(x, (time == 0).astype(x.dtype))
+
+
+class Once(nn.Module):
+    """A dense layer of what does not change along the elements: a context. Computed once a walk.
+
+    Attributes:
+      features: outputs.
+      dtype: as in `Dense`.
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """One dense layer."""
+        self.dense = Dense(self.features, self.dtype)
+
+    def __call__(self, context: Array) -> Array:
+        """context: [E] -> [features]"""
+        return self.dense(context)
+
+    def start(self, context: Array) -> Array:
+        """The output itself."""
+        return self.dense(context)
+
+    def step(self, cache: Array, time: Array, context: Array) -> tuple[Array, Array]:
+        """The output again."""
+        del time, context
+        return cache, cache
+
+
+class CausalConv(nn.Module):
+    """y_i = Σ_k W_k x_{i - k d} + b over elements in a row; zeros before the first.
+
+    The walk keeps the last (size - 1) d + 1 inputs in a ring.
+
+    Attributes:
+      inputs: channels of x.
+      features: channels of y.
+      size: taps of the kernel.
+      dilation: d, elements between one tap and the next.
+      dtype: as in `CausalNetwork`.
+    """
+
+    inputs: int
+    features: int
+    size: int = 2
+    dilation: int = 1
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """One dense layer over the taps, the newest last."""
+        self.dense = Dense(self.features, self.dtype)
+
+    def __call__(self, x: Array) -> Array:
+        """x: [T, inputs] -> [T, features]"""
+        backs = [k * self.dilation for k in reversed(range(self.size))]
+        taps = [jnp.pad(x, ((back, 0), (0, 0)))[: len(x)] for back in backs]
+        return self.dense(jnp.concatenate(taps, -1))
+
+    def start(self, x: Array) -> Array:
+        """An empty ring."""
+        return jnp.zeros(((self.size - 1) * self.dilation + 1, *x.shape), x.dtype)
+
+    def step(self, ring: Array, time: Array, x: Array) -> tuple[Array, Array]:
+        """x: [inputs] -> [features]"""
+        # Written before it is read, so that XLA need not copy the ring at each step.
+        ring = jax.lax.dynamic_update_index_in_dim(ring, x, time % len(ring), 0)
+        backs = [k * self.dilation for k in reversed(range(self.size))]
+        taps = [
+            jax.lax.dynamic_index_in_dim(ring, (time - back) % len(ring), 0, keepdims=False)
+            for back in backs
+        ]
+        return ring, self.dense(jnp.concatenate(taps, -1))
