@@ -21,7 +21,7 @@ def log_prob(
     model: Autoregressive, params: Params, x: Array, context: Array | None = None
 ) -> Array:
     """log p(x | y) in nats, in one parallel pass."""
-    return model.conditionals(params, x, context).log_prob(x)
+    return model.conditionals(params, x, *_given(context)).log_prob(x)
 
 
 def sample(model: Autoregressive, params: Params, key: Key, context: Array | None = None) -> Array:
@@ -32,7 +32,7 @@ def sample(model: Autoregressive, params: Params, key: Key, context: Array | Non
         return model.observe(params, carry, x_i), x_i
 
     keys = jax.random.split(key, model.event.size)
-    _, x = jax.lax.scan(draw, model.start(params, context), keys)
+    _, x = jax.lax.scan(draw, model.start(params, *_given(context)), keys)
     return from_order(model, x)
 
 
@@ -43,13 +43,18 @@ def sample_by_passes(
     order = jnp.array(model.order)
 
     def draw(i, x):
-        conditionals = model.conditionals(params, x.reshape(model.event.shape), context)
+        conditionals = model.conditionals(params, x.reshape(model.event.shape), *_given(context))
         x_i = dist.element(conditionals, model.event.shape, order[i]).sample(keys[i])
         return x.at[order[i]].set(x_i)
 
     keys = jax.random.split(key, model.event.size)
     x = jax.lax.fori_loop(0, model.event.size, draw, jnp.zeros(model.event.size, model.event.dtype))
     return x.reshape(model.event.shape)
+
+
+def _given(context: Array | None) -> tuple[Array, ...]:
+    """As an argument; a model that takes no context need not have the parameter."""
+    return () if context is None else (context,)
 
 
 def check_conditional(model: Autoregressive) -> None:
