@@ -17,6 +17,7 @@ stay unbatched (map over the whole walk), or every step pays for what only some 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,33 @@ class Walk:
         return y
 
 
+class Window:
+    """Runs layers on the next elements in a row, each going on from its own memory of those before.
+
+    A layer that can has `window(memory, *inputs) -> (memory, outputs)`, where a memory of None, or
+    of zeros, is that of no element.
+
+    Attributes:
+      memory: of the layers that have run, in the order of their calls: what the next window needs.
+    """
+
+    def __init__(self, memory: list[PyTree] | None = None) -> None:
+        self.memory: list[PyTree] = []
+        self._before = None if memory is None else iter(memory)
+
+    def __call__(self, layer: Any, *inputs: Any) -> Any:
+        """The layer's output at these elements."""
+        if not hasattr(layer, "window"):
+            raise TypeError(
+                f"going on from a memory needs layers with `window`; {type(layer).__name__} has "
+                "none. Networks of recurrent layers (gm.networks.RecurrentNetwork) go on."
+            )
+        before = None if self._before is None else next(self._before)
+        memory, y = layer.window(before, *inputs)
+        self.memory.append(memory)
+        return y
+
+
 class CausalNetwork(nn.Module):
     """What causal networks share: both faces of `body`. The model that holds one sets its sizes.
 
@@ -71,6 +99,10 @@ class CausalNetwork(nn.Module):
     num_params: int = 1
     context_dim: int = 0
     dtype: Any = jnp.float32
+
+    def element_order(self) -> tuple[int, ...]:
+        """The order of the elements: raster order."""
+        return tuple(range(math.prod(self.shape)))
 
     def body(self, f: Array, context: Array | None, run: Run) -> Array:
         """Raw parameters of every element from the features of all, or of the next from one."""
@@ -90,6 +122,26 @@ class CausalNetwork(nn.Module):
         After the last element there is nothing to predict; what is returned then means nothing.
         """
         return self._advance(Walk(cache["time"] + 1, cache["layers"]), f_i, cache["context"])
+
+    def window(
+        self, memory: list[PyTree] | None, f: Array, context: Array | None = None
+    ) -> tuple[list[PyTree], Array]:
+        """Raw parameters [T, P] of the next T elements from their features f: [T, C].
+
+        Args:
+          memory: of the elements before; None, or zeros in place of it, where there are none.
+          f: features of any number of elements.
+          context: as in `__call__`.
+
+        Returns:
+          The memory after these elements, and their parameters.
+
+        Raises:
+          TypeError: a layer of the network cannot go on (`Window`).
+        """
+        run = Window(memory)
+        raw = self.body(f, context, run)
+        return run.memory, raw.astype(jnp.float32)
 
     def _advance(self, walk: Walk, f_i: Array, context: Array | None) -> tuple[PyTree, Array]:
         raw = self.body(f_i, context, walk)
@@ -112,6 +164,14 @@ class Shift(nn.Module):
     def step(self, cache: None, time: Array, x: Array) -> tuple[None, Array]:
         """x_{i-1}: [C] -> [C + 1]"""
         return cache, jnp.append(x, (time == 0).astype(x.dtype))
+
+    def window(self, last: Array | None, x: Array) -> tuple[Array, Array]:
+        """x: [T, C] -> [T, C + 1]; last: [C + 1], the element before them and a 1, or zeros."""
+        if last is None:
+            last = jnp.zeros(x.shape[-1] + 1, x.dtype)
+        first = last.at[-1].set(1.0 - last[-1])  # the feature of Shift: 1 where there is none
+        shifted = jnp.concatenate([first[None], jnp.pad(x, ((0, 0), (0, 1)))[:-1]])
+        return jnp.append(x[-1], jnp.ones((), x.dtype)), shifted
 
 
 class Once(nn.Module):
@@ -141,6 +201,10 @@ class Once(nn.Module):
         """The output again."""
         del time, context
         return cache, cache
+
+    def window(self, memory: None, context: Array) -> tuple[None, Array]:
+        """The output; a context is given with each window, so there is nothing to keep."""
+        return memory, self.dense(context)
 
 
 class CausalConv(nn.Module):

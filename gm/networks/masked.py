@@ -28,161 +28,218 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array
-from gm.networks.layers import add_bias, product
+from gm.networks.layers import Dense, add_bias, product
 
 
 @dataclasses.dataclass(frozen=True)
 class _Slots:
-    """Where units with sorted times lie when the times are cut into blocks.
+    """Where units lie when the times they are known at are cut into blocks.
 
     Attributes:
       index: [num_blocks, n], the unit in each slot, or the number of units for an empty slot.
       first: [num_blocks, block], the slot of the first unit of each time.
       width: the largest number of units at one time, and at least the width asked for.
-      times: [num_units].
     """
 
     index: np.ndarray
     first: np.ndarray
     width: int
-    times: np.ndarray
 
     @classmethod
     def of(cls, times: np.ndarray, block: int, num_blocks: int, width: int) -> _Slots:
-        edges = np.searchsorted(times, np.arange(num_blocks * block + 1))
+        units = np.argsort(times, kind="stable")
+        edges = np.searchsorted(times[units], np.arange(num_blocks * block + 1))
         width = max(width, int(np.max(np.diff(edges))))
         starts = edges[:-1].reshape(num_blocks, block)
         first = starts - starts[:, :1]
         counts = edges[block::block] - edges[:-1:block]
         n = int(max(np.max(counts), np.max(first) + width))
         slot = np.arange(n)
-        index = np.where(slot < counts[:, None], starts[:, :1] + slot, len(times))
-        return cls(index, first, width, times)
+        place = np.where(slot < counts[:, None], starts[:, :1] + slot, len(times))
+        return cls(np.append(units, len(times))[place], first, width)
 
 
 class MaskedDense(nn.Module):
     """A dense layer whose weights never look forward.
 
     Attributes:
-      times_in: sorted times at which the inputs are known, [n].
-      times_out: sorted times at which the outputs are due, [m]; an output sees the inputs whose
-        time is at most its own.
+      inputs: n.
+      features: m.
       use_bias: whether to add a bias.
       dtype: of the factors of the product; all else is in float32 (`layers`).
+      rewired: whether one set of weights is to serve many masks; then all of them start at random,
+        not only those that the first mask keeps.
     """
 
-    times_in: tuple[int, ...]
-    times_out: tuple[int, ...]
+    inputs: int
+    features: int
     use_bias: bool = True
     dtype: Any = jnp.float32
+    rewired: bool = False
 
-    def setup(self) -> None:
-        """Kernel [n, m], drawn at the scale of each output's own fan-in, and bias [m]."""
-        self.kernel = self.param("kernel", self._init_kernel)
-        self.bias = (
-            self.param("bias", nn.initializers.zeros, (len(self.times_out),))
-            if self.use_bias
-            else None
+    @nn.compact
+    def parts(self, mask: Array) -> tuple[Array, Array | None]:
+        """Kernel [n, m] with zeros where it would look forward, and bias [m]."""
+
+        def draw(key: Array) -> Array:
+            # At the scale of each output's own fan-in.
+            fan_in = jnp.maximum(jnp.sum(mask, axis=0, keepdims=True), 1)
+            if self.rewired:
+                fan_in = jnp.full_like(fan_in, max(self.inputs // 2, 1))
+            kept = jnp.ones_like(mask) if self.rewired else mask
+            return jax.random.normal(key, mask.shape) * kept / jnp.sqrt(fan_in)
+
+        kernel = self.param("kernel", draw)
+        bias = (
+            self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
         )
+        return jnp.where(mask, kernel, 0.0).astype(self.dtype), bias
 
-    def _mask(self) -> Array:
-        times_in, times_out = jnp.array(self.times_in), jnp.array(self.times_out)
-        return times_in[:, None] <= times_out[None, :]
+    def __call__(self, x: Array, times_in: Array, times_out: Array) -> Array:
+        """x: [..., n] -> [..., m]; output k sees input j where times_in[j] <= times_out[k]."""
+        kernel, bias = self.parts(earlier(times_in, times_out))
+        y = product(x.astype(self.dtype), kernel)
+        return y if bias is None else add_bias(y, bias)
 
-    def _init_kernel(self, key: Array) -> Array:
-        mask = self._mask()
-        fan_in = jnp.maximum(jnp.sum(mask, axis=0, keepdims=True), 1)
-        return jax.random.normal(key, mask.shape) * mask / jnp.sqrt(fan_in)
 
-    def weights(self) -> Array:
-        """The kernel with zeros where it would look forward, [n, m]."""
-        return jnp.where(self._mask(), self.kernel, 0.0).astype(self.dtype)
-
-    def __call__(self, x: Array) -> Array:
-        """x: [..., n] -> [..., m]"""
-        y = product(x.astype(self.dtype), self.weights())
-        return y if self.bias is None else add_bias(y, self.bias)
+def earlier(times_in: Array, times_out: Array) -> Array:
+    """The mask [n, m] of what may be seen: times_in[j] <= times_out[k]."""
+    return jnp.asarray(times_in)[:, None] <= jnp.asarray(times_out)[None, :]
 
 
 class MaskedMLP(nn.Module):
-    """Causal network over D elements of C features; output i sees the elements before i.
+    """Causal network over D elements of C features; an element's outputs see those before it.
+
+    Which elements come before is the wiring: the order of the elements, and the degree of each
+    hidden unit, the number of the last element that it may see. `wiring_seed` draws another one for
+    the same parameters; so can a wiring be given to the parallel call as arrays.
 
     Attributes:
-      num_elements: D.
-      num_features: C, inputs per element.
-      num_params: P, outputs per element.
+      shape, num_features, num_params, context_dim, dtype: as in `CausalNetwork`.
       hidden: units in each hidden layer.
-      degrees: sorted degrees of the units of each hidden layer; spread evenly over 0..D-2 by
-        default.
       direct: adds masked connections from inputs to outputs.
       activation: of the hidden units.
-      dtype: of the factors of every product; all else is in float32 (`layers`).
+      order: a permutation of the D elements in raster order; that order by default.
+      degrees: of the units of each hidden layer; spread evenly over 0..D-2 by default.
+      wiring_seed: of a draw of the wiring: each layer's degrees in another place, and
+        another order too if `shuffled`.
+      shuffled: whether the draw is of the order too.
     """
 
-    num_elements: int
-    num_features: int
-    num_params: int
+    shape: tuple[int, ...] = ()
+    num_features: int = 1
+    num_params: int = 1
     hidden: tuple[int, ...] = (500,)
     direct: bool = False
     activation: Callable[[Array], Array] = nn.relu
     dtype: Any = jnp.float32
+    order: tuple[int, ...] | None = None
     degrees: tuple[tuple[int, ...], ...] | None = None
+    wiring_seed: int | None = None
+    shuffled: bool = True
+    context_dim: int = 0
+
+    @property
+    def num_elements(self) -> int:
+        """D"""
+        return math.prod(self.shape)
+
+    def wiring(self) -> tuple[np.ndarray, ...]:
+        """The order [D], and the degrees of each hidden layer."""
+        d = self.num_elements
+        order = np.arange(d) if self.order is None else np.array(self.order)
+        degrees = self.degrees or [spread(d, h) for h in self.hidden]
+        degrees = [np.array(layer) for layer in degrees]
+        if self.wiring_seed is not None:
+            rng = np.random.default_rng(self.wiring_seed)
+            order = rng.permutation(order) if self.shuffled else order
+            degrees = [rng.permutation(layer) for layer in degrees]
+        return (order, *degrees)
+
+    def element_order(self) -> tuple[int, ...]:
+        """The order of the elements."""
+        return tuple(map(int, self.wiring()[0]))
+
+    def _times(self, wiring: tuple[Array, ...]) -> list[Array]:
+        """When the inputs, the units of each hidden layer, and the outputs are known or due."""
+        order, *degrees = wiring
+        rank = jnp.argsort(order) if isinstance(order, jax.Array) else np.argsort(order)
+        repeat = jnp.repeat if isinstance(order, jax.Array) else np.repeat
+        return [
+            repeat(rank, self.num_features),
+            *degrees,
+            repeat(rank - 1, self.num_params),
+        ]
 
     def setup(self) -> None:
         """A masked layer per hidden layer, one for the outputs, one for the direct connections."""
         d = self.num_elements
-        self.times = [
-            np.repeat(np.arange(d), self.num_features),
-            *(map(np.array, self.degrees) if self.degrees else (spread(d, h) for h in self.hidden)),
-            np.repeat(np.arange(d) - 1, self.num_params),
-        ]
-        times = [tuple(map(int, t)) for t in self.times]
-        self.layers = [MaskedDense(a, b, dtype=self.dtype) for a, b in itertools.pairwise(times)]
+        sizes = [d * self.num_features, *self.hidden, d * self.num_params]
+        options = {"dtype": self.dtype, "rewired": self.wiring_seed is not None}
+        self.layers = [MaskedDense(a, b, **options) for a, b in itertools.pairwise(sizes)]
+        has_shortcut = self.direct and self.hidden
         self.shortcut = (
-            MaskedDense(times[0], times[-1], use_bias=False, dtype=self.dtype)
-            if self.direct and self.hidden
-            else None
+            MaskedDense(sizes[0], sizes[-1], use_bias=False, **options) if has_shortcut else None
         )
+        self.contexts = [Dense(size, self.dtype) for size in sizes[1:] if self.context_dim]
         self.block = max(1, math.isqrt(d))
         self.num_blocks = math.ceil(d / self.block)
+
+    def __call__(
+        self, f: Array, context: Array | None = None, wiring: tuple[Array, ...] | None = None
+    ) -> Array:
+        """f: [..., *shape, C] -> [..., *shape, P], in raster order."""
+        batch = f.shape[: f.ndim - len(self.shape) - 1]
+        times = self._times(self.wiring() if wiring is None else wiring)
+        h = inputs = f.reshape(*batch, -1)
+        for number, layer in enumerate(self.layers):
+            h = layer(h if number == 0 else self.activation(h), *times[number : number + 2])
+            if self.context_dim:
+                h = h + self.contexts[number](context)
+        if self.shortcut is not None:
+            h = h + self.shortcut(inputs, times[0], times[-1])
+        return h.reshape(*batch, *self.shape, self.num_params).astype(jnp.float32)
+
+    def _slots(self) -> list[_Slots]:
+        """Where inputs, hidden units and outputs lie, by the blocks of their times."""
         widths = [self.num_features, *(1 for _ in self.hidden), self.num_params]
-        self.slots = [
+        return [
             _Slots.of(t, self.block, self.num_blocks, w)
-            for t, w in zip(self.times, widths, strict=True)
+            for t, w in zip(self._times(self.wiring()), widths, strict=True)
         ]
 
-    def __call__(self, f: Array) -> Array:
-        """f: [..., D, C] -> [..., D, P]"""
-        h = inputs = f.reshape(*f.shape[:-2], -1)
-        for layer in self.layers[:-1]:
-            h = self.activation(layer(h))
-        raw = self.layers[-1](h)
-        if self.shortcut is not None:
-            raw = raw + self.shortcut(inputs)
-        return raw.reshape(*f.shape[:-2], self.num_elements, self.num_params).astype(jnp.float32)
-
-    def start(self) -> tuple[dict, Array]:
-        """The cache before any element is known, and the raw parameters [P] of element 0."""
-        layers = [*self.layers, *([self.shortcut] if self.shortcut is not None else [])]
-        ends = [*zip(range(len(self.layers)), range(1, len(self.slots)), strict=True)]
-        if self.shortcut is not None:
-            ends.append((0, len(self.slots) - 1))
+    def start(self, context: Array | None = None) -> tuple[dict, Array]:
+        """The cache before any element is known, and the raw parameters [P] of the first."""
+        times, slots = self._times(self.wiring()), self._slots()
+        ends = [(i, i + 1) for i in range(len(self.layers))]
+        kernels, biases = zip(
+            *(layer.parts(earlier(times[a], times[b])) for layer, (a, b) in self._joined(ends)),
+            strict=True,
+        )
+        biases = biases[: len(self.layers)]
+        if self.context_dim:
+            biases = [b + c(context) for b, c in zip(biases, self.contexts, strict=True)]
         packed = [
-            _pack(layer.weights(), self.slots[a], self.slots[b])
-            for layer, (a, b) in zip(layers, ends, strict=True)
+            _pack(kernel, slots[a], slots[b])
+            for kernel, (_, (a, b)) in zip(kernels, self._joined(ends), strict=True)
         ]
-        biases = [
-            _gather(layer.bias, slots.index)
-            for layer, slots in zip(self.layers, self.slots[1:], strict=True)
-        ]
+        sums = [_gather(bias, s.index) for bias, s in zip(biases, slots[1:], strict=True)]
         cache = {
             "time": jnp.zeros((), jnp.int32),
             "weights": {"past": [p for p, _ in packed], "near": [n for _, n in packed]},
-            "bias": biases,
-            "units": [jnp.zeros(s.index.shape, self.dtype) for s in self.slots[:-1]],
-            "sums": [bias[0] for bias in biases],
+            "bias": sums,
+            "units": [jnp.zeros(s.index.shape, self.dtype) for s in slots[:-1]],
+            "sums": [bias[0] for bias in sums],
         }
-        return cache, self.layers[-1].bias[: self.num_params]
+        first = int(self.wiring()[0][0])
+        return cache, biases[-1].reshape(self.num_elements, self.num_params)[first]
+
+    def _joined(self, ends: list[tuple[int, int]]) -> list[tuple[MaskedDense, tuple[int, int]]]:
+        """Every layer with the two kinds of unit that it joins; the shortcut comes last."""
+        joined = [*zip(self.layers, ends, strict=True)]
+        if self.shortcut is not None:
+            joined.append((self.shortcut, (0, len(self.layers))))
+        return joined
 
     def step(self, cache: dict, f_i: Array) -> tuple[dict, Array]:
         """Takes the features [C] of the next element; returns the raw parameters of the one after.
@@ -195,7 +252,7 @@ class MaskedMLP(nn.Module):
         units, sums = list(cache["units"]), cache["sums"]
         units[0] = _write(units[0], f_i, block, offset * self.num_features)
         last = len(self.layers) - 1
-        for number, slots in enumerate(self.slots[1:]):
+        for number, slots in enumerate(self._slots()[1:]):
             first = jnp.asarray(slots.first, jnp.int32)[block, offset]
 
             def due(x: Array, first: Array = first, width: int = slots.width) -> Array:

@@ -35,7 +35,7 @@ def walk(network, params, f):
 def test_walk_gives_what_the_parallel_call_gives(
     num_elements, num_features, num_params, hidden, direct, key
 ):
-    network = MaskedMLP(num_elements, num_features, num_params, hidden, direct)
+    network = MaskedMLP((num_elements,), num_features, num_params, hidden, direct)
     f = jax.random.normal(key, (2, num_elements, num_features))
     params = randomized(network, key, f[0])
     walked = jax.jit(jax.vmap(lambda f: walk(network, params, f)))(f)
@@ -45,7 +45,7 @@ def test_walk_gives_what_the_parallel_call_gives(
 
 def test_no_output_depends_on_its_own_or_a_later_element_by_gradient(key):
     """And every output depends on every earlier element, so nothing is masked in vain."""
-    network = MaskedMLP(6, 2, 3, hidden=(12, 11), direct=False, activation=jnp.tanh)
+    network = MaskedMLP((6,), 2, 3, hidden=(12, 11), direct=False, activation=jnp.tanh)
     f = jax.random.normal(key, (6, 2))
     params = randomized(network, key, f)
     jacobian = jax.jacrev(lambda f: network.apply(params, f))(f)  # [i, P, j, C]
@@ -62,7 +62,7 @@ def test_walk_computes_each_hidden_unit_once(key):
         evaluated.append(h.size)
         return jnp.tanh(h)
 
-    network = MaskedMLP(9, 1, 1, hidden=(24,), activation=activation)  # 24 units, 8 degrees
+    network = MaskedMLP((9,), 1, 1, hidden=(24,), activation=activation)  # 24 units, 8 degrees
     f = jax.random.normal(key, (9, 1))
     params = network.init(key, f)
     evaluated.clear()
@@ -71,8 +71,9 @@ def test_walk_computes_each_hidden_unit_once(key):
 
 
 def test_weights_start_at_the_scale_of_their_own_fan_in(key):
-    layer = MaskedDense(tuple(range(100)), tuple(range(100)))
-    kernel = layer.init(key, jnp.zeros(100))["params"]["kernel"]
+    times = np.arange(100)
+    layer = MaskedDense(100, 100)
+    kernel = layer.init(key, jnp.zeros(100), times, times)["params"]["kernel"]
     seen = np.tril(np.ones((100, 100)), 0).T
     assert np.all(np.asarray(kernel)[seen == 0.0] == 0.0)
     variance = np.sum(np.asarray(kernel) ** 2, axis=0)  # of outputs, for inputs of variance one

@@ -26,7 +26,7 @@ CASES = {
     "ConvBlock": (ConvBlock(6), (5, 5, 3)),
     "ConvEncoder": (ConvEncoder((4, 6), (3,)), (7, 9, 2)),
     "ConvDecoder": (ConvDecoder((6, 4), (7, 9, 2)), (3,)),
-    "MaskedMLP": (MaskedMLP(6, 2, 3, hidden=(10, 8), direct=True), (6, 2)),
+    "MaskedMLP": (MaskedMLP((6,), 2, 3, hidden=(10, 8), direct=True), (6, 2)),
 }
 
 
@@ -58,7 +58,7 @@ def test_computation_may_be_bfloat16_while_parameters_and_outputs_are_float32(ke
         (ResidualMLP(6, 2, (3,), dtype=jnp.bfloat16), (4,)),
         (ConvEncoder((4,), (3,), dtype=jnp.bfloat16), (4, 4, 1)),
         (ConvDecoder((4,), (4, 4, 1), dtype=jnp.bfloat16), (3,)),
-        (MaskedMLP(6, 1, 1, hidden=(8,), dtype=jnp.bfloat16), (6, 1)),
+        (MaskedMLP((6,), 1, 1, hidden=(8,), dtype=jnp.bfloat16), (6, 1)),
     ):
         x = jax.random.normal(key, shape)
         params = network.init(key, x)

@@ -1,9 +1,9 @@
-r"""A causal network as a model: PixelCNN, PixelRNN, WaveNet, recurrent nets and Transformers.
+r"""A causal network as a model: MADE, NADE, PixelCNN, PixelRNN, WaveNet, Transformers and others.
 
-    p(x | y) = \prod_i p(x_i | x_<i, y),    x_i | x_<i, y ~ conditional(network(x, y)_i)
+    p(x | y) = \prod_i p(x_o(i) | x_o(<i), y),    x_o(i) ~ conditional(network(x, y)_o(i))
 
-in raster order: rows from the top, columns from the left, colours inside a pixel, time. What the
-literature gives a name of its own is the network:
+in the network's order o: for most of them raster order, rows from the top, columns from the left,
+colours inside a pixel, time. What the literature gives a name of its own is the network:
 
     CausalModel(event, head, networks.GatedPixelCNN(channels=32, num_layers=10))
     CausalModel(event, head, networks.WaveNet(channels=32, dilations=(1, 2, 4, 8)))
@@ -15,13 +15,15 @@ and costs about the same (`gm.networks.causal`).
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 
 from gm import core
-from gm.core import Array, Distribution, Event, Head, Key, Params
+from gm.core import Array, Distribution, Event, Head, Key, Params, PyTree
 from gm.models.autoregressive import walk
 from gm.networks import CausalNetwork
 
@@ -34,15 +36,22 @@ class Carry:
     raw: Array
 
 
+def check_order(name: str, event: Event, order: tuple[int, ...] | None) -> None:
+    """Raises ValueError unless the order is None or permutes the elements of the event."""
+    if order is not None and sorted(order) != list(range(event.size)):
+        raise ValueError(f"{name} needs an order that permutes 0..{event.size - 1}; got {order}.")
+
+
 @dataclasses.dataclass(frozen=True)
 class CausalModel:
-    """An autoregressive model in raster order over any causal network.
+    """An autoregressive model over any causal network.
 
     Attributes:
       event: the space of x.
       conditional: turns P raw outputs into the distribution of one element: Bernoulli, Categorical,
         a mixture of discretised logistics, ...
-      network: a `gm.networks.CausalNetwork`; its sizes are set from the event and the head.
+      network: a `gm.networks.CausalNetwork`, or one with the same methods; its sizes are set from
+        the event, the head and the context.
       context: the space of y for p(x | y): `Event((), 10)` for labels, `Event((E,))` for vectors.
     """
 
@@ -63,8 +72,8 @@ class CausalModel:
 
     @property
     def order(self) -> tuple[int, ...]:
-        """Raster order."""
-        return tuple(range(self.event.size))
+        """The order of the elements, which is the network's."""
+        return self.network.element_order()
 
     def init(self, key: Key) -> Params:
         """Parameters of the network."""
@@ -99,3 +108,36 @@ class CausalModel:
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
         """x ~ p(x | y), one element at a time."""
         return walk.sample(self, params, key, context)
+
+    def log_prob_with_dropout(
+        self, params: Params, key: Key, x: Array, context: Array | None = None
+    ) -> Array:
+        """log p(x | y) in nats of the network with its dropout drawn from key: for training."""
+        self.event.check(x)
+        f, given = self.conditional.features(x), core.context_vector(self, context)
+        raw = self.network.apply(params, f, given, rngs={"dropout": key})
+        return self.conditional(raw).log_prob(x)
+
+    def memory(self, params: Params) -> PyTree:
+        """What there is to remember before any element: zeros."""
+        f = jnp.zeros((1, self.conditional.num_features))
+        given = None if self.context is None else jnp.zeros(self.context.vector_size)
+        after = functools.partial(self.network.apply, method="window")
+        shapes, _ = jax.eval_shape(after, params, None, f, given)
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    def log_prob_from(
+        self, params: Params, memory: PyTree, x: Array, context: Array | None = None
+    ) -> tuple[Array, PyTree]:
+        """log p(x_t..x_{t+T-1} | x_<t, y) in nats, and the memory after them.
+
+        Args:
+          params: of a network that can go on (`networks.Window`).
+          memory: of the elements before: `memory(params)`, or what an earlier window has left.
+          x: [T], the next elements, any number of them.
+          context: y, for a conditional model.
+        """
+        dataclasses.replace(self.event, shape=x.shape).check(x)
+        f, given = self.conditional.features(x), core.context_vector(self, context)
+        memory, raw = self.network.apply(params, memory, f, given, method="window")
+        return self.conditional(raw).log_prob(x), memory

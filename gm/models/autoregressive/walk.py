@@ -10,11 +10,13 @@ It is the yardstick of the benchmarks and the witness of the tests.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
 from gm import distributions as dist
-from gm.core import Array, Autoregressive, Key, Params
+from gm.core import Array, Autoregressive, Distribution, Key, Params
 
 
 def log_prob(
@@ -24,11 +26,28 @@ def log_prob(
     return model.conditionals(params, x, *_given(context)).log_prob(x)
 
 
-def sample(model: Autoregressive, params: Params, key: Key, context: Array | None = None) -> Array:
-    """One x ~ p(x | y), drawn element by element with the model's cache."""
+def sample(
+    model: Autoregressive,
+    params: Params,
+    key: Key,
+    context: Array | None = None,
+    *,
+    adjust: Callable[[Distribution], Distribution] | None = None,
+) -> Array:
+    """One x ~ p(x | y), drawn element by element with the model's cache.
+
+    Args:
+      model: any autoregressive model.
+      params: of the model.
+      key: one key; the i-th of the D split from it draws the i-th element of the order.
+      context: y, for a conditional model.
+      adjust: what each element is drawn from in place of its conditional: temperature, top-k and
+        nucleus in `gm.sampling.decoding`.
+    """
 
     def draw(carry, key):
-        x_i = model.predict(params, carry).sample(key)
+        conditional = model.predict(params, carry)
+        x_i = (conditional if adjust is None else adjust(conditional)).sample(key)
         return model.observe(params, carry, x_i), x_i
 
     keys = jax.random.split(key, model.event.size)
