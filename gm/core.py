@@ -188,6 +188,31 @@ class Autoregressive(Protocol):
 
 
 @runtime_checkable
+class OrderAgnostic(Protocol):
+    """A model of every element given any set of the others."""
+
+    event: Event
+
+    def conditionals_given(
+        self, params: Params, x: Array, observed: Array, context: Array | None = None
+    ) -> Distribution:
+        """The distribution of every element that is not observed, in the shape of x."""
+
+
+@runtime_checkable
+class Members(Protocol):
+    """p(x) = (1/M) Σ_m p_m(x), with members that can be scored one by one."""
+
+    event: Event
+    num_members: int
+
+    def member_log_prob(
+        self, params: Params, x: Array, m: Array, context: Array | None = None
+    ) -> Array:
+        """log p_m(x), a scalar in nats."""
+
+
+@runtime_checkable
 class Latent(Protocol):
     """p(x) = ∫ p(z) p(x | z) dz with an approximate posterior q(z | x)."""
 
@@ -239,7 +264,17 @@ class Critic(Protocol):
         """A scalar."""
 
 
-CAPABILITIES = (Samplable, Density, Autoregressive, Latent, Flow, Implicit, Critic)
+CAPABILITIES = (
+    Samplable,
+    Density,
+    Autoregressive,
+    OrderAgnostic,
+    Members,
+    Latent,
+    Flow,
+    Implicit,
+    Critic,
+)
 
 
 def members(protocol: type) -> list[str]:

@@ -11,30 +11,39 @@
     digits.train.batches(128, on_device=True)  # in gm.train: the same, made on the device
     digits.test.x                             # [180, 8, 8] int32
     digits.test.in_order(64)                  # every test example once
+    streams(text.train, 64)                   # consecutive windows of a text in each lane
 
 `toy` holds densities in one and two dimensions whose log_prob is exact.
 """
 
 from gm.data import toy
 from gm.data.arrays import from_arrays
+from gm.data.audio import write_wav
 from gm.data.batches import Batches
 from gm.data.dataset import Dataset, Split
 from gm.data.sources import load
+from gm.data.streams import Streams, streams
 from gm.data.text import decode, encode, from_texts
 from gm.data.transforms import (
+    Decimate,
     DynamicBinarization,
+    MuLaw,
     Standardize,
     Threshold,
     Transform,
     UniformDequantization,
+    mu_law_decode,
 )
 
 __all__ = [
     "Batches",
     "Dataset",
+    "Decimate",
     "DynamicBinarization",
+    "MuLaw",
     "Split",
     "Standardize",
+    "Streams",
     "Threshold",
     "Transform",
     "UniformDequantization",
@@ -43,5 +52,8 @@ __all__ = [
     "from_arrays",
     "from_texts",
     "load",
+    "mu_law_decode",
+    "streams",
     "toy",
+    "write_wav",
 ]

@@ -8,13 +8,15 @@ import os
 from gm.data import arrays, digits, text, tfds, toy
 from gm.data.dataset import Dataset
 from gm.data.transforms import (
+    Decimate,
     DynamicBinarization,
+    MuLaw,
     Threshold,
     Transform,
     UniformDequantization,
 )
 
-NAMED = (Threshold(), DynamicBinarization(), UniformDequantization())
+NAMED = (Threshold(), DynamicBinarization(), UniformDequantization(), MuLaw(), Decimate())
 
 
 def load(
@@ -39,6 +41,8 @@ the official ones; a missing one is cut from the end of train, test first: 10,00
     | a path that ends in `.npz` | arrays of one's own | see `arrays.read_npz` |
     | any of these + `_threshold`, `_dynamic`, `_dequantized` | with `Threshold()`, \
 `DynamicBinarization()`, `UniformDequantization()`: `mnist_dynamic` | as above |
+    | sound + `_mulaw`, `_decimated` | with `MuLaw()`, `Decimate()`: `fsdd_decimated_mulaw` | \
+as above |
 
     From TFDS, x is the input of the set's supervised task, or its first image, text or number.
     Images are [H, W] where there is one channel, else [H, W, C], K = 256 (`binarized_mnist`: 2);

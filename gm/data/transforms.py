@@ -1,8 +1,8 @@
 """What is done to stored examples before a model sees them.
 
 A transform is a frozen dataclass: `transform(event, key, x)` maps one example x of `event`, as a
-pure function of the key; `transform.event(event)` is the space it maps to. It acts on each element
-alone, so x may have any shape.
+pure function of the key; `transform.event(event)` is the space it maps to. Unless it says otherwise
+it acts on each element alone, so x may have any shape.
 """
 
 from __future__ import annotations
@@ -191,3 +191,104 @@ class Standardize:
             jnp.array(v, jnp.float32).reshape(event.shape) for v in (self.mean, self.scale)
         )
         return (x.astype(jnp.float32) - mean) / scale
+
+
+@dataclasses.dataclass(frozen=True)
+class MuLaw:
+    r"""Real values in [-1, 1) to K integers, finer near zero: mu-law companding, mu = K - 1.
+
+        f(x) = sign(x) log(1 + mu |x|) / log(1 + mu),    v = floor((f(x) + 1) / 2 mu + 1/2)
+
+    ITU-T Recommendation G.711 (1988) for speech; van den Oord et al. (2016), arXiv:1609.03499,
+    section 2.2. Values outside [-1, 1] are clipped. `mu_law_decode` goes back.
+
+    Attributes:
+      num_values: K.
+    """
+
+    num_values: int = 256
+    suffix: ClassVar[str] = "_mulaw"
+
+    @property
+    def describe(self) -> str:
+        """`256 mu-law levels`"""
+        return f"{self.num_values} mu-law levels"
+
+    def event(self, event: Event) -> Event:
+        """K values per element."""
+        _require(self, event, discrete=False)
+        return Event(event.shape, self.num_values)
+
+    def __call__(self, event: Event, key: Key, x: Array) -> Array:
+        """int32 in {0, ..., K - 1}; the key is not used."""
+        del event, key
+        mu = self.num_values - 1
+        x = jnp.clip(x.astype(jnp.float32), -1.0, 1.0)
+        y = jnp.sign(x) * jnp.log1p(mu * jnp.abs(x)) / math.log1p(mu)
+        return jnp.floor((y + 1.0) / 2.0 * mu + 0.5).astype(jnp.int32)
+
+
+def mu_law_decode(x: Array, num_values: int = 256) -> Array:
+    """The real values in [-1, 1] that `MuLaw(num_values)` maps to the middle of each level.
+
+    The round trip is off by at most (1 + mu |x|) log(1 + mu) / mu^2, in first order.
+
+    Args:
+      x: integers in [0, K), of any shape.
+      num_values: K.
+
+    Returns:
+      float32, of the same shape.
+    """
+    mu = num_values - 1
+    y = 2.0 * jnp.asarray(x).astype(jnp.float32) / mu - 1.0
+    return jnp.sign(y) * jnp.expm1(jnp.abs(y) * math.log1p(mu)) / mu
+
+
+@dataclasses.dataclass(frozen=True)
+class Decimate:
+    r"""Every F-th sample of a signal in time, after a low-pass: sound at a rate F times lower.
+
+        y_t = \sum_k h_k x_{F t + k},    h_k ∝ sinc(0.9 k / F) w_k,  |k| <= 16 F,  \sum_k h_k = 1
+
+    with w a Hamming window: half the amplitude passes at 0.9 of the new Nyquist frequency. It acts
+    on a whole row, not on each element alone. The ends are padded with zeros.
+
+    Oppenheim & Schafer (2010), "Discrete-time signal processing", sections 4.6 and 7.5.
+
+    Attributes:
+      factor: F.
+    """
+
+    factor: int = 2
+    suffix: ClassVar[str] = "_decimated"
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise ValueError(f"Decimate needs a factor of at least 1; got {self.factor}.")
+
+    @property
+    def describe(self) -> str:
+        """`decimated by 2`"""
+        return f"decimated by {self.factor}"
+
+    def event(self, event: Event) -> Event:
+        """ceil(T / F) samples."""
+        _require(self, event, discrete=False)
+        if len(event.shape) != 1:
+            raise ValueError(f"Decimate needs examples of shape [T]; got {event.shape}.")
+        return Event((-(-event.shape[0] // self.factor),))
+
+    def __call__(self, event: Event, key: Key, x: Array) -> Array:
+        """float32, [T] -> [ceil(T / F)]; the key is not used."""
+        del key
+        reach = 16 * self.factor
+        taps = np.sinc(0.9 / self.factor * np.arange(-reach, reach + 1)) * np.hamming(2 * reach + 1)
+        kernel = jnp.array(taps / taps.sum(), jnp.float32)
+        y = jax.lax.conv_general_dilated(
+            x.astype(jnp.float32)[None, None],
+            kernel[None, None],
+            window_strides=(self.factor,),
+            padding=[(reach, reach)],
+        )
+        return y[0, 0, : self.event(event).size]

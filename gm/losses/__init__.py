@@ -6,11 +6,12 @@ models and may be lifted into other code as they are. A loss of a model is
 needs, gives each example a key of its own, and averages once at the end. `functools.partial(loss,
 model)` is what `gm.train.make_step` takes.
 
-  likelihood    maximum likelihood: negative log-likelihood, bits per dimension
-  variational   lower bounds on log p(x): ELBO, importance-weighted bound
-  adversarial   two-player games: non-saturating, Wasserstein, gradient penalties
+  likelihood      maximum likelihood: negative log-likelihood, bits per dimension
+  order_agnostic  all orders of an autoregressive model at once
+  variational     lower bounds on log p(x): ELBO, importance-weighted bound
+  adversarial     two-player games: non-saturating, Wasserstein, gradient penalties
 """
 
-from gm.losses import adversarial, likelihood, variational
+from gm.losses import adversarial, likelihood, order_agnostic, variational
 
-__all__ = ["adversarial", "likelihood", "variational"]
+__all__ = ["adversarial", "likelihood", "order_agnostic", "variational"]

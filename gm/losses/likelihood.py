@@ -2,18 +2,20 @@ r"""Maximum likelihood.
 
     minimise -E_data[log p(x; params)],   the KL divergence KL(data || model) up to a constant
 
-For models that score exactly: autoregressive models, flows, mixtures.
+For models that score exactly: autoregressive models, flows, mixtures. Long sequences are trained
+window by window, with a memory (`continued_negative_log_likelihood`).
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
-from gm.core import Array, Batch, Density, Key, Metrics, Params, require
+from gm.core import Array, Batch, Density, Event, Key, Metrics, Params, PyTree, require
 
 
 def bits_per_dim(nats: Array, size: int, num_levels: int | None = None) -> Array:
@@ -36,16 +38,23 @@ def bits_per_dim(nats: Array, size: int, num_levels: int | None = None) -> Array
 
 
 def negative_log_likelihood(
-    model: Density, params: Params, key: Key, batch: Batch, *, context: str | None = None
+    model: Density,
+    params: Params,
+    key: Key,
+    batch: Batch,
+    *,
+    context: str | None = None,
+    dropout: bool = False,
 ) -> tuple[Array, Metrics]:
     """-log p(x), or -log p(x | y), averaged over the batch.
 
     Args:
       model: a model with `log_prob`.
       params: of the model.
-      key: not used; every loss has the same arguments.
+      key: for dropout, one split from it for each example; else not used.
       batch: {"x": [B, *event]}, and y where the model is conditional.
       context: the entry of the batch that holds y: "label", ...
+      dropout: whether to score by the model's `log_prob_with_dropout`.
 
     Returns:
       Nats per example, and {"log_prob", "bits_per_dim"}.
@@ -54,13 +63,77 @@ def negative_log_likelihood(
       TypeError: the model has no `log_prob`.
       ValueError: x is not in the model's event space (see `gm.core.Event.check`).
     """
-    del key
     require(model, Density, "negative_log_likelihood")
     x = batch["x"]
     model.event.check(x)
-    given = () if context is None else (batch[context],)
-    log_prob = jnp.mean(jax.vmap(functools.partial(model.log_prob, params))(x, *given))
+    given = (x,) if context is None else (x, batch[context])
+    score = model.log_prob
+    if dropout:
+        score, given = model.log_prob_with_dropout, (jax.random.split(key, len(x)), *given)
+    log_prob = jnp.mean(jax.vmap(functools.partial(score, params))(*given))
     return -log_prob, {
         "log_prob": log_prob,
         "bits_per_dim": bits_per_dim(-log_prob, model.event.size),
     }
+
+
+@runtime_checkable
+class Continuing(Protocol):
+    """A density of sequences that goes on where a window of elements has ended."""
+
+    event: Event
+
+    def memory(self, params: Params) -> PyTree:
+        """What there is to remember before any element: zeros."""
+
+    def log_prob_from(self, params: Params, memory: PyTree, x: Array) -> tuple[Array, PyTree]:
+        """log p(x | what came before), nats, and the memory after x: [T]."""
+
+
+def continued_negative_log_likelihood(
+    model: Continuing,
+    params: Params,
+    key: Key,
+    batch: Batch,
+    memory: PyTree,
+    *,
+    context: str | None = None,
+) -> tuple[Array, tuple[Metrics, PyTree]]:
+    r"""-log p(x_t..x_{t+T-1} | x_<t), averaged over the batch: truncated backpropagation in time.
+
+    The memory of x_<t is where the last window of the same lane has ended; no gradient goes through
+    it (Williams & Peng, 1990, "An efficient gradient-based algorithm for on-line training of
+    recurrent network trajectories"). Give `train.init` a memory, and batches that read on:
+
+        memory = jax.vmap(model.memory, None, axis_size=batch_size)(params)
+        state = train.init(params, optimizer, key, memory)
+        train.run(step, state, data.streams(split, batch_size), num_steps)
+
+    Args:
+      model: a model with `memory` and `log_prob_from`.
+      params: of the model.
+      key: not used; every loss has the same arguments.
+      batch: {"x": [B, T], "first": [B]}: the next window of each lane, and whether it is the first
+        of its text, so that the lane forgets; y where the model is conditional.
+      memory: of the windows before, [B, ...] in every leaf.
+      context: the entry of the batch that holds y.
+
+    Returns:
+      Nats per window, and ({"log_prob", "bits_per_dim"}, the memory after these windows).
+
+    Raises:
+      TypeError: the model cannot go on.
+    """
+    del key
+    require(model, Continuing, "continued_negative_log_likelihood")
+    x, first = batch["x"], batch["first"]
+    given = () if context is None else (batch[context],)
+
+    def one(first: Array, memory: PyTree, x: Array, *given: Array) -> tuple[Array, PyTree]:
+        memory = jax.tree.map(lambda m: jnp.where(first, jnp.zeros_like(m), m), memory)
+        return model.log_prob_from(params, memory, x, *given)
+
+    log_prob, memory = jax.vmap(one)(first, memory, x, *given)
+    log_prob = jnp.mean(log_prob)
+    numbers = {"log_prob": log_prob, "bits_per_dim": bits_per_dim(-log_prob, x.shape[1])}
+    return -log_prob, (numbers, jax.lax.stop_gradient(memory))

@@ -8,14 +8,24 @@ expectation, `estimate` a statistic of samples.
     importance   log p(x) of a latent-variable model from thousands of posterior samples
     mmd          squared maximum mean discrepancy of two samples, unbiased, with its error
     classifier   can a classifier tell the model's samples from data? (0.5: it cannot)
+    recognition  are conditional samples taken for what they were asked to be?
     modes        how many modes of a known mixture the samples reach
     baselines    independent pixels and file compressors: what every model must beat
     results      result.json, and `python -m gm.metrics.results`, the table made of them
     provenance   the hardware, revision and command that a result states
 """
 
-from gm.metrics import baselines, classifier, importance, mmd, modes
+from gm.metrics import baselines, classifier, importance, mmd, modes, recognition
 from gm.metrics.likelihood import evaluate
 from gm.metrics.score import Score
 
-__all__ = ["Score", "baselines", "classifier", "evaluate", "importance", "mmd", "modes"]
+__all__ = [
+    "Score",
+    "baselines",
+    "classifier",
+    "evaluate",
+    "importance",
+    "mmd",
+    "modes",
+    "recognition",
+]

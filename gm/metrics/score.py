@@ -91,6 +91,21 @@ class Score:
             own |= {"kind": "bound", "num_samples": self.num_samples or 1}
         return dataclasses.replace(self, unit="bits/dim", **own)
 
+    def per_char(self, event: Event) -> Score:
+        """This negative log-likelihood of windows of T characters in nats/char: nats / T.
+
+        Args:
+          event: the space of one window, for T.
+
+        Raises:
+          ValueError: the unit is not nats.
+        """
+        if self.unit != "nats":
+            raise ValueError(f"per_char needs a score in nats; got {self.unit}.")
+        error = None if self.standard_error is None else self.standard_error / event.size
+        own = {"value": self.value / event.size, "standard_error": error}
+        return dataclasses.replace(self, unit="nats/char", **own)
+
     def __str__(self) -> str:
         """`89.93 ± 0.24 nats (exact, 10,000 examples)`"""
         notes = [self.kind]

@@ -6,28 +6,42 @@ axes and treats x[None] as x. A causal network has two more methods, for `apply(
 one element and gives the raw parameters of the next, so that a whole walk costs one parallel call.
 """
 
-from gm.networks.causal import CausalConv, CausalNetwork, Once, Shift, Walk, parallel
+from gm.networks.attention import CausalSelfAttention, LayerNorm, Transformer
+from gm.networks.causal import CausalConv, CausalNetwork, Once, Shift, Walk, Window, parallel
 from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder
 from gm.networks.layers import Conv, Dense
 from gm.networks.masked import MaskedDense, MaskedMLP, spread
 from gm.networks.mlp import MLP, ResidualBlock, ResidualMLP
+from gm.networks.nade import NADE
+from gm.networks.recurrent import GRU, LSTM, RecurrentLayer, RecurrentNetwork
+from gm.networks.wavenet import WaveNet
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "MLP",
+    "NADE",
     "CausalConv",
     "CausalNetwork",
+    "CausalSelfAttention",
     "Conv",
     "ConvBlock",
     "ConvDecoder",
     "ConvEncoder",
     "Dense",
+    "LayerNorm",
     "MaskedDense",
     "MaskedMLP",
     "Once",
+    "RecurrentLayer",
+    "RecurrentNetwork",
     "ResidualBlock",
     "ResidualMLP",
     "Shift",
+    "Transformer",
     "Walk",
+    "WaveNet",
+    "Window",
     "parallel",
     "spread",
 ]

@@ -115,3 +115,13 @@ _half_product.defjvp(_half_product_jvp, symbolic_zeros=True)  # data have no gra
 def add_bias(y: Array, b: Array) -> Array:
     """y: [..., m] plus b: [m], in the precision of y."""
     return y + b.astype(y.dtype).reshape((1,) * (y.ndim - 1) + b.shape)
+
+
+def gated(x: Array) -> Array:
+    """The gated unit tanh(a) σ(b) of the halves of the last axis: [..., 2 C] -> [..., C].
+
+    van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves & Kavukcuoglu (2016), "Conditional image
+    generation with PixelCNN decoders", arXiv:1606.05328, equation 2.
+    """
+    a, b = jnp.split(x, 2, axis=-1)
+    return jnp.tanh(a) * jax.nn.sigmoid(b)

@@ -24,6 +24,8 @@ class State:
       opt_state: the optimizer's state of each player, by name ("all" where there is one loss).
       key: the base key; all randomness of step n comes from fold_in(key, n). It never changes.
       finite: False once a step was not finite; from then on the state stays what it was before.
+      memory: what a loss hands from one step to the next, such as the states of recurrent networks
+        at the end of a window, [B, ...] in every leaf; None for a loss that remembers nothing.
     """
 
     step: Array
@@ -31,6 +33,7 @@ class State:
     opt_state: dict[str, PyTree]
     key: Key
     finite: Array
+    memory: PyTree = None
 
     @property
     def averaged(self) -> Params:
@@ -49,6 +52,7 @@ def init(
     params: Params,
     optimizer: optax.GradientTransformation | Mapping[str, Player],
     key: Key,
+    memory: PyTree = None,
 ) -> State:
     """The state at step 0.
 
@@ -59,6 +63,7 @@ def init(
       params: what a model's init returns; for a game, one dict of them.
       optimizer: an optax optimizer, or a dict of players over disjoint entries of params.
       key: one typed key (`jax.random.key`), the root of all of training's randomness.
+      memory: of a loss that has one (`make_step`), before the first step: [B, ...] in every leaf.
 
     Raises:
       TypeError: key is not a typed key.
@@ -73,4 +78,6 @@ def init(
         name: jax.tree.map(fresh, player.optimizer.init(game.own(name, params)))
         for name, player in game.players.items()
     }
-    return State(jnp.zeros((), jnp.int32), params, opt_state, fresh(key), jnp.array(True))
+    memory = jax.tree.map(fresh, memory)
+    step, finite = jnp.zeros((), jnp.int32), jnp.array(True)
+    return State(step, params, opt_state, fresh(key), finite, memory)

@@ -108,6 +108,10 @@ def make_step(
     in its state (`optax.inject_hyperparams`). A member that is not finite stays at its last good
     step while the others go on.
 
+    A loss may remember: loss(params, key, batch, memory) -> (scalar, (metrics, memory)), where the
+    state was made with `init(..., memory=)`. Its leaves lead with the batch axis [B] and are split
+    over the devices like the batch; no gradient goes from one step to the one before.
+
     Args:
       loss: loss(params, key, batch) -> (scalar, metrics), or a dict of players.
       optimizer: with one loss, an optax optimizer; players bring their own.
@@ -134,7 +138,11 @@ def make_step(
         shapes = [jax.ShapeDtypeStruct(*kind) for kind in kinds]
         state = jax.tree.unflatten(structure, shapes)
         _check_members(state, num_members)
-        return _compile(advance, sharding.layout(state, mesh, rule), mesh)
+        _check_memory(state, game)
+        layout = sharding.layout(state.replace(memory=None), mesh, rule)
+        lanes = sharding.split(mesh, 0 if num_members is None else 1)
+        layout = layout.replace(memory=jax.tree.map(lambda _: lanes, state.memory))
+        return _compile(advance, layout, mesh)
 
     def program(state: State) -> Program:
         leaves, structure = jax.tree.flatten(state)
@@ -151,6 +159,15 @@ def _check_members(state: State, num_members: int | None) -> None:
         raise ValueError(
             f"the step was made with num_members={num_members}; the state is of {have}. Give "
             "make_step(num_members=N) and jax.vmap(init)(keys) with N keys, or neither."
+        )
+
+
+def _check_memory(state: State, game: Game) -> None:
+    """Raises unless a state with a memory is that of one loss."""
+    if state.memory is not None and not game.sole:
+        raise ValueError(
+            "a memory is for one loss and one optimizer; this step is a game of "
+            f"{', '.join(game.players)}. Players cut a batch in parts, which a memory has not."
         )
 
 
@@ -215,7 +232,7 @@ def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[S
     game.check(state.params)
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), game.num_updates)
     parts = jax.tree.map(lambda x: _cut(x, game.num_parts), batch)
-    params, opt_state = state.params, dict(state.opt_state)
+    params, opt_state, memory = state.params, dict(state.opt_state), state.memory
     finite, all_metrics = state.finite, {}
     for name, player in game.players.items():
         keys_own, keys = keys[: player.updates], keys[player.updates :]
@@ -223,14 +240,14 @@ def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[S
         def update(carry: tuple, inputs: tuple, name: str = name) -> tuple:
             return _update(game, layout, name, carry, *inputs)
 
-        carry = params, opt_state[name], finite
+        carry = params, opt_state[name], finite, memory
         parts_own = jax.tree.map(lambda x, n=player.updates: x[:n], parts)
         once = player.updates == 1  # then there is no loop to compile
         carry, metrics = jax.lax.scan(update, carry, (keys_own, parts_own), unroll=once)
-        params, opt_state[name], finite = carry
+        params, opt_state[name], finite, memory = carry
         means = {game.label(name, label): jnp.mean(x, 0) for label, x in metrics.items()}
         all_metrics |= means
-    moved = State(state.step + 1, params, opt_state, state.key, state.finite)
+    moved = State(state.step + 1, params, opt_state, state.key, state.finite, memory)
     # Selecting whole states, not updates: when the last player fails, the first has not moved.
     state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
     return state.replace(finite=finite), all_metrics | {"finite": finite}
@@ -246,27 +263,32 @@ def _update(
     game: Game,
     layout: _Layout,
     name: str,
-    carry: tuple[Params, PyTree, Array],
+    carry: tuple[Params, PyTree, Array, PyTree],
     key: Key,
     batch: Batch,
-) -> tuple[tuple[Params, PyTree, Array], Metrics]:
+) -> tuple[tuple[Params, PyTree, Array, PyTree], Metrics]:
     """One update of one player."""
     player = game.players[name]
-    params, opt_state, finite = carry
+    params, opt_state, finite, memory = carry
     own = game.own(name, params)
 
-    def objective(own: Params) -> tuple[Array, Metrics]:
-        return _checked(player.loss(layout.gather(game.merge(params, own)), key, batch))
+    def objective(own: Params) -> tuple[Array, tuple[Metrics, PyTree]]:
+        everything = layout.gather(game.merge(params, own))
+        if memory is None:
+            loss, metrics = _checked(player.loss(everything, key, batch))
+            return loss, (metrics, None)
+        return _remembered(player.loss(everything, key, batch, memory), memory)
 
-    (loss, metrics), grads = jax.value_and_grad(objective, has_aux=True)(own)
+    (loss, (metrics, new_memory)), grads = jax.value_and_grad(objective, has_aux=True)(own)
     grads = layout.scatter(grads)
     optimizer = optax.with_extra_args_support(player.optimizer)
     with jax.numpy_dtype_promotion("standard"):  # optimizers mix dtypes as they please
         updates, new_opt_state = optimizer.update(grads, opt_state, own, value=loss)
         new = optax.apply_updates(own, updates)
         grad_norm = optax.tree.norm(grads)
-    finite &= _all_finite((loss, grad_norm, new))
-    carry = game.merge(params, _like(new, own)), _like(new_opt_state, opt_state), finite
+    finite &= _all_finite((loss, grad_norm, new, new_memory))
+    new_opt_state, new_memory = _like(new_opt_state, opt_state), _like(new_memory, memory)
+    carry = game.merge(params, _like(new, own)), new_opt_state, finite, new_memory
     return carry, {**metrics, "loss": loss, "grad_norm": grad_norm}
 
 
@@ -284,6 +306,20 @@ def _checked(result: tuple[Array, Metrics]) -> tuple[Array, Metrics]:
         if jnp.shape(x) != ():
             raise ValueError(f"metrics are scalars; {name!r} has shape {jnp.shape(x)}.")
     return loss, {name: jnp.asarray(x, jnp.float32) for name, x in metrics.items()}
+
+
+def _remembered(
+    result: tuple[Array, tuple[Metrics, PyTree]], memory: PyTree
+) -> tuple[Array, tuple[Metrics, PyTree]]:
+    """Says plainly what a loss with a memory must return."""
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], tuple)):
+        raise TypeError("a loss that is given a memory returns (scalar, (metrics, memory)).")
+    loss, (metrics, new) = result
+    before, after = (jax.tree.map(jnp.shape, tree) for tree in (memory, new))
+    if before != after:
+        raise ValueError(f"a loss keeps the shapes of its memory, {before}; it returned {after}.")
+    loss, metrics = _checked((loss, metrics))
+    return loss, (metrics, new)
 
 
 def _all_finite(tree: PyTree) -> Array:

@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import wave
 
 import numpy as np
 import pytest
@@ -26,7 +27,11 @@ SMALL = {
     "made": {"num_steps": 2, "hidden": (8,), "batch_size": 8},
     "vae": {"num_steps": 2, "hidden": (8,), "batch_size": 8, "latent_dim": 2, "eval_samples": 2},
     "gan": {"num_steps": 2, "hidden": (8,), "batch_size": 8, "latent_dim": 2},
+    "wavenet": {"num_steps": 2, "channels": 4, "dilations": (1, 2), "eval_samples": 20},
+    "transformer": {"num_steps": 2, "width": 8, "num_layers": 1, "num_heads": 2, "window": 16},
+    "char_rnn": {"num_steps": 2, "widths": (8,), "batch_size": 4, "sample_length": 300},
 }
+SAMPLES = {"transformer": "samples.txt", "char_rnn": "samples.txt"}  # of text; else samples.png
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -34,7 +39,8 @@ def test_an_experiment_trains_scores_and_writes_its_folder(name, experiment, tmp
     module = experiment(name)
     metrics_ = module.main(module.Config(**SMALL[name], folder=tmp_path))
     assert all(np.isfinite(value) for value in metrics_.values())
-    for file in ("config.json", "metrics.jsonl", "result.json", "samples.png"):
+    samples = SAMPLES.get(name, "samples.png")
+    for file in ("config.json", "metrics.jsonl", "result.json", samples):
         assert (tmp_path / file).stat().st_size > 0, file
     assert all(row.experiment == name for row in results.read(tmp_path / "result.json"))
     assert "folder" not in json.loads((tmp_path / "config.json").read_text())
@@ -74,12 +80,59 @@ def test_made_scores_real_values_and_text(experiment):
         assert np.isfinite(found["nats"])
 
 
+def test_text_models_are_scored_in_nats_per_character_and_write_what_they_draw(
+    experiment, tmp_path
+):
+    for name in ("transformer", "char_rnn"):
+        module = experiment(name)
+        found = module.main(module.Config(**SMALL[name], folder=tmp_path / name))
+        assert 3.0 < found["nats/char"] < 6.0  # log 96 = 4.56 at first
+        assert len((tmp_path / name / "samples.txt").read_text("utf-8")) >= 250
+        (row,) = results.read(tmp_path / name / "result.json")
+        assert (row.unit, row.split) == ("nats/char", "validation + test")
+
+
+def test_transformer_draws_images_and_trains_with_dropout(experiment, tmp_path):
+    module = experiment("transformer")
+    options = SMALL["transformer"] | {"dataset": "digits", "dropout": 0.2, "dtype": "bfloat16"}
+    found = module.main(module.Config(**options, steps_per_dispatch=1, folder=tmp_path))
+    assert np.isfinite(found["nats"])
+    assert (tmp_path / "samples.png").stat().st_size > 0
+
+
+def test_gru_trains_on_characters_with_batches_of_the_host(experiment):
+    module = experiment("char_rnn")
+    options = SMALL["char_rnn"] | {"gru": True, "steps_per_dispatch": 1, "eval_window": 100}
+    assert np.isfinite(module.main(module.Config(**options))["nats/char"])
+
+
+def test_wavenet_writes_the_sound_it_draws(experiment, tmp_path, prepared):
+    module = experiment("wavenet")
+    options = SMALL["wavenet"] | {"dataset": prepared("fsdd") + "_decimated_mulaw"}
+    options |= {"length": 512, "sample_rate": 4000, "softmax": True, "batch_size": 8}
+    found = module.main(module.Config(**options, folder=tmp_path))
+    assert np.isfinite(found["negative log-likelihood"])
+    with wave.open(str(tmp_path / "samples.wav")) as file:
+        assert (file.getframerate(), file.getnframes()) == (4000, 10 * 256)
+
+
 def test_a_folder_of_another_configuration_is_refused_with_the_difference(experiment, tmp_path):
     module = experiment("made")
     config = module.Config(**SMALL["made"], folder=tmp_path)
     module.main(config)
     with pytest.raises(ValueError, match=r"different configuration(.|\n)*hidden"):
         module.main(dataclasses.replace(config, hidden=(9,)))
+
+
+def test_tabular_models_are_fitted_scored_and_ordered(experiment, tmp_path, capsys):
+    """Nothing is trained in steps, so there are no metrics.jsonl and no checkpoints."""
+    module = experiment("tabular")
+    nats = module.main(module.Config(smoothings=(0.1,), folder=tmp_path))
+    assert nats["independent elements"] > nats["Markov chain"] > nats["Chow-Liu tree"]
+    assert "127 parameters, smoothing 0.1" in capsys.readouterr().out
+    rows = results.read(tmp_path / "result.json")
+    assert {row.experiment for row in rows} == {"tabular"}
+    assert {p.name for p in tmp_path.iterdir()} == {"config.json", "result.json", "samples.png"}
 
 
 def test_quickstart_prints_one_table_and_two_pictures(experiment, tmp_path, capsys):
@@ -92,7 +145,7 @@ def test_quickstart_prints_one_table_and_two_pictures(experiment, tmp_path, caps
         assert word in printed
 
 
-@pytest.mark.parametrize("name", ["quickstart", "gan_seeds", *SMALL])
+@pytest.mark.parametrize("name", ["quickstart", "gan_seeds", "tabular", *SMALL])
 def test_help_comes_from_the_configuration(name):
     run = subprocess.run(
         [sys.executable, str(FOLDER / f"{name}.py"), "--help"],

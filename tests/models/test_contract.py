@@ -9,13 +9,30 @@ import pytest
 from gm import distributions as dist
 from gm import laws
 from gm.core import Event
-from gm.models.autoregressive import MADE
+from gm.models.autoregressive import MADE, CausalModel
+from gm.models.classical import (
+    BayesianNetwork,
+    coin,
+    full_table,
+    graphs,
+    product_of_marginals,
+)
 from gm.models.implicit import Critic, Generator
 from gm.models.latent import VAE
-from gm.networks import MLP, ConvDecoder, ConvEncoder
+from gm.networks import (
+    GRU,
+    LSTM,
+    MLP,
+    ConvDecoder,
+    ConvEncoder,
+    RecurrentNetwork,
+    Transformer,
+    WaveNet,
+)
 
 BITS = Event((5,), 2)
 TRITS = Event((2, 2), 3)
+TEXT = Event((4,), 3)
 PLANE = Event((2,))
 
 MODELS = {
@@ -28,6 +45,32 @@ MODELS = {
     ),
     "MADE Categorical": MADE(TRITS, dist.CategoricalHead(3), hidden=(12,), order=(2, 0, 3, 1)),
     "MADE mixture of Normals": MADE(PLANE, dist.MixtureOfNormalsHead(3), hidden=(16,)),
+    "coin": coin(),
+    "product of marginals": product_of_marginals(TRITS),
+    "Markov chain of order two": BayesianNetwork(BITS, graphs.chain(5, 2)),
+    "Bayesian network, an order": BayesianNetwork(TRITS, ((3,), (0, 3), (1,), ())),
+    "full table": full_table(BITS),
+    "WaveNet Categorical": CausalModel(
+        TRITS, dist.CategoricalHead(3), WaveNet(6, 5, dilations=(1, 2, 1))
+    ),
+    "WaveNet mixture of Normals, given a label": CausalModel(
+        PLANE, dist.MixtureOfNormalsHead(2), WaveNet(6, 5, dilations=(1, 2)), Event((), 3)
+    ),
+    "Transformer": CausalModel(
+        TEXT, dist.CategoricalHead(3), Transformer(width=8, num_layers=2, num_heads=2)
+    ),
+    "Transformer, given a label": CausalModel(
+        TEXT,
+        dist.CategoricalHead(3),
+        Transformer(width=8, num_layers=1, num_heads=2),
+        Event((), 3),
+    ),
+    "LSTM": CausalModel(
+        TEXT, dist.CategoricalHead(3), RecurrentNetwork(cell=LSTM, widths=(5, 4))
+    ),
+    "GRU, given a vector": CausalModel(
+        TEXT, dist.CategoricalHead(3), RecurrentNetwork(cell=GRU, widths=(5, 4)), Event((2,))
+    ),
     "VAE Bernoulli": VAE(
         BITS,
         dist.BernoulliHead(),

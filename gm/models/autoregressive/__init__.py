@@ -8,6 +8,18 @@ once for all of them.
 
 from gm.models.autoregressive import walk
 from gm.models.autoregressive.causal import CausalModel
+from gm.models.autoregressive.ensemble import Ensemble
+from gm.models.autoregressive.fvsbn import FVSBN
 from gm.models.autoregressive.made import MADE, degrees_by_entropy
+from gm.models.autoregressive.nade import NADE, DeepNADE
 
-__all__ = ["MADE", "CausalModel", "degrees_by_entropy", "walk"]
+__all__ = [
+    "FVSBN",
+    "MADE",
+    "NADE",
+    "CausalModel",
+    "DeepNADE",
+    "Ensemble",
+    "degrees_by_entropy",
+    "walk",
+]

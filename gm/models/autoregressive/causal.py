@@ -81,11 +81,22 @@ class CausalModel:
         context = None if self.context is None else jnp.zeros(self.context.vector_size)
         return self.network.init(key, f, context)
 
-    def conditionals(self, params: Params, x: Array, context: Array | None = None) -> Distribution:
-        """p(x_i | x_<i, y) for every i, in the shape of x."""
+    def conditionals(
+        self,
+        params: Params,
+        x: Array,
+        context: Array | None = None,
+        wiring: PyTree | None = None,
+    ) -> Distribution:
+        """p(x_o(i) | x_o(<i), y) for every i, in the shape of x.
+
+        `wiring` puts another order (and masks) in the place of the network's own, as arrays that
+        may be traced; `network.wiring()` has its form.
+        """
         self.event.check(x)
-        f = self.conditional.features(x)
-        return self.conditional(self.network.apply(params, f, core.context_vector(self, context)))
+        context = core.context_vector(self, context)
+        given = (context,) if wiring is None else (context, wiring)
+        return self.conditional(self.network.apply(params, self.conditional.features(x), *given))
 
     def log_prob(self, params: Params, x: Array, context: Array | None = None) -> Array:
         """log p(x | y) in nats, exact."""

@@ -1,0 +1,132 @@
+r"""NADE, RNADE, and the deep and order-agnostic NADE.
+
+Larochelle & Murray (2011), "The neural autoregressive distribution estimator", AISTATS;
+Uria, Murray & Larochelle (2013), "RNADE: the real-valued neural autoregressive density-estimator",
+arXiv:1306.0186; Uria, Murray & Larochelle (2014), "A deep and tractable density estimator",
+arXiv:1310.1757.
+
+    p(x_o(i) | x_o(<i)) = conditional(V_o(i) h_i + b_o(i)),
+    h_i = act(rho_o(i) (c + sum_{j < i} W_o(j) x_o(j)))
+
+Bernoulli conditionals and logistic units make NADE; Categorical ones, NADE of K values; mixtures of
+Normals, Laplaces or Logistics with `rescaled` units make RNADE, whose paper found rectified ones
+better than logistic ones.
+
+`DeepNADE` has more layers and is told which elements it has seen, so that one set of parameters
+models every order; `losses.order_agnostic` trains it in one pass per example, and `Ensemble` of it
+over several orders is EoNADE.
+
+Cost, for H units: `log_prob` and `sample` each take D H (C + P) multiplications, for C features and
+P parameters per element. Each further layer takes D H^2 more: a deep NADE goes through it afresh
+for every element.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gm import core, networks
+from gm.core import Array, Distribution, Event, Head, Params
+from gm.models.autoregressive.causal import CausalModel, check_order
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderAgnosticModel(CausalModel):
+    """A causal model whose network also takes any set of observed elements, in one pass."""
+
+    def conditionals_given(
+        self, params: Params, x: Array, observed: Array, context: Array | None = None
+    ) -> Distribution:
+        """p(x_i | x_observed, y) of every element that is not observed, in the shape of x.
+
+        Args:
+          params: of the network.
+          x: [*event]; what is not observed is not looked at.
+          observed: [*event], booleans.
+          context: y, where the model is conditional.
+        """
+        self.event.check(x)
+        f, context = self.conditional.features(x), core.context_vector(self, context)
+        raw = self.network.apply(params, f, observed, context, method="given")
+        return self.conditional(raw)
+
+
+def NADE(
+    event: Event,
+    conditional: Head,
+    hidden: int = 500,
+    *,
+    activation: Callable[[Array], Array] = jax.nn.sigmoid,
+    rescaled: bool = False,
+    order: tuple[int, ...] | None = None,
+    wiring_seed: int | None = None,
+    dtype: Any = jnp.float32,
+    context: Event | None = None,
+) -> CausalModel:
+    """Neural autoregressive distribution estimator.
+
+    Args:
+      event: the space of x; D elements.
+      conditional: turns P raw outputs into the distribution of one element.
+      hidden: H.
+      activation: of the hidden units; `jax.nn.relu` in RNADE.
+      rescaled: a learned factor for each element before the activation, as in RNADE.
+      order: a permutation of the D elements of x in raster order; o(0) comes first. Raster order by
+        default.
+      wiring_seed: draws an order; `Ensemble` averages over several.
+      dtype: of the computation; parameters stay in float32.
+      context: the space of y for p(x | y), which moves every bias.
+
+    Raises:
+      ValueError: an order or a conditional that does not fit the event.
+    """
+    check_order("NADE", event, order)
+    network = networks.NADE(
+        hidden=(hidden,),
+        activation=activation,
+        rescaled=rescaled,
+        order=order,
+        wiring_seed=wiring_seed,
+        dtype=dtype,
+    )
+    return CausalModel(event, conditional, network, context)
+
+
+def DeepNADE(
+    event: Event,
+    conditional: Head,
+    hidden: tuple[int, ...] = (500, 500),
+    *,
+    activation: Callable[[Array], Array] = jax.nn.relu,
+    order: tuple[int, ...] | None = None,
+    wiring_seed: int | None = None,
+    dtype: Any = jnp.float32,
+    context: Event | None = None,
+) -> OrderAgnosticModel:
+    """Deep, order-agnostic NADE: the set of observed elements is an input.
+
+    Args:
+      event, conditional, order, wiring_seed, dtype, context: as in `NADE`.
+      hidden: units of each hidden layer, at least one.
+      activation: of the hidden units.
+
+    Raises:
+      ValueError: an order or a conditional that does not fit the event, or no hidden layer.
+    """
+    check_order("DeepNADE", event, order)
+    if not hidden:
+        raise ValueError("DeepNADE needs at least one hidden layer; got hidden=().")
+    network = networks.NADE(
+        hidden=hidden,
+        activation=activation,
+        order_agnostic=True,
+        order=order,
+        wiring_seed=wiring_seed,
+        dtype=dtype,
+    )
+    return OrderAgnosticModel(event, conditional, network, context)

@@ -1,0 +1,22 @@
+"""Classical models: tables, fitted by counting. The first rungs of the ladder.
+
+    coin()                                          one element of two values
+    product_of_marginals(event)                     independent elements
+    BayesianNetwork(event, graphs.chain(D))         a Markov chain
+    BayesianNetwork(event, graphs.chow_liu(x, K))   the best tree
+    full_table(event)                               any distribution over K^D states, at small D
+
+All are one model over different graphs. `model.fit(x, smoothing=1.0)` gives the parameters in
+closed form; `model.init` and a gradient reach them too. They are autoregressive models like any
+other: scored exactly, drawn, completed and compressed the same way.
+"""
+
+from gm.models.classical import graphs
+from gm.models.classical.bayesian_network import (
+    BayesianNetwork,
+    coin,
+    full_table,
+    product_of_marginals,
+)
+
+__all__ = ["BayesianNetwork", "coin", "full_table", "graphs", "product_of_marginals"]
