@@ -11,13 +11,17 @@ from gm.networks.causal import CausalConv, CausalNetwork, Once, Shift, Walk, Win
 from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder
 from gm.networks.layers import Conv, Dense
 from gm.networks.masked import MaskedDense, MaskedMLP, spread
+from gm.networks.masked_conv import MaskedConv, RowConv
 from gm.networks.mlp import MLP, ResidualBlock, ResidualMLP
 from gm.networks.nade import NADE
+from gm.networks.pixelcnn import GatedPixelCNN, ImageNetwork, PixelCNN
 from gm.networks.recurrent import GRU, LSTM, RecurrentLayer, RecurrentNetwork
 from gm.networks.wavenet import WaveNet
 
 __all__ = [
     "GRU",
+    "GatedPixelCNN",
+    "ImageNetwork",
     "LSTM",
     "MLP",
     "NADE",
@@ -30,13 +34,16 @@ __all__ = [
     "ConvEncoder",
     "Dense",
     "LayerNorm",
+    "MaskedConv",
     "MaskedDense",
     "MaskedMLP",
     "Once",
+    "PixelCNN",
     "RecurrentLayer",
     "RecurrentNetwork",
     "ResidualBlock",
     "ResidualMLP",
+    "RowConv",
     "Shift",
     "Transformer",
     "Walk",

@@ -138,9 +138,10 @@ def make_step(
         shapes = [jax.ShapeDtypeStruct(*kind) for kind in kinds]
         state = jax.tree.unflatten(structure, shapes)
         _check_members(state, num_members)
-        _check_memory(state, game)
+        axis = 0 if num_members is None else 1
+        _check_memory(state.memory, game, mesh, axis)
         layout = sharding.layout(state.replace(memory=None), mesh, rule)
-        lanes = sharding.split(mesh, 0 if num_members is None else 1)
+        lanes = sharding.split(mesh, axis)
         layout = layout.replace(memory=jax.tree.map(lambda _: lanes, state.memory))
         return _compile(advance, layout, mesh)
 
@@ -162,12 +163,21 @@ def _check_members(state: State, num_members: int | None) -> None:
         )
 
 
-def _check_memory(state: State, game: Game) -> None:
-    """Raises unless a state with a memory is that of one loss."""
-    if state.memory is not None and not game.sole:
+def _check_memory(memory: PyTree, game: Game, mesh: Mesh, axis: int) -> None:
+    """Raises unless a memory is that of one loss, and its lanes can be split over the devices."""
+    if memory is None:
+        return
+    if not game.sole:
         raise ValueError(
             "a memory is for one loss and one optimizer; this step is a game of "
             f"{', '.join(game.players)}. Players cut a batch in parts, which a memory has not."
+        )
+    shapes = [x.shape for x in jax.tree.leaves(memory)]
+    lanes = {shape[axis : axis + 1] for shape in shapes}
+    if len(lanes) > 1 or () in lanes or any(n % mesh.size for (n,) in lanes):
+        raise ValueError(
+            f"a memory needs one leading size B in all of its arrays, that of the batch, which is "
+            f"a multiple of the {mesh.size} device(s); got shapes {shapes}."
         )
 
 

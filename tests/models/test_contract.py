@@ -53,8 +53,8 @@ MODELS = {
     "WaveNet Categorical": CausalModel(
         TRITS, dist.CategoricalHead(3), WaveNet(6, 5, dilations=(1, 2, 1))
     ),
-    "WaveNet mixture of Normals, given a label": CausalModel(
-        PLANE, dist.MixtureOfNormalsHead(2), WaveNet(6, 5, dilations=(1, 2)), Event((), 3)
+    "WaveNet Bernoulli, given a label": CausalModel(
+        BITS, dist.BernoulliHead(), WaveNet(6, 5, dilations=(1, 2)), Event((), 3)
     ),
     "Transformer": CausalModel(
         TEXT, dist.CategoricalHead(3), Transformer(width=8, num_layers=2, num_heads=2)
@@ -65,9 +65,7 @@ MODELS = {
         Transformer(width=8, num_layers=1, num_heads=2),
         Event((), 3),
     ),
-    "LSTM": CausalModel(
-        TEXT, dist.CategoricalHead(3), RecurrentNetwork(cell=LSTM, widths=(5, 4))
-    ),
+    "LSTM": CausalModel(TEXT, dist.CategoricalHead(3), RecurrentNetwork(cell=LSTM, widths=(5, 4))),
     "GRU, given a vector": CausalModel(
         TEXT, dist.CategoricalHead(3), RecurrentNetwork(cell=GRU, widths=(5, 4)), Event((2,))
     ),

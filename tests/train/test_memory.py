@@ -181,6 +181,10 @@ def test_what_does_not_fit_is_said(problem):
     def shrinks(params, key, batch, memory):
         return params * jnp.mean(batch["x"]), ({}, memory[:, :1])
 
+    odd = train.init(1.0, optax.sgd(0.1), jax.random.key(0), memory[:12])
+    with pytest.raises(ValueError, match=r"multiple of the 8 device.*got shapes \[\(12, 2\)\]"):
+        train.make_step(shrinks, optax.sgd(0.1))(odd, problem.Batches()[0])
+
     with pytest.raises(ValueError, match=r"keeps the shapes of its memory, \(48, 2\); it returned"):
         train.make_step(shrinks, optax.sgd(0.1))(state(), problem.Batches()[0])
 

@@ -1,0 +1,198 @@
+r"""Masked convolutions over images, and convolutions over whole rows; each in one pass or by steps.
+
+van den Oord, Kalchbrenner & Kavukcuoglu (2016), "Pixel recurrent neural networks",
+arXiv:1601.06759, section 3.4. Pixels come in raster order, colours inside a pixel:
+
+    y(r, c) = b + sum of W(dr, dc) x(r + dr, c + dc) over dr < 0, and over dr = 0, dc <= 0
+
+and the tap at the pixel itself is masked between colours. There are weights for taps that are seen
+only, and the shifted inputs are put side by side for one matrix product, so that nothing is spent
+on a masked tap (but for the colours of one pixel).
+
+The walk keeps the last rows of a layer's input in a ring, and each step reads the taps of one pixel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm.core import Array, PyTree
+from gm.networks.layers import add_bias, product
+
+
+class MaskedConv(nn.Module):
+    """A convolution that sees earlier pixels, and the earlier colours of its own.
+
+    Channels belong to colours: x is [H, W, G, C] in a pass, and [C] for one colour of one pixel in
+    a walk.
+
+    Attributes:
+      width: W.
+      inputs: C, channels of each colour.
+      features: channels of each colour of the output.
+      num_colours: G.
+      above: rows above that are seen.
+      left: columns to the left that are seen.
+      right: columns to the right that are seen in the rows above.
+      strict: mask A: a colour does not see itself. The input has one more channel then, 1 inside the
+        image, so that padding is not taken for a value; and a step is given the element before.
+      dtype: of the factors of the product; all else is in float32 (`layers`).
+    """
+
+    width: int
+    inputs: int
+    features: int
+    num_colours: int = 1
+    above: int = 1
+    left: int = 1
+    right: int = 1
+    strict: bool = False
+    dtype: Any = jnp.float32
+
+    @property
+    def channels(self) -> int:
+        """Channels of a pixel: of all its colours, and the one that marks the image."""
+        return self.num_colours * (self.inputs + self.strict)
+
+    @property
+    def has_centre(self) -> bool:
+        """Whether anything of the pixel itself is seen."""
+        return not self.strict or self.num_colours > 1
+
+    def setup(self) -> None:
+        """Kernel [taps, G C, G, features], bias [features] of each colour."""
+        num_taps = self.above * (self.left + 1 + self.right) + self.left + self.has_centre
+        colours, inputs = self.num_colours, self.inputs + self.strict
+        shape = (num_taps * self.channels, colours * self.features)
+        self.kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        self.bias = self.param("bias", nn.initializers.zeros, (colours, self.features))
+        seen = np.tril(np.ones((colours, colours), bool), -1 if self.strict else 0).T
+        mask = np.ones((num_taps, colours, inputs, colours, self.features), bool)
+        if self.has_centre:
+            mask[-1] = seen[:, None, :, None]
+        self.mask = mask.reshape(shape)
+
+    def _weights(self) -> Array:
+        kernel = jnp.where(self.mask, self.kernel, 0.0) if self.num_colours > 1 else self.kernel
+        return kernel.astype(self.dtype)
+
+    def __call__(self, x: Array) -> Array:
+        """x: [H, W, G, C] -> [H, W, G, features]"""
+        if self.strict:
+            x = jnp.pad(x, ((0, 0),) * 3 + ((0, 1),), constant_values=1.0)
+        height, width = x.shape[:2]
+        x = x.reshape(height, width, -1)
+        padded = jnp.pad(x, ((self.above, 0), (self.left, self.right), (0, 0)))
+        places = [
+            (row, column)
+            for row in range(self.above)
+            for column in range(self.left + 1 + self.right)
+        ]
+        places += [(self.above, column) for column in range(self.left + self.has_centre)]
+        taps = [padded[row : row + height, column : column + width] for row, column in places]
+        y = product(jnp.concatenate(taps, -1).astype(self.dtype), self._weights())
+        bias = self.bias.reshape(-1)
+        return add_bias(y, bias).reshape(height, width, self.num_colours, self.features)
+
+    def start(self, x: Array) -> PyTree:
+        """An empty ring of rows, and the weights of each colour."""
+        del x
+        columns = self.left + self.width + self.right
+        weights = self._weights().reshape(-1, self.num_colours, self.features)
+        return {
+            "ring": jnp.zeros((self.above + 1, columns, self.channels)),
+            "weights": jnp.moveaxis(weights, 1, 0),
+        }
+
+    def step(self, cache: PyTree, time: Array, x: Array) -> tuple[PyTree, Array]:
+        """x: [C] -> [features], of the element's colour."""
+        rows, colours = self.above + 1, self.num_colours
+        if self.strict:
+            x = jnp.append(x, (time > 0).astype(x.dtype))
+        source = time - self.strict
+        pixel = source // colours
+        where = (pixel // self.width % rows, pixel % self.width + self.left)
+        # Written before it is read, so that XLA need not copy the ring at each step.
+        ring = jax.lax.dynamic_update_slice(
+            cache["ring"], x[None, None], (*where, source % colours * len(x))
+        )
+        row, column = time // colours // self.width, time // colours % self.width
+
+        def read(row: Array, size: int) -> Array:
+            shape = (1, size, self.channels)
+            return jax.lax.dynamic_slice(ring, (row % rows, column, 0), shape).reshape(-1)
+
+        taps = [read(row - back, self.left + 1 + self.right) for back in range(self.above, 0, -1)]
+        if self.left + self.has_centre:
+            taps.append(read(row, self.left + self.has_centre))
+        colour = time % colours if colours > 1 else 0
+        y = product(jnp.concatenate(taps).astype(self.dtype), cache["weights"][colour])
+        return cache | {"ring": ring}, y + self.bias[colour]
+
+
+class RowConv(nn.Module):
+    """A convolution that sees whole rows: its own and those above, or only those above.
+
+    A causal layer over rows: the step takes a row [W, C].
+
+    Attributes:
+      inputs: C.
+      features: channels of the output.
+      above: rows above that are seen.
+      reach: columns seen on either side.
+      strict: whether a row does not see itself; a step is then given the row above.
+      dtype: as in `MaskedConv`.
+    """
+
+    inputs: int
+    features: int
+    above: int = 1
+    reach: int = 1
+    strict: bool = False
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """Kernel [taps C, features] and bias [features]."""
+        taps = (self.above + (not self.strict)) * (2 * self.reach + 1)
+        shape = (taps * self.inputs, self.features)
+        self.kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
+
+    def _combine(self, rows: list[Array]) -> Array:
+        """Rows [..., W, C], the uppermost first -> [..., W, features]"""
+        width = rows[0].shape[-2]
+        sides = ((0, 0),) * (rows[0].ndim - 2) + ((self.reach, self.reach), (0, 0))
+        padded = [jnp.pad(row, sides) for row in rows]
+        taps = [
+            row[..., column : column + width, :]
+            for row in padded
+            for column in range(2 * self.reach + 1)
+        ]
+        taps = jnp.concatenate(taps, -1).astype(self.dtype)
+        return add_bias(product(taps, self.kernel.astype(self.dtype)), self.bias)
+
+    def __call__(self, x: Array) -> Array:
+        """x: [H, W, C] -> [H, W, features]"""
+        padded = jnp.pad(x, ((self.above, 0), (0, 0), (0, 0)))
+        count = self.above + (not self.strict)
+        return self._combine([padded[row : row + len(x)] for row in range(count)])
+
+    def start(self, x: Array) -> Array:
+        """An empty ring of rows."""
+        return jnp.zeros((self.above + (not self.strict), *x.shape))
+
+    def step(self, ring: Array, time: Array, x: Array) -> tuple[Array, Array]:
+        """x: [W, C] -> [W, features]"""
+        rows = len(ring)
+        newest = time - self.strict
+        ring = jax.lax.dynamic_update_index_in_dim(ring, x, newest % rows, 0)
+        read = [
+            jax.lax.dynamic_index_in_dim(ring, (newest - back) % rows, 0, keepdims=False)
+            for back in range(rows - 1, -1, -1)
+        ]
+        return ring, self._combine(read)
