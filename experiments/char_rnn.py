@@ -45,7 +45,7 @@ class Config:
     """Characters of a window that is scored, each from an empty state."""
     num_steps: int = 3000
     batch_size: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
     weight_decay: float = 0.0
     ema_decay: float = 0.99
     dtype: Literal["float32", "bfloat16"] = "float32"

@@ -9,9 +9,9 @@ TFDS_DATA_DIR=... python experiments/fvsbn.py --dataset binarized_mnist --num-st
 
 import dataclasses
 
+import maximum_likelihood
 import tyro
 
-import maximum_likelihood
 from gm import data
 from gm import distributions as dist
 from gm.models.autoregressive import FVSBN
@@ -30,9 +30,8 @@ def main(c: Config) -> dict[str, float]:
     dataset = data.load(c.dataset)
     model = FVSBN(dataset.event, dist.head_for(dataset.event, ordered=not dataset.vocabulary))
     params, seconds = maximum_likelihood.fit(c, dataset, model)
-    return maximum_likelihood.report(
-        c, dataset, model, params, seconds, experiment="fvsbn", label="FVSBN", published=PUBLISHED
-    )
+    fields = {"experiment": "fvsbn", "published": PUBLISHED, "seconds": seconds}
+    return maximum_likelihood.report(c, dataset, model, params, "FVSBN", **fields)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ TFDS_DATA_DIR=... python experiments/made.py --dataset binarized_mnist --hidden 
 
 import dataclasses
 
+import maximum_likelihood
 import tyro
 
-import maximum_likelihood
 from gm import data
 from gm import distributions as dist
 from gm.losses import likelihood, order_agnostic
@@ -63,9 +63,8 @@ def main(c: Config) -> dict[str, float]:
     model = MADE(event, head, c.hidden, **options)
     model = Ensemble(model, c.num_masks) if c.num_masks > 1 else model
     params, seconds = maximum_likelihood.fit(c, dataset, model, loss)
-    return maximum_likelihood.report(
-        c, dataset, model, params, seconds, experiment="made", label=label, published=PUBLISHED
-    )
+    fields = {"experiment": "made", "published": PUBLISHED, "seconds": seconds}
+    return maximum_likelihood.report(c, dataset, model, params, label, **fields)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from gm import core, data, metrics, plot, train
 from gm.core import Event, Params
 from gm.losses import likelihood
 from gm.metrics import results
+from gm.models.autoregressive import Ensemble
 
 METRIC = "negative log-likelihood"
 
@@ -32,15 +33,12 @@ class Config:
     weight_decay: float = 1.0
     ema_decay: float = 0.999
     clip_norm: float = 1e6
-    """Gradients longer than this are shortened."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the products in training; scores and samples are in float32."""
     steps_per_dispatch: int = 1
-    """More spares small models the dispatch of steps; the data then stays on the device."""
     eval_batch_size: int = 256
     seed: int = 0
     folder: pathlib.Path | None = None
-    """For checkpoints, metrics, pictures and result.json; by default nothing is kept."""
 
 
 def labels_of(dataset: data.Dataset) -> Event:
@@ -48,6 +46,11 @@ def labels_of(dataset: data.Dataset) -> Event:
     if dataset.num_labels is None:
         raise SystemExit(f"{dataset.name} has no labels; digits and mnist_threshold have.")
     return Event((), dataset.num_labels)
+
+
+def given(model: Any) -> dict[str, str]:
+    """What a conditional model is given, for losses and scores."""
+    return {} if model.context is None else {"context": "label"}
 
 
 def fit(
@@ -59,83 +62,59 @@ def fit(
 ) -> tuple[Params, float]:
     """The averaged parameters after training, and the seconds it took.
 
-    Args:
-      c: the options.
-      dataset: to learn from and to choose with.
-      model: what learns; given the label where it is conditional.
-      loss: a loss of the model.
-      score: the model that the validation examples are scored with, if it is another one.
+    A conditional model is given the label. `score` scores the validation set, if not model.
     """
-    context = {"context": "label"} if model.context is not None else {}
-    scored = model if score is None else score
+    scored, held_out = score or model, dataset.validation
 
     def validate(state: train.State) -> dict[str, float]:
-        held_out = dataset.validation.arrays()
-        options = {"batch_size": c.eval_batch_size, **context}
-        return {"nats": metrics.evaluate(scored, state.averaged, held_out, **options).value}
+        return {"nats": evaluate(c, scored, state.averaged, held_out).value}
 
     def picture(state: train.State, path: pathlib.Path) -> None:
         panels = {"data": dataset.test.x[:64], "model": draw(scored, state.averaged, c.seed)}
         plot.save(plot.samples(panels, num_values=model.event.num_values), path)
 
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, c.learning_rate, min(100, c.num_steps // 10), c.num_steps
-    )
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(c.clip_norm),
-        optax.adamw(schedule, weight_decay=c.weight_decay),
-    )
+    warmup = min(100, c.num_steps // 10)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, warmup, c.num_steps)
+    optimizer = optax.adamw(schedule, weight_decay=c.weight_decay)
+    optimizer = optax.chain(optax.clip_by_global_norm(c.clip_norm), optimizer)
     optimizer = train.with_ema(optimizer, c.ema_decay)
-    step = train.make_step(
-        functools.partial(loss, core.in_precision(model, c.dtype), **context), optimizer
-    )
+    loss = functools.partial(loss, core.in_precision(model, c.dtype), **given(model))
+    step = train.make_step(loss, optimizer)
     key_init, key_train = jax.random.split(jax.random.key(c.seed))
     state = train.init(jax.jit(model.init)(key_init), optimizer, key_train)
     begin, many = time.perf_counter(), c.steps_per_dispatch
     batches = dataset.train.batches(c.batch_size, c.seed, on_device=many > 1)
-    keep = {"folder": c.folder, "config": c, "draw": picture if c.folder else None}
-    keep |= {"evaluate": validate, "steps_per_dispatch": many}
+    keep = {"folder": c.folder, "config": c, "evaluate": validate, "steps_per_dispatch": many}
+    keep["draw"] = picture if c.folder else None
     state = train.run(step, state, batches, c.num_steps, **keep)
     return state.averaged, time.perf_counter() - begin
 
 
+def evaluate(c: Config, model: Any, params: Params, split: data.Split) -> metrics.Score:
+    """The mean negative log-likelihood on a split."""
+    options = {"batch_size": c.eval_batch_size, **given(model)}
+    return metrics.evaluate(model, params, split.arrays(), **options)
+
+
 def draw(model: Any, params: Params, seed: int, num: int = 64) -> np.ndarray:
-    """Samples [num, *event]; of a conditional model, of each label in turn."""
+    """Samples [num, *event]; of each label in turn, and of one member of an ensemble."""
+    model = model.member(0) if isinstance(model, Ensemble) else model
     keys = jax.random.split(jax.random.key(seed), num)
     y = () if model.context is None else (np.arange(num) % model.context.num_values,)
     return np.asarray(jax.jit(jax.vmap(functools.partial(model.sample, params)))(keys, *y))
 
 
 def report(
-    c: Config,
-    dataset: data.Dataset,
-    model: Any,
-    params: Params,
-    seconds: float,
-    *,
-    experiment: str,
-    label: str,
-    published: dict[str, dict[str, tuple[float, str]]],
-    principle: str = "maximum likelihood",
+    c: Config, dataset: data.Dataset, model: Any, params: Params, label: str, **fields: Any
 ) -> dict[str, float]:
-    """Scores the test set, prints it, and leaves result.json and samples.png in the folder."""
-    context = {"context": "label"} if model.context is not None else {}
-    arrays = dataset.test.arrays()
-    score = metrics.evaluate(model, params, arrays, batch_size=c.eval_batch_size, **context)
+    """Scores the test set; leaves result.json, with the fields given, and samples.png."""
+    score = evaluate(c, model, params, dataset.test)
     bits = score.bits_per_dim(model.event)
     print(f"{label}, {dataset.name}: test NLL {score} = {bits.value:.3f} bits/dim")
     if c.folder is not None:
-        rows = results.record_all(
-            {METRIC: score},
-            dataset,
-            published=published.get(dataset.name),
-            experiment=experiment,
-            model=label,
-            principle=principle,
-            steps=c.num_steps,
-            seconds=seconds,
-        )
-        results.write(c.folder, rows)
+        fields = {"principle": "maximum likelihood", "steps": c.num_steps, **fields}
+        fields["published"] = fields["published"].get(dataset.name)
+        results.write(c.folder, results.record_all({METRIC: score}, dataset, model=label, **fields))
         for newest in sorted((c.folder / "samples").glob("*.png"))[-1:]:
             shutil.copy(newest, c.folder / "samples.png")
-    return {"nats": score.value, "bits_per_dim": bits.value, "seconds": seconds}
+    return {"nats": score.value, "bits_per_dim": bits.value, "seconds": fields["seconds"]}

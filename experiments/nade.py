@@ -9,9 +9,9 @@ TFDS_DATA_DIR=... python experiments/nade.py --dataset binarized_mnist --hidden 
 
 import dataclasses
 
+import maximum_likelihood
 import tyro
 
-import maximum_likelihood
 from gm import data
 from gm import distributions as dist
 from gm.losses import likelihood, order_agnostic
@@ -49,9 +49,8 @@ def main(c: Config) -> dict[str, float]:
     else:
         model = NADE(dataset.event, head, c.hidden)
     params, seconds = maximum_likelihood.fit(c, dataset, model, loss)
-    return maximum_likelihood.report(
-        c, dataset, model, params, seconds, experiment="nade", label=label, published=PUBLISHED
-    )
+    fields = {"experiment": "nade", "published": PUBLISHED, "seconds": seconds}
+    return maximum_likelihood.report(c, dataset, model, params, label, **fields)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ TFDS_DATA_DIR=... python experiments/pixelcnn.py --dataset binarized_mnist --cha
 
 import dataclasses
 
+import maximum_likelihood
 import tyro
 
-import maximum_likelihood
 from gm import data
 from gm import distributions as dist
 from gm.models.autoregressive import CausalModel
@@ -51,9 +51,8 @@ def main(c: Config) -> dict[str, float]:
     params, seconds = maximum_likelihood.fit(c, dataset, model)
     label = f"{'Gated ' * c.gated}PixelCNN {c.num_layers}x{c.channels}"
     label += ", given the label" * c.conditional
-    return maximum_likelihood.report(
-        c, dataset, model, params, seconds, experiment="pixelcnn", label=label, published=PUBLISHED
-    )
+    fields = {"experiment": "pixelcnn", "published": PUBLISHED, "seconds": seconds}
+    return maximum_likelihood.report(c, dataset, model, params, label, **fields)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,22 @@
 r"""WaveNet given the label, by maximum likelihood; a classifier of real data judges the samples.
 
 python experiments/wavenet.py
-    8x8 digits, each a row of 64 pixels: NUMBERS
+    8x8 digits, each a row of 64 pixels: 74.0 nats given the label, and 95 % of the samples are
+    taken for the digit they were asked to be; half a minute on 2 CPU cores.
 TFDS_DATA_DIR=... python experiments/wavenet.py --dataset fsdd_decimated_mulaw \
-    --sample-rate 4000 --softmax COMMAND
-    Spoken digits (Free Spoken Digit Dataset), 4 kHz, 2,048 samples of 256 mu-law levels: NUMBERS
+    --sample-rate 4000 --softmax --dilations 1 2 4 8 16 32 64 128 256 512 \
+    --num-steps 2000 --batch-size 16 --weight-decay 0.01 --clip-norm 1 --folder runs/wavenet
+    Spoken digits (Free Spoken Digit Dataset) at 4 kHz: 2,048 samples of 256 mu-law levels.
     samples.wav says zero to nine, one after the other.
 """
 
 import dataclasses
 import functools
 
+import maximum_likelihood
 import numpy as np
 import tyro
 
-import maximum_likelihood
 from gm import data, plot
 from gm import distributions as dist
 from gm.metrics import recognition, results
@@ -35,11 +37,11 @@ class Config(maximum_likelihood.Config):
     channels: int = 32
     skip_channels: int = 64
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    repeats: int = 1
+    repeats: int = 2
     """How often the dilations follow one another."""
     softmax: bool = False
     """A logit for each value, as in the paper, in place of 10 discretised logistics."""
-    num_steps: int = 600
+    num_steps: int = 800
     weight_decay: float = 0.1
     eval_batch_size: int = 32
     eval_samples: int = 500
@@ -59,7 +61,8 @@ def main(c: Config) -> dict[str, float]:
     dataset = data.load(c.dataset, length=c.length)
     labels = maximum_likelihood.labels_of(dataset)
     head = dist.head_for(dataset.event, ordered=not c.softmax)
-    network = WaveNet(c.channels, c.skip_channels, c.dilations * c.repeats)
+    sizes = {"channels": c.channels, "skip_channels": c.skip_channels}
+    network = WaveNet(dilations=c.dilations * c.repeats, **sizes)
     model = CausalModel(dataset.event, head, network, labels)
     params, seconds = maximum_likelihood.fit(c, dataset, model)
     own = {"experiment": "wavenet", "principle": "maximum likelihood"}

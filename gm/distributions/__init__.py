@@ -15,6 +15,7 @@ a head (`BernoulliHead()`, ...) turns raw network outputs into any of them.
 
 from gm.distributions.continuous import Laplace, Logistic, Normal, Uniform
 from gm.distributions.counts import NegativeBinomial, Poisson
+from gm.distributions.coupled import CoupledLogisticMixtureHead, coupled_mixture
 from gm.distributions.discrete import Bernoulli, Categorical
 from gm.distributions.discretized import DiscretizedLogistic
 from gm.distributions.divergences import has_kl, kl_divergence, sampled_kl
@@ -25,6 +26,7 @@ from gm.distributions.heads import (
     DiscretizedLogisticMixtureHead,
     LaplaceHead,
     LogisticHead,
+    MixtureOfLaplacesHead,
     MixtureOfLogisticsHead,
     MixtureOfNormalsHead,
     NegativeBinomialHead,
@@ -40,6 +42,7 @@ __all__ = [
     "BernoulliHead",
     "Categorical",
     "CategoricalHead",
+    "CoupledLogisticMixtureHead",
     "Dirichlet",
     "DiscretizedLogistic",
     "DiscretizedLogisticMixtureHead",
@@ -48,6 +51,7 @@ __all__ = [
     "Logistic",
     "LogisticHead",
     "Mixture",
+    "MixtureOfLaplacesHead",
     "MixtureOfLogisticsHead",
     "MixtureOfNormalsHead",
     "NegativeBinomial",
@@ -57,6 +61,7 @@ __all__ = [
     "Poisson",
     "PoissonHead",
     "Uniform",
+    "coupled_mixture",
     "element",
     "element_log_probs",
     "has_kl",

@@ -169,6 +169,24 @@ class MixtureOfNormalsHead(_RealHead):
 
 
 @dataclasses.dataclass(frozen=True)
+class MixtureOfLaplacesHead(_RealHead):
+    """M Laplaces per element (RNADE-MoL)."""
+
+    num_components: int = 10
+    min_scale: float = 1e-3
+
+    @property
+    def num_params(self) -> int:
+        """3 M: log weights, locations, scales."""
+        return 3 * self.num_components
+
+    def __call__(self, raw: Array) -> Mixture:
+        """raw: [..., 3 M] -> Mixture of Laplace over [...]."""
+        logits, loc, scale = _split_mixture(self, raw, 1.0)
+        return Mixture(logits, Laplace(loc, scale))
+
+
+@dataclasses.dataclass(frozen=True)
 class MixtureOfLogisticsHead(_RealHead):
     """M Logistics per element."""
 

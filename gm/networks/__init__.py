@@ -15,6 +15,9 @@ from gm.networks.masked_conv import MaskedConv, RowConv
 from gm.networks.mlp import MLP, ResidualBlock, ResidualMLP
 from gm.networks.nade import NADE
 from gm.networks.pixelcnn import GatedPixelCNN, ImageNetwork, PixelCNN
+from gm.networks.pixelcnnpp import PixelCNNPlusPlus
+from gm.networks.pixelsnail import PixelSNAIL
+from gm.networks.pixelrnn import DiagonalBiLSTM, PixelRNN, RowLSTM
 from gm.networks.recurrent import GRU, LSTM, RecurrentLayer, RecurrentNetwork
 from gm.networks.wavenet import WaveNet
 
@@ -33,17 +36,22 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "Dense",
+    "DiagonalBiLSTM",
     "LayerNorm",
     "MaskedConv",
     "MaskedDense",
     "MaskedMLP",
     "Once",
     "PixelCNN",
+    "PixelCNNPlusPlus",
+    "PixelSNAIL",
+    "PixelRNN",
     "RecurrentLayer",
     "RecurrentNetwork",
     "ResidualBlock",
     "ResidualMLP",
     "RowConv",
+    "RowLSTM",
     "Shift",
     "Transformer",
     "Walk",

@@ -11,6 +11,9 @@ is the only way a causal layer is called; anything that acts on each element alo
 is. So the parallel pass and the walk are the same lines of code, and a whole walk does the
 arithmetic of one pass.
 
+Layers whose memory does not grow, such as recurrent ones, have a third way, whole windows of
+elements one after the other, `memory, y = layer.window(memory, x)`; so have networks of them.
+
 Networks here describe one example; `vmap` makes the batch. In a walk the element's number `i` must
 stay unbatched (map over the whole walk), or every step pays for what only some steps do.
 """

@@ -69,6 +69,7 @@ class MaskedDense(nn.Module):
       dtype: of the factors of the product; all else is in float32 (`layers`).
       rewired: whether one set of weights is to serve many masks; then all of them start at random,
         not only those that the first mask keeps.
+      zero: whether weights start at zero, for a layer that is alone (a logistic regression).
     """
 
     inputs: int
@@ -76,12 +77,15 @@ class MaskedDense(nn.Module):
     use_bias: bool = True
     dtype: Any = jnp.float32
     rewired: bool = False
+    zero: bool = False
 
     @nn.compact
     def parts(self, mask: Array) -> tuple[Array, Array | None]:
         """Kernel [n, m] with zeros where it would look forward, and bias [m]."""
 
         def draw(key: Array) -> Array:
+            if self.zero:
+                return jnp.zeros(mask.shape)
             # At the scale of each output's own fan-in.
             fan_in = jnp.maximum(jnp.sum(mask, axis=0, keepdims=True), 1)
             if self.rewired:
@@ -176,6 +180,7 @@ class MaskedMLP(nn.Module):
         d = self.num_elements
         sizes = [d * self.num_features, *self.hidden, d * self.num_params]
         options = {"dtype": self.dtype, "rewired": self.wiring_seed is not None}
+        options["zero"] = not self.hidden
         self.layers = [MaskedDense(a, b, **options) for a, b in itertools.pairwise(sizes)]
         has_shortcut = self.direct and self.hidden
         self.shortcut = (

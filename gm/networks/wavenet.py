@@ -68,22 +68,19 @@ class WaveNet(CausalNetwork):
         self.hidden = Dense(skip, self.dtype)
         self.exit = Dense(self.num_params, self.dtype)
 
-    def __call__(self, f: Array, context: Array | None = None) -> Array:
-        """f: [*shape, num_features] -> [*shape, P]"""
-        raw = super().__call__(f.reshape(-1, f.shape[-1]), context)
-        return raw.reshape(*f.shape[:-1], self.num_params)
-
     def body(self, f: Array, context: Array | None, run: Run) -> Array:
-        """f: [T, num_features] -> [T, P], or [num_features] -> [P] of the next element."""
-        x = self.entry(run(self.shift, f))
+        """f: [*shape, num_features] -> [*shape, P], or [num_features] -> [P] of the next element"""
+        x = f if f.ndim == 1 else f.reshape(-1, self.num_features)
+        x = self.entry(run(self.shift, x))
         given = [None] * len(self.dilations)
         if context is not None:
             given = jnp.split(run(self.given, context), len(self.dilations))
-        total = jnp.zeros((*x.shape[:-1], self.skip_channels))
+        skips = jnp.zeros((*x.shape[:-1], self.skip_channels))
         for conv, mix, bias in zip(self.convs, self.mixes, given, strict=True):
             h = run(conv, x)
             y = mix(gated(h if bias is None else add_bias(h, bias)))
-            total = total + y[..., : self.skip_channels]
-            if y.shape[-1] > self.skip_channels:
+            skips = skips + y[..., : self.skip_channels]
+            if y.shape[-1] > self.skip_channels:  # every block but the last
                 x = x + y[..., self.skip_channels :]
-        return self.exit(jax.nn.relu(self.hidden(jax.nn.relu(total))))
+        raw = self.exit(jax.nn.relu(self.hidden(jax.nn.relu(skips))))
+        return raw.reshape(*f.shape[:-1], self.num_params)

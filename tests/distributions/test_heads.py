@@ -17,6 +17,7 @@ HEADS = [
     dist.LaplaceHead(min_scale=0.1),
     dist.LogisticHead(),
     dist.MixtureOfNormalsHead(3),
+    dist.MixtureOfLaplacesHead(3),
     dist.MixtureOfLogisticsHead(3),
     dist.PoissonHead(),
     dist.NegativeBinomialHead(),

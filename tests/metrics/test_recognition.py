@@ -1,4 +1,4 @@
-"""The judge of conditional samples: right on data, and told from chance on what it should not know."""
+"""The judge of conditional samples: right on data, at chance on noise."""
 
 import numpy as np
 import pytest

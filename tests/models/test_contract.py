@@ -9,7 +9,7 @@ import pytest
 from gm import distributions as dist
 from gm import laws
 from gm.core import Event
-from gm.models.autoregressive import MADE, CausalModel
+from gm.models.autoregressive import FVSBN, MADE, NADE, CausalModel, DeepNADE, Ensemble
 from gm.models.classical import (
     BayesianNetwork,
     coin,
@@ -25,6 +25,8 @@ from gm.networks import (
     MLP,
     ConvDecoder,
     ConvEncoder,
+    GatedPixelCNN,
+    PixelCNN,
     RecurrentNetwork,
     Transformer,
     WaveNet,
@@ -34,6 +36,8 @@ BITS = Event((5,), 2)
 TRITS = Event((2, 2), 3)
 TEXT = Event((4,), 3)
 PLANE = Event((2,))
+SQUARE = Event((3, 3), 2)
+COLOURS = Event((2, 2, 2), 2)
 
 MODELS = {
     "MADE Bernoulli": MADE(BITS, dist.BernoulliHead(), hidden=(16,)),
@@ -45,16 +49,68 @@ MODELS = {
     ),
     "MADE Categorical": MADE(TRITS, dist.CategoricalHead(3), hidden=(12,), order=(2, 0, 3, 1)),
     "MADE mixture of Normals": MADE(PLANE, dist.MixtureOfNormalsHead(3), hidden=(16,)),
+    "MADE drawn anew, given a label": MADE(
+        BITS, dist.BernoulliHead(), hidden=(7, 6), wiring_seed=1, context=Event((), 3)
+    ),
+    "MADE, three masks": Ensemble(
+        MADE(BITS, dist.BernoulliHead(), hidden=(12,), wiring_seed=0, shuffled=False), 3
+    ),
+    "MADE, three orders": Ensemble(MADE(BITS, dist.BernoulliHead(), (6,), wiring_seed=0), 3),
+    "FVSBN": FVSBN(BITS, dist.BernoulliHead(), order=(3, 0, 4, 1, 2)),
+    "FVSBN Categorical, given a vector": FVSBN(
+        TRITS, dist.CategoricalHead(3), context=Event((2,))
+    ),
+    "NADE": NADE(BITS, dist.BernoulliHead(), 7, order=(3, 0, 4, 1, 2)),
+    "NADE Categorical, given a label": NADE(
+        TRITS, dist.CategoricalHead(3), 6, context=Event((), 4)
+    ),
+    "RNADE mixture of Normals": NADE(
+        PLANE, dist.MixtureOfNormalsHead(2), 8, activation=jax.nn.relu, rescaled=True
+    ),
+    "RNADE mixture of Laplaces": NADE(
+        PLANE, dist.MixtureOfLaplacesHead(2), 8, rescaled=True, order=(1, 0)
+    ),
+    "RNADE mixture of Logistics": NADE(PLANE, dist.MixtureOfLogisticsHead(2), 8, rescaled=True),
+    "deep NADE": DeepNADE(BITS, dist.BernoulliHead(), (7, 6), order=(3, 0, 4, 1, 2)),
+    "EoNADE, three orders": Ensemble(DeepNADE(BITS, dist.BernoulliHead(), (7,), wiring_seed=0), 3),
+    "EoNADE, given a label": Ensemble(
+        DeepNADE(TRITS, dist.CategoricalHead(3), (7,), wiring_seed=0, context=Event((), 2)), 2
+    ),
+    "PixelCNN": CausalModel(
+        SQUARE,
+        dist.BernoulliHead(),
+        PixelCNN(channels=3, num_layers=2, first_size=5, head_channels=4),
+    ),
+    "PixelCNN in colour, given a vector": CausalModel(
+        COLOURS,
+        dist.BernoulliHead(),
+        PixelCNN(channels=3, num_layers=1, first_size=3, head_channels=4),
+        Event((2,)),
+    ),
+    "Gated PixelCNN, given a label": CausalModel(
+        SQUARE,
+        dist.BernoulliHead(),
+        GatedPixelCNN(channels=3, num_layers=2, first_size=3, head_channels=4),
+        Event((), 3),
+    ),
+    "Gated PixelCNN in colour": CausalModel(
+        COLOURS,
+        dist.BernoulliHead(),
+        GatedPixelCNN(channels=3, num_layers=2, first_size=3, head_channels=4),
+    ),
     "coin": coin(),
     "product of marginals": product_of_marginals(TRITS),
     "Markov chain of order two": BayesianNetwork(BITS, graphs.chain(5, 2)),
     "Bayesian network, an order": BayesianNetwork(TRITS, ((3,), (0, 3), (1,), ())),
     "full table": full_table(BITS),
     "WaveNet Categorical": CausalModel(
-        TRITS, dist.CategoricalHead(3), WaveNet(6, 5, dilations=(1, 2, 1))
+        TRITS, dist.CategoricalHead(3), WaveNet(channels=6, skip_channels=5, dilations=(1, 2, 1))
     ),
     "WaveNet Bernoulli, given a label": CausalModel(
-        BITS, dist.BernoulliHead(), WaveNet(6, 5, dilations=(1, 2)), Event((), 3)
+        BITS,
+        dist.BernoulliHead(),
+        WaveNet(channels=6, skip_channels=5, dilations=(1, 2)),
+        Event((), 3),
     ),
     "Transformer": CausalModel(
         TEXT, dist.CategoricalHead(3), Transformer(width=8, num_layers=2, num_heads=2)

@@ -12,6 +12,7 @@ from gm.models.autoregressive.ensemble import Ensemble
 from gm.models.autoregressive.fvsbn import FVSBN
 from gm.models.autoregressive.made import MADE, degrees_by_entropy
 from gm.models.autoregressive.nade import NADE, DeepNADE
+from gm.models.autoregressive.pixelcnnpp import PixelModel
 
 __all__ = [
     "FVSBN",
@@ -20,6 +21,7 @@ __all__ = [
     "CausalModel",
     "DeepNADE",
     "Ensemble",
+    "PixelModel",
     "degrees_by_entropy",
     "walk",
 ]

@@ -1,0 +1,59 @@
+r"""Deep, order-agnostic NADE, and EoNADE: one set of parameters for every order.
+
+python experiments/deep_nade.py
+    8x8 digits, 17 levels: a minute on 2 CPU cores.
+TFDS_DATA_DIR=... python experiments/deep_nade.py --dataset binarized_mnist --hidden 500 500 \
+    --num-orders 128 --num-steps 500000 --batch-size 100 --learning-rate 1e-3 --weight-decay 0.01 \
+    --steps-per-dispatch 50
+    For a GPU; not yet run. Uria, Murray & Larochelle (2014), arXiv:1310.1757: EoNADE 2hl, 128
+    orders, 85.10 nats.
+"""
+
+import dataclasses
+
+import maximum_likelihood
+import tyro
+
+from gm import data
+from gm import distributions as dist
+from gm.losses import order_agnostic
+from gm.models.autoregressive import DeepNADE, Ensemble
+
+SOURCE = "Uria et al. 2014, arXiv:1310.1757, EoNADE 2hl, 128 orders"
+PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (85.10, SOURCE)}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(maximum_likelihood.Config):
+    """What to train on, and how."""
+
+    num_steps: int = 2000
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    hidden: tuple[int, ...] = (200, 200)
+    """Units in each hidden layer."""
+    num_orders: int = 8
+    """Over which probabilities are averaged when scoring and drawing; training draws any."""
+
+
+def main(c: Config) -> dict[str, float]:
+    """Trains, scores the test set, draws; returns the numbers."""
+    dataset = data.load(c.dataset)
+    head = dist.head_for(dataset.event, ordered=not dataset.vocabulary)
+    model = DeepNADE(dataset.event, head, c.hidden, wiring_seed=c.seed)
+    loss, many = order_agnostic.order_agnostic_nll, Ensemble(model, c.num_orders)
+    params, seconds = maximum_likelihood.fit(c, dataset, model, loss, score=model)
+    fields = {"experiment": "deep_nade", "published": PUBLISHED, "seconds": seconds}
+    fields["principle"] = "maximum likelihood of all orders"
+    return maximum_likelihood.report(
+        c,
+        dataset,
+        many,
+        params,
+        f"EoNADE {'x'.join(map(str, c.hidden))}, {c.num_orders} orders",
+        **fields,
+    )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

@@ -1,0 +1,375 @@
+r"""PixelCNN++: two streams of gated residual blocks at several resolutions, over whole pixels.
+
+Salimans, Karpathy, Chen & Kingma (2017), "PixelCNN++: improving the PixelCNN with discretized
+logistic mixture likelihood and other modifications", arXiv:1701.05517, section 2. A pixel comes
+whole, with no masks between its colours; `gm.models.autoregressive.PixelModel` couples them.
+
+    block(x, s) = x + a σ(b),   [a, b] = W' * e(W * e(x) + V e(s)) + T y,   e(x) = elu([x, -x])
+
+The stream of rows sees the rows above by convolutions of 2 x 3, two rows by three columns; the
+stream of pixels sees the pixels above and to the left too, by convolutions of 2 x 2, and is told
+by every block of the other one. Down: `num_blocks` blocks, then half the resolution, and so on;
+up: as many blocks, each with a short cut s from its counterpart on the way down, and one more
+above the lowest level, for what came down.
+
+Departures: no dropout, for a score is a function of x alone; no weight normalisation; both streams
+are up-sampled by transposed convolutions of 2 x 2, where the authors' code has 2 x 3 for rows.
+
+A walk does a row's work in the stream of rows when a row begins, and a level's only in those rows
+and at those pixels that the level has; what it says to the others is kept.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gm.core import Array, PyTree
+from gm.networks.causal import Once, Run, Walk, parallel
+from gm.networks.layers import Dense
+from gm.networks.masked_conv import MaskedConv, RowConv
+from gm.networks.pixelcnn import ImageNetwork, add, marked
+
+
+def concat_elu(x: Array) -> Array:
+    """elu([x, -x]): [..., C] -> [..., 2 C]; no sign of x is flat.
+
+    Shang, Sohn, Almeida & Lee (2016), "Understanding and improving convolutional neural networks
+    via concatenated rectified linear units", arXiv:1603.05201, with elu in place of relu.
+    """
+    return nn.elu(jnp.concatenate([x, -x], -1))
+
+
+class GatedBlock(nn.Module):
+    """x + a σ(b), [a, b] = W' * e(W * e(x) + given) + bias.
+
+    Attributes:
+      conv: makes a layer from its inputs and its outputs.
+      channels: C, of x.
+    """
+
+    conv: Callable[[int, int], nn.Module]
+    channels: int
+
+    def setup(self) -> None:
+        """Two layers of one kind."""
+        self.first = self.conv(2 * self.channels, self.channels)
+        self.second = self.conv(2 * self.channels, 2 * self.channels)
+
+    def __call__(
+        self, x: Array, run: Run, given: Array | None = None, bias: Array | None = None
+    ) -> Array:
+        """x, given: [..., C], bias: [2 C] -> [..., C]"""
+        h = run(self.first, concat_elu(x))
+        h = run(self.second, concat_elu(h if given is None else h + given))
+        a, b = jnp.split(h if bias is None else add(h, bias), 2, -1)
+        return x + a * nn.sigmoid(b)
+
+
+class Level(nn.Module):
+    """One stream at one resolution and all that are coarser: blocks down, and blocks up again.
+
+    Attributes:
+      shape: (H, W) at this resolution.
+      channels: C.
+      num_blocks: on the way down.
+      num_levels: resolutions from this one down.
+      by_rows: whether it is the stream of rows, a causal layer over rows, or that of pixels.
+      context_dim, dtype: as in `CausalNetwork`.
+    """
+
+    shape: tuple[int, int]
+    channels: int
+    num_blocks: int
+    num_levels: int
+    by_rows: bool
+    context_dim: int
+    dtype: Any
+
+    def setup(self) -> None:
+        """Blocks, short cuts, and the way to half the resolution."""
+        c, dense = self.channels, functools.partial(Dense, self.channels, self.dtype)
+        conv = functools.partial(RowConv, above=1, reach=1, dtype=self.dtype)
+        if not self.by_rows:
+            taps = {"above": 1, "left": 1, "right": 0}
+            conv = functools.partial(MaskedConv, self.shape[1], **taps, dtype=self.dtype)
+        num_up = self.num_blocks + (self.num_levels > 1)
+        self.down = [GatedBlock(conv, c) for _ in range(self.num_blocks)]
+        self.up = [GatedBlock(conv, c) for _ in range(num_up)]
+        self.shortcuts = [dense() for _ in self.up]
+        if self.by_rows:
+            self.across = [dense() for _ in range(self.num_blocks + num_up)]
+        if self.context_dim:
+            self.given = Once(2 * c * (self.num_blocks + num_up), self.dtype)
+        if self.num_levels > 1:
+            # Subsampled afterwards: four times the work of strides, in one of some 20 layers.
+            self.shrink = conv(c, c)
+            half = tuple((size + 1) // 2 for size in self.shape)
+            sizes = (c, self.num_blocks, self.num_levels - 1, self.by_rows)
+            level = Level(half, *sizes, self.context_dim, self.dtype)
+            self.coarser = (CoarserRows if self.by_rows else CoarserPixels)(self.shape, level)
+
+    def body(
+        self, x: Array, rows: tuple[Array, ...], context: Array | None, run: Run
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """x through the blocks, and what those of the stream of rows say to those of pixels.
+
+        Args:
+          x: [H, W, C] of rows, [H, W, 1, C] of pixels; in a walk [W, C] or [C].
+          rows: for the stream of pixels, what was said, at this level first.
+          context: [E].
+          run: runs the causal layers.
+
+        Returns:
+          x, and for each level from this one down [..., W, blocks, C].
+        """
+        count, said, deeper = len(self.down) + len(self.up), [], ()
+        biases = [None] * count
+        if self.context_dim:
+            biases = jnp.split(run(self.given, context), count)
+        if not self.by_rows:
+            told = run(Column(self.shape[1]), rows[0])
+
+        def through(block: GatedBlock, x: Array, shortcut: Array | None) -> Array:
+            number, given = len(said), shortcut
+            if not self.by_rows:
+                given = told[..., number, :]
+                given = given if shortcut is None else given + shortcut
+            x = block(x, run, given, biases[number])
+            said.append(self.across[number](concat_elu(x)) if self.by_rows else None)
+            return x
+
+        kept = [x]
+        for block in self.down:
+            kept.append(through(block, kept[-1], None))
+        if self.num_levels > 1:
+            x, deeper = run(self.coarser, run(self.shrink, kept[-1]), rows[1:], context)
+        else:
+            x = kept.pop()
+        for block, dense in zip(self.up, self.shortcuts, strict=True):
+            x = through(block, x, dense(concat_elu(kept.pop())))
+        return x, ((jnp.stack(said, -2), *deeper) if self.by_rows else ())
+
+
+class Coarser(nn.Module):
+    """Every second row and column, through the next level, and back by a transposed convolution.
+
+    A causal layer: a pixel reads the coarse one at its own coordinates halved, rounded down. A walk
+    keeps the last coarse row as the two rows that it becomes, [2, W, C].
+
+    Attributes:
+      shape: (H, W) of the input and of the output.
+      level: of half the size, rounded up.
+    """
+
+    shape: tuple[int, int]
+    level: Level
+
+    def setup(self) -> None:
+        """The transposed convolution of 2 x 2: each coarse pixel becomes four."""
+        self.widen = Dense(4 * self.level.channels, self.level.dtype)
+
+    def __call__(
+        self, x: Array, rows: tuple[Array, ...], context: Array | None
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """x: [H, W, ..., C] -> the same shape, and what `Level.body` returns beside it."""
+        y, said = self._coarse(x[::2, ::2], rows, context, parallel)
+        y = jnp.swapaxes(y.reshape(*self.level.shape, 2, 2, -1), 1, 2)
+        y = y.reshape(2 * y.shape[0], 2 * y.shape[2], -1)
+        return y[: self.shape[0], : self.shape[1]].reshape(x.shape), said
+
+    def _coarse(
+        self, x: Array, rows: tuple[Array, ...], context: Array | None, run: Run
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Coarse x: [..., C] -> [..., 4 C], and what is said."""
+        x, said = self.level.body(x, rows, context, run)
+        return self.widen(x), said
+
+
+class CoarserRows(Coarser):
+    """`Coarser` in a stream of rows: a step takes a row, and every second one has work to do."""
+
+    def _row(
+        self, walk: Walk, x: Array, rows: tuple[Array, ...], context: Array | None
+    ) -> PyTree:
+        y, said = self._coarse(x[::2], rows, context, walk)
+        y = jnp.swapaxes(y.reshape(len(y), 2, 2, -1), 0, 1)
+        y = y.reshape(2, 2 * y.shape[1], -1)[:, : self.shape[1]]
+        return {"layers": walk.caches, "rows": y, "said": said}
+
+    def start(self, x: Array, rows: tuple[Array, ...], context: Array | None) -> PyTree:
+        """The cache after the first row."""
+        return self._row(Walk(jnp.zeros((), jnp.int32)), x, rows, context)
+
+    def step(
+        self,
+        cache: PyTree,
+        time: Array,
+        x: Array,
+        rows: tuple[Array, ...],
+        context: Array | None,
+    ) -> tuple[PyTree, tuple[Array, tuple[Array, ...]]]:
+        """x: [W, C] -> [W, C], and what was said when a coarse row last began."""
+        cache = jax.lax.cond(
+            (time % 2 == 0) & (time > 0),
+            lambda: self._row(Walk(time // 2, cache["layers"]), x, rows, context),
+            lambda: cache,
+        )
+        return cache, (cache["rows"][time % 2], cache["said"])
+
+
+class CoarserPixels(Coarser):
+    """`Coarser` in a stream of pixels: a step takes a pixel, and one in four has work to do."""
+
+    def _pixel(
+        self, walk: Walk, x: Array, rows: tuple[Array, ...], context: Array | None
+    ) -> tuple[list[PyTree], Array]:
+        y, _ = self._coarse(x, rows, context, walk)
+        return walk.caches, y.reshape(2, 2, -1)
+
+    def start(self, x: Array, rows: tuple[Array, ...], context: Array | None) -> PyTree:
+        """The cache after the first pixel."""
+        layers, y = self._pixel(Walk(jnp.zeros((), jnp.int32)), x, rows, context)
+        empty = jnp.zeros((2, 2 * self.level.shape[1], y.shape[-1]))
+        return {"layers": layers, "rows": empty.at[:, :2].set(y)}
+
+    def step(
+        self,
+        cache: PyTree,
+        time: Array,
+        x: Array,
+        rows: tuple[Array, ...],
+        context: Array | None,
+    ) -> tuple[PyTree, tuple[Array, tuple[Array, ...]]]:
+        """x: [C] -> [C]"""
+        row, column = time // self.shape[1], time % self.shape[1]
+        coarse_time = row // 2 * self.level.shape[1] + column // 2
+
+        def next_pixel() -> PyTree:
+            walk = Walk(coarse_time, cache["layers"])
+            layers, y = self._pixel(walk, x, rows, context)
+            new = jax.lax.dynamic_update_slice(cache["rows"], y, (0, column, 0))
+            return {"layers": layers, "rows": new}
+
+        begins = (row % 2 == 0) & (column % 2 == 0) & (time > 0)
+        cache = jax.lax.cond(begins, next_pixel, lambda: cache)
+        return cache, (cache["rows"][row % 2, column], ())
+
+
+class Column:
+    """What rows say, to a stream of pixels: all of it in a pass, that of its column in a walk.
+
+    Attributes:
+      width: W.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def __call__(self, x: Array) -> Array:
+        """x: [H, W, blocks, C] -> [H, W, 1, blocks, C]"""
+        return x[:, :, None]
+
+    def start(self, x: Array) -> None:
+        """There is nothing to keep."""
+        del x
+
+    def step(self, cache: None, time: Array, x: Array) -> tuple[None, Array]:
+        """x: [W, blocks, C] -> [blocks, C]"""
+        return cache, x[time % self.width]
+
+
+class RowStream(nn.Module):
+    """What the rows above say to every block of the stream of pixels; a row at a time in a walk.
+
+    Attributes:
+      inputs: features of a pixel.
+      level: the stream of rows, at the full resolution.
+    """
+
+    inputs: int
+    level: Level
+
+    def setup(self) -> None:
+        """The first convolution, of the two rows above."""
+        c, dtype = self.level.channels, self.level.dtype
+        self.first = RowConv(self.inputs + 1, c, above=2, strict=True, dtype=dtype)
+
+    def _body(self, x: Array, context: Array | None, run: Run) -> tuple[Array, ...]:
+        """x: [..., W, inputs + 1] -> for each level [..., W, blocks, C]"""
+        return self.level.body(run(self.first, x), (), context, run)[1]
+
+    def __call__(self, f: Array, context: Array | None) -> tuple[Array, ...]:
+        """f: [H, W, 1, inputs] -> for each level [H, W, blocks, C]"""
+        return self._body(marked(f[:, :, 0]), context, parallel)
+
+    def start(self, f: Array, context: Array | None) -> PyTree:
+        """The caches after the first row, which sees nothing."""
+        del f
+        row = jnp.zeros((self.level.shape[1], self.inputs + 1))
+        walk = Walk(jnp.zeros((), jnp.int32))
+        said = self._body(row, context, walk)
+        return {"row": row, "layers": walk.caches, "said": said}
+
+    def step(
+        self, cache: PyTree, time: Array, f: Array, context: Array | None
+    ) -> tuple[PyTree, tuple[Array, ...]]:
+        """f of the pixel before: [inputs] -> for each level [W, blocks, C]"""
+        width = self.level.shape[1]
+        row = jax.lax.dynamic_update_slice(cache["row"], f[None], ((time - 1) % width, 0))
+        row = row.at[:, -1].set((time > 0).astype(row.dtype))
+
+        def next_row() -> tuple[list[PyTree], tuple[Array, ...]]:
+            walk = Walk(time // width, cache["layers"])
+            said = self._body(row, context, walk)
+            return walk.caches, said
+
+        layers, said = jax.lax.cond(
+            (time % width == 0) & (time > 0), next_row, lambda: (cache["layers"], cache["said"])
+        )
+        return {"row": row, "layers": layers, "said": said}, said
+
+
+class PixelCNNPlusPlus(ImageNetwork):
+    """The network of PixelCNN++ over an event of pixels [H, W], each with its features.
+
+    For colours use `gm.models.autoregressive.PixelModel`; for grey levels `CausalModel` with any
+    head will do too. A context is a bias of every block: before its gate, as in the authors' code.
+
+    Attributes:
+      channels: C of every block of both streams; 160 in the paper.
+      num_blocks: at each resolution, on the way down and again on the way up.
+      num_levels: resolutions, each half of the one before, rounded up.
+    """
+
+    num_blocks: int = 5
+    num_levels: int = 3
+
+    def setup(self) -> None:
+        """Both streams, and the last layer."""
+        if len(self.shape) != 2:
+            raise ValueError(
+                f"PixelCNNPlusPlus needs an event of whole pixels, [H, W]; got {self.shape}. For "
+                "[H, W, colours] put it into gm.models.autoregressive.PixelModel."
+            )
+
+        def stream(by_rows: bool) -> Level:
+            sizes = (self.shape, self.channels, self.num_blocks, self.num_levels)
+            return Level(*sizes, by_rows, self.context_dim, self.dtype)
+
+        self.rows = RowStream(self.num_features, stream(True))
+        self.first = self._conv(self.num_features, self.channels, strict=True)
+        self.pixels = stream(False)
+        self.last = Dense(self.num_params, self.dtype)
+
+    def body(self, f: Array, context: Array | None, run: Run) -> Array:
+        """The rows above, then the pixels, told by them."""
+        f = self._pixels(f)
+        rows = run(self.rows, f, context)
+        x, _ = self.pixels.body(run(self.first, f), rows, context, run)
+        return self._elements(self.last(nn.elu(x)))
