@@ -1,10 +1,10 @@
 """What drawing costs against scoring: S/F, and the naive sampler beside it.
 
-    python benchmarks/sampling.py [--repeats 5]
+    python benchmarks/sampling.py [--only MADE] [--repeats 5]
 
 S/F is the time to draw a batch over the time to score one of the same size: medians of one
 process, compilation apart. The naive sampler makes one whole parallel pass per element; the same
-key gives the same sample, which is checked here too.
+key gives the same sample, which is checked here too, on the smallest batch where that ends soon.
 """
 
 import dataclasses
@@ -15,17 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+import zoo
 
-from gm import distributions as dist
-from gm.core import Array, Event, Key
-from gm.models.autoregressive import MADE, walk
-
-MNIST, DIGITS = Event((28, 28), 2), Event((8, 8), 17)
-MODELS = {
-    "MADE 500, MNIST": MADE(MNIST, dist.BernoulliHead(), hidden=(500,)),
-    "MADE 500x500, MNIST": MADE(MNIST, dist.BernoulliHead(), hidden=(500, 500)),
-    "MADE 200, digits": MADE(DIGITS, dist.head_for(DIGITS), hidden=(200,)),
-}
+from gm.core import Array, Key
+from gm.models.autoregressive import walk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +26,12 @@ class Config:
     """What to time."""
 
     batch_sizes: tuple[int, ...] = (1, 16, 64, 256, 1024)
-    naive_at: int = 1024
+    only: str = ""
+    """Models with this in their name."""
+    naive_at: int = 64
     """Batch size for the naive sampler; 0 to leave it out."""
+    longest: float = 60.0
+    """Seconds; what is expected to take longer is left out."""
     repeats: int = 5
 
 
@@ -52,9 +49,12 @@ def median_seconds(function: Callable[[], Array], repeats: int) -> float:
 def main(c: Config) -> None:
     """Prints one row per model and batch size."""
     key = jax.random.key(0)
+    print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}")
     header = ("model", "batch", "score ms", "draw ms", "S/F", "naive ms", "naive / draw")
-    print("{:22} {:>6} {:>9} {:>9} {:>6} {:>9} {:>13}".format(*header))
-    for name, model in MODELS.items():
+    print("{:30} {:>6} {:>9} {:>9} {:>6} {:>9} {:>13}".format(*header))
+    for name, model in zoo.MODELS.items():
+        if c.only not in name:
+            continue
         params = jax.jit(model.init)(key)
 
         def batched(one: Callable[[Key], Array]) -> Callable[[Array], Array]:
@@ -63,14 +63,18 @@ def main(c: Config) -> None:
         score = jax.jit(jax.vmap(model.log_prob, (None, 0)))
         draw = batched(lambda k, m=model, p=params: m.sample(p, k))
         naive = batched(lambda k, m=model, p=params: walk.sample_by_passes(m, p, k))
+        of_draw, before = 0.0, 1
         for size in c.batch_sizes:
+            if of_draw * size / before * (c.repeats + 1) > 4 * c.longest:
+                break
             keys = jax.random.split(key, size)
             x = draw(keys)
             of_score = median_seconds(lambda s=score, p=params, x=x: s(p, x), c.repeats)
             of_draw = median_seconds(lambda d=draw, k=keys: d(k), c.repeats)
-            row = f"{name:22} {size:6} {1e3 * of_score:9.2f} {1e3 * of_draw:9.2f} "
+            before = size
+            row = f"{name:30} {size:6} {1e3 * of_score:9.2f} {1e3 * of_draw:9.2f} "
             row += f"{of_draw / of_score:6.1f}"
-            if size == c.naive_at:
+            if size == c.naive_at and of_score * model.event.size < c.longest:
                 of_naive = median_seconds(lambda n=naive, k=keys: n(k), 1)
                 # A probability next to a uniform draw may fall on either side of it.
                 same = float(jnp.mean(jnp.all((naive(keys) == x).reshape(size, -1), axis=1)))

@@ -2,9 +2,8 @@ r"""A recurrent network on characters, its state carried from window to window.
 
 python experiments/char_rnn.py
     What the standard library says of itself; no download.
-TFDS_DATA_DIR=... python experiments/char_rnn.py --dataset tiny_shakespeare
-    TODO nats/char on the last tenth, in 20 minutes on 2 CPU cores.
-    nanoGPT's Transformer on a GPU: 1.4697.
+TFDS_DATA_DIR=... python experiments/char_rnn.py --dataset tiny_shakespeare --num-steps 5000
+    On the last tenth, 1.64 nats/char after 800 steps already, in 3 minutes on 2 busy CPU cores.
 """
 
 import dataclasses
@@ -35,18 +34,18 @@ class Config:
 
     dataset: str = "python_docs"
     """Any text that gm.data.load takes: tiny_shakespeare, ..."""
-    gru: bool = False
-    """Gated recurrent units in place of long short-term memory."""
-    widths: tuple[int, ...] = (256, 256)
+    lstm: bool = False
+    """Long short-term memory in place of gated recurrent units, which learn sooner here."""
+    widths: tuple[int, ...] = (512,)
     """Features of each layer."""
     window: int = 64
     """Characters through which gradients go back; the state goes on."""
     eval_window: int = 1000
     """Characters of a window that is scored, each from an empty state."""
-    num_steps: int = 3000
+    num_steps: int = 2000
     batch_size: int = 32
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.0
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.1
     ema_decay: float = 0.99
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the products in training; scores and samples are in float32."""
@@ -62,7 +61,7 @@ class Config:
 def fit(c: Config) -> tuple[data.Dataset, CausalModel, Params, float]:
     """Data in long windows, a model of them, its parameters after training, and the seconds."""
     dataset = data.load(c.dataset, window=c.window)
-    network = RecurrentNetwork(cell=GRU if c.gru else LSTM, widths=c.widths)
+    network = RecurrentNetwork(cell=LSTM if c.lstm else GRU, widths=c.widths)
     model = CausalModel(dataset.event, dist.head_for(dataset.event, ordered=False), network)
     held_out = data.load(c.dataset, window=c.eval_window)
     long = dataclasses.replace(model, event=held_out.event)  # the same parameters
@@ -79,7 +78,8 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, Params, float]:
 
     rate = optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, c.num_steps // 20, c.num_steps)
     optimizer = optax.adamw(rate, b2=0.99, weight_decay=c.weight_decay)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optimizer)
+    clip = optax.clip_by_global_norm(float(c.window))  # losses are sums over a window
+    optimizer = optax.chain(clip, optimizer)
     optimizer = train.with_ema(optimizer, c.ema_decay)
     half = core.in_precision(model, c.dtype)
     loss = functools.partial(likelihood.continued_negative_log_likelihood, half)
@@ -104,7 +104,7 @@ def main(c: Config) -> dict[str, float]:
     score = metrics.evaluate(model, params, x, batch_size=128).per_char(model.event)
     print(f"validation + test NLL {score}")
     if c.folder is not None:
-        size = f"{'GRU' if c.gru else 'LSTM'} {'+'.join(map(str, c.widths))}"
+        size = f"{'LSTM' if c.lstm else 'GRU'} {'+'.join(map(str, c.widths))}"
         fields = {"experiment": "char_rnn", "model": size, "split": "validation + test"}
         fields |= {"principle": "maximum likelihood", "steps": c.num_steps, "seconds": seconds}
         results.write(c.folder, results.record_all({METRIC: score}, dataset, **fields))

@@ -61,8 +61,8 @@ def main(c: Config) -> dict[str, float]:
     context = maximum_likelihood.labels_of(dataset) if c.conditional else None
     model = PixelModel(dataset.event, network, c.num_components, context)
     params, seconds = maximum_likelihood.fit(c, dataset, model)
-    names = {"experiment": "pixelcnnpp", "label": label, "published": {}}
-    return maximum_likelihood.report(c, dataset, model, params, seconds, **names)
+    fields = {"experiment": "pixelcnnpp", "published": {}, "seconds": seconds}
+    return maximum_likelihood.report(c, dataset, model, params, label, **fields)
 
 
 if __name__ == "__main__":

@@ -51,9 +51,8 @@ def main(c: Config) -> dict[str, float]:
     params, seconds = maximum_likelihood.fit(c, dataset, model)
     label = f"PixelRNN, {'Row LSTM' if c.row else 'Diagonal BiLSTM'} {c.num_layers}x{c.channels}"
     label += ", given the label" * c.conditional
-    return maximum_likelihood.report(
-        c, dataset, model, params, seconds, experiment="pixelrnn", label=label, published=PUBLISHED
-    )
+    fields = {"experiment": "pixelrnn", "published": PUBLISHED, "seconds": seconds}
+    return maximum_likelihood.report(c, dataset, model, params, label, **fields)
 
 
 if __name__ == "__main__":

@@ -38,9 +38,17 @@ class Normal:
         z = (x - self.loc) / self.scale
         return jnp.sum(-0.5 * z * z - jnp.log(self.scale) - HALF_LOG_2PI)
 
+    def noise(self, key: Key) -> Array:
+        """Standard normal noise: [...]"""
+        return jax.random.normal(key, jnp.shape(self.loc))
+
+    def from_noise(self, noise: Array) -> Array:
+        """loc + scale noise: [...]"""
+        return self.loc + self.scale * noise
+
     def sample(self, key: Key) -> Array:
         """One x: [...]"""
-        return self.loc + self.scale * jax.random.normal(key, jnp.shape(self.loc))
+        return self.from_noise(self.noise(key))
 
     def mean(self) -> Array:
         """loc: [...]"""
@@ -80,9 +88,17 @@ class Laplace:
         x = checks.reals(self, x, self.loc, self.scale)
         return jnp.sum(-jnp.abs(x - self.loc) / self.scale - jnp.log(2.0 * self.scale))
 
+    def noise(self, key: Key) -> Array:
+        """Standard laplace noise: [...]"""
+        return jax.random.laplace(key, jnp.shape(self.loc))
+
+    def from_noise(self, noise: Array) -> Array:
+        """loc + scale noise: [...]"""
+        return self.loc + self.scale * noise
+
     def sample(self, key: Key) -> Array:
         """One x: [...]"""
-        return self.loc + self.scale * jax.random.laplace(key, jnp.shape(self.loc))
+        return self.from_noise(self.noise(key))
 
     def mean(self) -> Array:
         """loc: [...]"""
@@ -128,9 +144,17 @@ class Logistic:
         z = (x - self.loc) / self.scale
         return jnp.sum(jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z) - jnp.log(self.scale))
 
+    def noise(self, key: Key) -> Array:
+        """Standard logistic noise: [...]"""
+        return jax.random.logistic(key, jnp.shape(self.loc))
+
+    def from_noise(self, noise: Array) -> Array:
+        """loc + scale noise: [...]"""
+        return self.loc + self.scale * noise
+
     def sample(self, key: Key) -> Array:
         """One x: [...]"""
-        return self.loc + self.scale * jax.random.logistic(key, jnp.shape(self.loc))
+        return self.from_noise(self.noise(key))
 
     def mean(self) -> Array:
         """loc: [...]"""

@@ -30,11 +30,18 @@ class Bernoulli:
         log_p = jax.nn.log_sigmoid(jnp.where(x == 1, self.logits, -self.logits))
         return jnp.sum(jnp.where((x == 0) | (x == 1), log_p, -jnp.inf))
 
+    def noise(self, key: Key) -> Array:
+        """Two uniform numbers for each element, [2, ...]: the second has the finer digits."""
+        return jax.random.uniform(key, (2, *jnp.shape(self.logits)))
+
+    def from_noise(self, noise: Array) -> Array:
+        """1 where the uniform number is below P(x = 1), compared to 2^-48: [...] int32."""
+        # So rare ones keep their probability: 24 bits alone would round p = 1e-8 to 0 or 6e-8.
+        return (noise[1] * 2.0**-24 < self.mean() - noise[0]).astype(jnp.int32)
+
     def sample(self, key: Key) -> Array:
         """One x: [...] int32."""
-        # "high" spends a second word of bits, so that rare ones keep their probability.
-        p = self.mean()
-        return jax.random.bernoulli(key, p, jnp.shape(p), mode="high").astype(jnp.int32)
+        return self.from_noise(self.noise(key))
 
     def mean(self) -> Array:
         """P(x = 1): [...]"""
@@ -84,9 +91,17 @@ class Categorical:
         log_p = jnp.sum(self.log_probs, -1, where=chosen)
         return jnp.sum(jnp.where((x >= 0) & (x < self.num_values), log_p, -jnp.inf))
 
+    def noise(self, key: Key) -> Array:
+        """Standard Gumbel noise for each value: [..., K]"""
+        return jax.random.gumbel(key, jnp.shape(self.logits))
+
+    def from_noise(self, noise: Array) -> Array:
+        """argmax_k (logits_k + noise_k): [...] int32."""
+        return jnp.argmax(self.logits + noise, -1).astype(jnp.int32)
+
     def sample(self, key: Key) -> Array:
         """One x: [...] int32."""
-        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+        return self.from_noise(self.noise(key))
 
     def mean(self) -> Array:
         """Σ_k k P(x = k), where the order of the values means something: [...]"""

@@ -54,11 +54,19 @@ class DiscretizedLogistic:
         )
         return jnp.sum(jnp.where((x >= 0) & (x <= last), log_p, -jnp.inf))
 
-    def sample(self, key: Key) -> Array:
-        """One x: [...] int32."""
-        v = self.loc + self.scale * jax.random.logistic(key, jnp.shape(self.loc))
+    def noise(self, key: Key) -> Array:
+        """Standard logistic noise: [...]"""
+        return jax.random.logistic(key, jnp.shape(self.loc))
+
+    def from_noise(self, noise: Array) -> Array:
+        """loc + scale noise, rounded to the nearest level: [...] int32."""
+        v = self.loc + self.scale * noise
         last = self.num_values - 1
         return jnp.round(jnp.clip(0.5 * (v + 1.0) * last, 0.0, last)).astype(jnp.int32)
+
+    def sample(self, key: Key) -> Array:
+        """One x: [...] int32."""
+        return self.from_noise(self.noise(key))
 
     def mean(self) -> Array:
         """Σ_k k P(k): [...]"""

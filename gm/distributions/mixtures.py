@@ -37,12 +37,27 @@ class Mixture:
         log_p = element_log_probs(self.components, self._repeat(x))
         return jnp.sum(log_sum_exp(jax.nn.log_softmax(self.logits) + log_p))
 
+    def noise(self, key: Key) -> tuple[Array, Array]:
+        """Gumbel noise for each weight, [..., M], and the noise of one component."""
+        key_index, key_value = jax.random.split(key)
+        one = self._chosen(jnp.zeros(jnp.shape(self.logits)[:-1], jnp.int32))
+        return jax.random.gumbel(key_index, jnp.shape(self.logits)), one.noise(key_value)
+
+    def from_noise(self, noise: tuple[Array, Array]) -> Array:
+        """The chosen component's value: [...]"""
+        return self._chosen(jnp.argmax(self.logits + noise[0], -1)).from_noise(noise[1])
+
     def sample(self, key: Key) -> Array:
         """One x: [...]; gradients reach the chosen components, not the logits."""
+        if hasattr(self.components, "noise"):
+            return self.from_noise(self.noise(key))
         key_index, key_value = jax.random.split(key)
-        index = jax.random.categorical(key_index, self.logits)
+        return self._chosen(jax.random.categorical(key_index, self.logits)).sample(key_value)
+
+    def _chosen(self, index: Array) -> Distribution:
+        """Component index_i of every element i."""
         raster = jnp.arange(index.size).reshape(index.shape) * self.logits.shape[-1] + index
-        return element(self.components, self.logits.shape, raster).sample(key_value)
+        return element(self.components, self.logits.shape, raster)
 
     def mean(self) -> Array:
         """Σ_m w_m mean_m: [...]"""

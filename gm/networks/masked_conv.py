@@ -9,7 +9,7 @@ and the tap at the pixel itself is masked between colours. There are weights for
 only, and the shifted inputs are put side by side for one matrix product, so that nothing is spent
 on a masked tap (but for the colours of one pixel).
 
-The walk keeps the last rows of a layer's input in a ring, and each step reads the taps of one pixel.
+The walk keeps the last rows of a layer's input in a ring; each step reads the taps of one pixel.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class MaskedConv(nn.Module):
       above: rows above that are seen.
       left: columns to the left that are seen.
       right: columns to the right that are seen in the rows above.
-      strict: mask A: a colour does not see itself. The input has one more channel then, 1 inside the
-        image, so that padding is not taken for a value; and a step is given the element before.
+      strict: mask A: a colour does not see itself. The input then has one more channel, 1 inside
+        the image, so that padding is not taken for a value; and a step is given the element before.
       dtype: of the factors of the product; all else is in float32 (`layers`).
     """
 

@@ -11,10 +11,10 @@ one pass, `given`, takes any set of observed elements and predicts all others. A
 layers from h_i to raw_i; each conditional goes through them afresh.
 
 Every element has its own rows of V and W, so a pass costs D H (C + P) products, and there is no
-large matrix product in it (a deep one takes D H^2 more for each layer). What it costs beyond them is memory: all h_i of a batch are B D H
-numbers. The parallel call keeps B H of them at a time: it scans the elements in blocks of sqrt(D),
-over the whole batch at once under `vmap`, and the backward pass computes each block's h_i again
-from a at its beginning.
+large matrix product in it (a deep one takes D H^2 more for each layer). What it costs beyond them
+is memory: all h_i of a batch are B D H numbers. The parallel call keeps B H of them at a time: it
+scans the elements in blocks of sqrt(D), over the whole batch at once under `vmap`, and the backward
+pass computes each block's h_i again from a at its beginning.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class NADE(nn.Module):
         return cache, self._raw(bias, jax.tree.map(lambda x: x[0], rows))
 
     def step(self, cache: dict, f_i: Array) -> tuple[dict, Array]:
-        """Takes the features [C] of the next element; returns the raw parameters of the one after."""
+        """Takes the features [C] of the next element; returns the raw parameters after it."""
         time, rows = cache["time"], cache["rows"]
         a = self._seen(cache["a"], f_i, jax.tree.map(lambda x: x[time], rows))
         row = jax.tree.map(lambda x: x[jnp.minimum(time + 1, len(x) - 1)], rows)

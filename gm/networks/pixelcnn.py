@@ -60,9 +60,9 @@ class ImageNetwork(CausalNetwork):
 class PixelCNN(ImageNetwork):
     """Residual blocks of masked convolutions (Pixel recurrent neural networks, figure 5 right).
 
-    A first 7x7 convolution of mask A; `num_layers` blocks ReLU, 1x1 to h, ReLU, 3x3 of mask B, ReLU,
-    1x1 to 2h, added to their input of 2h channels; then ReLU and 1x1 twice. It has the blind spot of
-    the paper: pixels above and to the right, further with every row, are never seen.
+    A first 7x7 convolution of mask A; `num_layers` blocks of ReLU, 1x1 to h, ReLU, 3x3 of mask B,
+    ReLU, 1x1 to 2h, added to their input of 2h channels; then ReLU and 1x1 twice. It has the blind
+    spot of the paper: pixels above and to the right, further with every row, are never seen.
 
     Attributes:
       channels: h, of each colour.
@@ -106,8 +106,8 @@ class PixelCNN(ImageNetwork):
 class VerticalStack(nn.Module):
     """The rows above a pixel, for every layer of the horizontal stack; a row at a time in a walk.
 
-    v_1 sees the rows above, v_l the rows of v_{l-1} up to its own; gates as in the horizontal stack.
-    What the horizontal stack is given is a 1x1 convolution of the sums before each gate.
+    v_1 sees the rows above, v_l the rows of v_{l-1} up to its own; gates as in the horizontal
+    stack, which is given a 1x1 convolution of the sums before each gate.
 
     Attributes:
       shape: (H, W).

@@ -155,6 +155,12 @@ class Level(nn.Module):
             x = through(block, x, dense(concat_elu(kept.pop())))
         return x, ((jnp.stack(said, -2), *deeper) if self.by_rows else ())
 
+    def silence(self) -> tuple[Array, ...]:
+        """Zeros in the place of what is said in a row."""
+        deeper = self.coarser.level.silence() if self.num_levels > 1 else ()
+        count = len(self.down) + len(self.up)
+        return (jnp.zeros((self.shape[1], count, self.channels)), *deeper)
+
 
 class Coarser(nn.Module):
     """Every second row and column, through the next level, and back by a transposed convolution.
@@ -196,15 +202,15 @@ class CoarserRows(Coarser):
 
     def _row(
         self, walk: Walk, x: Array, rows: tuple[Array, ...], context: Array | None
-    ) -> PyTree:
+    ) -> tuple[PyTree, tuple[Array, ...]]:
         y, said = self._coarse(x[::2], rows, context, walk)
         y = jnp.swapaxes(y.reshape(len(y), 2, 2, -1), 0, 1)
         y = y.reshape(2, 2 * y.shape[1], -1)[:, : self.shape[1]]
-        return {"layers": walk.caches, "rows": y, "said": said}
+        return {"layers": walk.caches, "rows": y}, said
 
     def start(self, x: Array, rows: tuple[Array, ...], context: Array | None) -> PyTree:
-        """The cache after the first row."""
-        return self._row(Walk(jnp.zeros((), jnp.int32)), x, rows, context)
+        """The cache after the first row, which the first step computes again to the same effect."""
+        return self._row(Walk(jnp.zeros((), jnp.int32)), x, rows, context)[0]
 
     def step(
         self,
@@ -214,13 +220,13 @@ class CoarserRows(Coarser):
         rows: tuple[Array, ...],
         context: Array | None,
     ) -> tuple[PyTree, tuple[Array, tuple[Array, ...]]]:
-        """x: [W, C] -> [W, C], and what was said when a coarse row last began."""
-        cache = jax.lax.cond(
-            (time % 2 == 0) & (time > 0),
+        """x: [W, C] -> [W, C], and what is said; zeros in odd rows, where nobody listens."""
+        cache, said = jax.lax.cond(
+            time % 2 == 0,
             lambda: self._row(Walk(time // 2, cache["layers"]), x, rows, context),
-            lambda: cache,
+            lambda: (cache, self.level.silence()),
         )
-        return cache, (cache["rows"][time % 2], cache["said"])
+        return cache, (cache["rows"][time % 2], said)
 
 
 class CoarserPixels(Coarser):

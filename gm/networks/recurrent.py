@@ -153,9 +153,11 @@ def _orthogonal(key: Key, shape: tuple[int, int]) -> Array:
 class RecurrentNetwork(CausalNetwork):
     """Recurrent layers, one on the other, over the elements of an event in raster order.
 
-    Graves (2013), "Generating sequences with recurrent neural networks", arXiv:1308.0850. Nothing
-    depends on how many elements there are: a model with the same parameters may draw and score
-    longer ones, `dataclasses.replace(model, event=Event((10_000,), K))`.
+    Graves (2013), "Generating sequences with recurrent neural networks", arXiv:1308.0850, section
+    2: every layer sees the element too, and the output sees every layer, so that deep networks
+    learn as soon as shallow ones. Nothing depends on how many elements there are: a model with the
+    same parameters draws and scores longer ones, `dataclasses.replace(model, event=Event((10_000,),
+    K))`.
 
     A context adds to the gates of every layer at every element.
 
@@ -179,6 +181,8 @@ class RecurrentNetwork(CausalNetwork):
     def body(self, f: Array, context: Array | None, run: Run) -> Array:
         """f: [*shape, features] -> [*shape, params], or of one element"""
         x = run(self.shift, f if f.ndim == 1 else f.reshape(-1, self.num_features))
+        states: list[Array] = []
         for i, layer in enumerate(self.layers):
-            x = run(layer, x, run(self.given[i], context)) if self.context_dim else run(layer, x)
-        return self.output(x).reshape(*f.shape[:-1], self.num_params)
+            bias = [run(self.given[i], context)] if self.context_dim else []
+            states.append(run(layer, jnp.concatenate([x, *states[-1:]], -1), *bias))
+        return self.output(jnp.concatenate(states, -1)).reshape(*f.shape[:-1], self.num_params)

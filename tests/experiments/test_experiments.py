@@ -25,11 +25,17 @@ def experiment(monkeypatch):
 
 SMALL = {
     "made": {"num_steps": 2, "hidden": (8,), "batch_size": 8},
+    "fvsbn": {"num_steps": 2, "batch_size": 8},
+    "nade": {"num_steps": 2, "hidden": 8, "batch_size": 8},
+    "deep_nade": {"num_steps": 2, "hidden": (8, 8), "batch_size": 8, "num_orders": 2},
+    "pixelcnn": {"num_steps": 2, "channels": 2, "num_layers": 1, "batch_size": 8},
     "vae": {"num_steps": 2, "hidden": (8,), "batch_size": 8, "latent_dim": 2, "eval_samples": 2},
     "gan": {"num_steps": 2, "hidden": (8,), "batch_size": 8, "latent_dim": 2},
     "wavenet": {"num_steps": 2, "channels": 4, "dilations": (1, 2), "eval_samples": 20},
     "transformer": {"num_steps": 2, "width": 8, "num_layers": 1, "num_heads": 2, "window": 24},
     "char_rnn": {"num_steps": 2, "widths": (8,), "batch_size": 8, "sample_length": 300},
+    "pixelcnnpp": {"num_steps": 2, "channels": 2, "num_blocks": 1, "batch_size": 8},
+    "pixelrnn": {"num_steps": 2, "channels": 2, "num_layers": 1, "batch_size": 8},
 }
 SAMPLES = {"transformer": "samples.txt", "char_rnn": "samples.txt"}  # of text; else samples.png
 
@@ -73,6 +79,34 @@ def test_made_trains_in_half_precision_with_its_data_on_the_device(experiment, t
     assert len([*(tmp_path / "samples").glob("*.png")]) == 10
 
 
+def test_made_and_nade_train_in_several_orders_and_through_several_masks(experiment, tmp_path):
+    for name, options in (
+        ("made", {"num_masks": 2}),
+        ("made", {"num_masks": 2, "shuffled": True}),
+        ("nade", {"num_orders": 2}),
+    ):
+        module = experiment(name)
+        assert np.isfinite(module.main(module.Config(**SMALL[name] | options))["nats"])
+
+
+def test_gated_pixelcnn_is_given_the_label(experiment, tmp_path):
+    module = experiment("pixelcnn")
+    options = SMALL["pixelcnn"] | {"gated": True, "conditional": True}
+    assert np.isfinite(module.main(module.Config(**options, folder=tmp_path))["nats"])
+    (row,) = results.read(tmp_path / "result.json")
+    assert row.model == "Gated PixelCNN 1x2, given the label"
+
+
+@pytest.mark.parametrize("num_orders", [1, 2])
+def test_rnade_scores_every_fold(num_orders, experiment, tmp_path):
+    module = experiment("rnade")
+    options = {"hidden": 4, "num_components": 2, "num_rounds": 2, "num_folds": 2}
+    options |= {"num_orders": num_orders, "folder": tmp_path}
+    assert np.isfinite(module.main(module.Config(**options))["nats"])
+    (row,) = results.read(tmp_path / "result.json")
+    assert row.metric == "negative log-likelihood, mean of folds"
+
+
 def test_made_scores_real_values_and_text(experiment):
     module = experiment("made")
     for dataset in ("claw", "digits_threshold"):
@@ -100,9 +134,9 @@ def test_transformer_draws_images_and_trains_with_dropout(experiment, tmp_path):
     assert (tmp_path / "samples.png").stat().st_size > 0
 
 
-def test_gru_trains_on_characters_with_batches_of_the_host(experiment):
+def test_lstm_trains_on_characters_with_batches_of_the_host(experiment):
     module = experiment("char_rnn")
-    options = SMALL["char_rnn"] | {"gru": True, "steps_per_dispatch": 1, "eval_window": 100}
+    options = SMALL["char_rnn"] | {"lstm": True, "steps_per_dispatch": 1, "eval_window": 100}
     assert np.isfinite(module.main(module.Config(**options))["nats/char"])
 
 

@@ -9,7 +9,15 @@ import pytest
 from gm import distributions as dist
 from gm import laws
 from gm.core import Event
-from gm.models.autoregressive import FVSBN, MADE, NADE, CausalModel, DeepNADE, Ensemble
+from gm.models.autoregressive import (
+    FVSBN,
+    MADE,
+    NADE,
+    CausalModel,
+    DeepNADE,
+    Ensemble,
+    PixelModel,
+)
 from gm.models.classical import (
     BayesianNetwork,
     coin,
@@ -25,9 +33,14 @@ from gm.networks import (
     MLP,
     ConvDecoder,
     ConvEncoder,
+    DiagonalBiLSTM,
     GatedPixelCNN,
     PixelCNN,
+    PixelCNNPlusPlus,
+    PixelRNN,
+    PixelSNAIL,
     RecurrentNetwork,
+    RowLSTM,
     Transformer,
     WaveNet,
 )
@@ -97,6 +110,42 @@ MODELS = {
         COLOURS,
         dist.BernoulliHead(),
         GatedPixelCNN(channels=3, num_layers=2, first_size=3, head_channels=4),
+    ),
+    "Row LSTM": CausalModel(
+        SQUARE,
+        dist.BernoulliHead(),
+        PixelRNN(layer=RowLSTM, channels=3, num_layers=2, first_size=3, head_channels=4),
+    ),
+    "Diagonal BiLSTM, given a label": CausalModel(
+        SQUARE,
+        dist.BernoulliHead(),
+        PixelRNN(layer=DiagonalBiLSTM, channels=3, num_layers=2, first_size=3, head_channels=4),
+        Event((), 2),
+    ),
+    "Diagonal BiLSTM in colour": CausalModel(
+        COLOURS,
+        dist.BernoulliHead(),
+        PixelRNN(layer=DiagonalBiLSTM, channels=3, num_layers=1, first_size=3, head_channels=4),
+    ),
+    "PixelCNN++": PixelModel(
+        SQUARE, PixelCNNPlusPlus(channels=2, num_blocks=1, num_levels=2), num_components=2
+    ),
+    "PixelCNN++ in colour, given a label": PixelModel(
+        Event((2, 1, 3), 3),
+        PixelCNNPlusPlus(channels=2, num_blocks=1, num_levels=2),
+        2,
+        Event((), 3),
+    ),
+    "PixelSNAIL": CausalModel(
+        SQUARE,
+        dist.BernoulliHead(),
+        PixelSNAIL(channels=3, num_blocks=2, num_layers=1, key_channels=2, value_channels=3),
+    ),
+    "PixelSNAIL in colour, given a vector": PixelModel(
+        Event((2, 1, 3), 3),
+        PixelSNAIL(channels=3, num_blocks=1, num_layers=1, key_channels=2, value_channels=3),
+        2,
+        Event((2,)),
     ),
     "coin": coin(),
     "product of marginals": product_of_marginals(TRITS),

@@ -1,4 +1,4 @@
-r"""FVSBN, the fully visible sigmoid belief network: every element a logistic regression on the past.
+r"""FVSBN, the fully visible sigmoid belief network: each element a logistic regression on the past.
 
 Neal (1992), "Connectionist learning of belief networks"; Frey (1998), "Graphical models for machine
 learning and digital communication"; Gan, Henao, Carlson & Carin (2015), "Learning deep sigmoid

@@ -131,6 +131,8 @@ class PixelModel:
             cache, raw = self.network.apply(params, carry.cache, f, method="step")
             return cache, raw, jnp.zeros_like(pixel)
 
+        if num_colours == 1:
+            return Carry(*next_pixel(), carry.time + 1)
         state = jax.lax.cond(
             colour == num_colours - 1, next_pixel, lambda: (carry.cache, carry.raw, pixel)
         )

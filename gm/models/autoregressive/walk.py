@@ -10,6 +10,7 @@ It is the yardstick of the benchmarks and the witness of the tests.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -45,13 +46,27 @@ def sample(
         nucleus in `gm.sampling.decoding`.
     """
 
-    def draw(carry, key):
-        conditional = model.predict(params, carry)
-        x_i = (conditional if adjust is None else adjust(conditional)).sample(key)
+    adjust = adjust or (lambda conditional: conditional)
+    start = model.start(params, *_given(context))
+    first = adjust(model.predict(params, start))
+    noisy = hasattr(first, "from_noise")  # then what it draws owes nothing to its parameters
+
+    def draw(carry, drawn):
+        conditional = adjust(model.predict(params, carry))
+        x_i = conditional.from_noise(drawn) if noisy else conditional.sample(drawn)
         return model.observe(params, carry, x_i), x_i
 
-    keys = jax.random.split(key, model.event.size)
-    _, x = jax.lax.scan(draw, model.start(params, *_given(context)), keys)
+    def block(carry, keys):
+        return jax.lax.scan(draw, carry, jax.vmap(first.noise)(keys) if noisy else keys)
+
+    keys, size = jax.random.split(key, model.event.size), math.isqrt(model.event.size)
+    # Random numbers are made for a block of elements at once: by far the cheapest way, and all of
+    # them at once would be as large as all the conditionals.
+    whole = len(keys) // size * size
+    carry, x = jax.lax.scan(block, start, keys[:whole].reshape(-1, size))
+    x = x.reshape(whole)
+    if whole < len(keys):
+        x = jnp.concatenate([x, block(carry, keys[whole:])[1]])
     return from_order(model, x)
 
 
