@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -51,3 +53,11 @@ def exp_times(log_p: Array, x: Array) -> Array:
         0.0,
         jnp.exp(jnp.where(impossible, 0.0, log_p)) * jnp.where(impossible, 0.0, x),
     )
+
+
+def block_size(size: int) -> int:
+    """The divisor of size nearest to its square root, for a scan in equal blocks; size up to 16."""
+    if size <= 16:
+        return max(size, 1)
+    divisors = [d for d in range(1, size + 1) if size % d == 0]
+    return min(divisors, key=lambda d: abs(math.log(d * d / size)))

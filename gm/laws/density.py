@@ -10,8 +10,6 @@ from gm.core import Key, Params
 from gm.laws import spaces
 from gm.laws.law import NUM_SIGMAS, demand
 
-NUM_DRAWS = 4096
-
 
 def density_sums_to_one(model: Any, params: Params, key: Key) -> None:
     """Sum over all K^D states, or quadrature in one or two real dimensions."""
@@ -26,7 +24,7 @@ def samples_follow_the_density(model: Any, params: Params, key: Key) -> None:
     """A chi-squared test of draws against the probabilities of states, or of cells."""
     x, weight = spaces.space(model.event)
     mass = np.exp(spaces.log_probs(model, params, x)) * weight
-    draws = spaces.draws(model, params, key, NUM_DRAWS)
+    draws = spaces.draws(model, params, key).reshape(spaces.NUM_DRAWS, -1)
     if model.event.discrete:
         values = model.event.num_values ** np.arange(model.event.size)[::-1]
         expected, seen = mass, np.bincount(draws @ values, minlength=len(mass))
@@ -35,7 +33,7 @@ def samples_follow_the_density(model: Any, params: Params, key: Key) -> None:
         edges = [spaces.quantile_edges(flat[:, d], mass) for d in range(flat.shape[1])]
         expected, _ = np.histogramdd(flat, edges, weights=mass)
         seen, _ = np.histogramdd(draws, edges)
-    chi2, freedom = spaces.chi_squared(seen.ravel(), expected.ravel() * NUM_DRAWS)
+    chi2, freedom = spaces.chi_squared(seen.ravel(), expected.ravel() * spaces.NUM_DRAWS)
     # A chi-squared variable has mean f and variance 2 f.
     excess = (chi2 - freedom) / np.sqrt(2.0 * freedom)
     demand(excess < NUM_SIGMAS, f"chi-squared {chi2:.1f} with {freedom} degrees of freedom")

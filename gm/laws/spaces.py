@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from gm.core import CAPABILITIES, Array, Event, Key, Params, PyTree, members
 from gm.laws.law import NotApplicable
 
 MAX_STATES = 2**16
+NUM_DRAWS = 4096
 REACH = 40.0  # quadrature ends here; heavier tails than exp(-|x|) would show
 
 
@@ -59,7 +61,13 @@ def given_one(model: Any, key: Key) -> Any:
         if callable(method):
             takes_y = "context" in inspect.signature(method).parameters
             held[name] = functools.partial(method, context=y) if takes_y else method
-    return types.SimpleNamespace(**held)
+    return _OfX(**held)
+
+
+class _OfX(types.SimpleNamespace):
+    """p(x | y) at one y; hashable, by identity."""
+
+    __hash__ = object.__hash__
 
 
 def space(event: Event) -> tuple[np.ndarray, np.ndarray]:
@@ -90,15 +98,26 @@ def grid(num_dims: int) -> tuple[np.ndarray, np.ndarray]:
     return axes.astype(np.float32), weights.reshape(-1)
 
 
+@functools.lru_cache(maxsize=4)
+def scorer(model: Any) -> Callable[[Params, Array], Array]:
+    """log p(x) of a batch, compiled once for all the laws of one model."""
+    return jax.jit(jax.vmap(model.log_prob, (None, 0)))
+
+
+@functools.lru_cache(maxsize=4)
+def sampler(model: Any) -> Callable[[Params, Key], Array]:
+    """Samples of a batch of keys, compiled once for all the laws of one model."""
+    return jax.jit(jax.vmap(model.sample, (None, 0)))
+
+
 def log_probs(model: Any, params: Params, x: np.ndarray) -> np.ndarray:
     """log p(x) at every point, in float64."""
-    return np.asarray(jax.jit(jax.vmap(model.log_prob, (None, 0)))(params, x), np.float64)
+    return np.asarray(scorer(model)(params, x), np.float64)
 
 
-def draws(model: Any, params: Params, key: Key, num: int) -> np.ndarray:
-    """Samples as rows, [num, D]."""
-    x = jax.jit(jax.vmap(model.sample, (None, 0)))(params, jax.random.split(key, num))
-    return np.asarray(x).reshape(num, -1)
+def draws(model: Any, params: Params, key: Key) -> np.ndarray:
+    """NUM_DRAWS samples, [NUM_DRAWS, *event]."""
+    return np.asarray(sampler(model)(params, jax.random.split(key, NUM_DRAWS)))
 
 
 def exact_bounds(model: Any, params: Params, x: Array) -> tuple[float, float]:

@@ -4,6 +4,7 @@ A network is a Linen module used through `init(key, x)` and `apply(params, x)`. 
 axes and treats x[None] as x. A causal network has two more methods, for `apply(..., method=...)`:
 `start()` gives a cache and the raw parameters of the first element, and `step(cache, f_i)` takes
 one element and gives the raw parameters of the next, so that a whole walk costs one parallel call.
+Most of them are a `CausalNetwork`, written as one body (`causal`); these see one example.
 """
 
 from gm.networks.attention import CausalSelfAttention, LayerNorm, Transformer
@@ -16,15 +17,13 @@ from gm.networks.mlp import MLP, ResidualBlock, ResidualMLP
 from gm.networks.nade import NADE
 from gm.networks.pixelcnn import GatedPixelCNN, ImageNetwork, PixelCNN
 from gm.networks.pixelcnnpp import PixelCNNPlusPlus
-from gm.networks.pixelsnail import PixelSNAIL
 from gm.networks.pixelrnn import DiagonalBiLSTM, PixelRNN, RowLSTM
+from gm.networks.pixelsnail import PixelSNAIL
 from gm.networks.recurrent import GRU, LSTM, RecurrentLayer, RecurrentNetwork
 from gm.networks.wavenet import WaveNet
 
 __all__ = [
     "GRU",
-    "GatedPixelCNN",
-    "ImageNetwork",
     "LSTM",
     "MLP",
     "NADE",
@@ -37,6 +36,8 @@ __all__ = [
     "ConvEncoder",
     "Dense",
     "DiagonalBiLSTM",
+    "GatedPixelCNN",
+    "ImageNetwork",
     "LayerNorm",
     "MaskedConv",
     "MaskedDense",
@@ -44,8 +45,8 @@ __all__ = [
     "Once",
     "PixelCNN",
     "PixelCNNPlusPlus",
-    "PixelSNAIL",
     "PixelRNN",
+    "PixelSNAIL",
     "RecurrentLayer",
     "RecurrentNetwork",
     "ResidualBlock",

@@ -86,7 +86,7 @@ class Window:
         return y
 
 
-class CausalNetwork(nn.Module):
+class CausalNetwork(nn.Module, kw_only=True):
     """What causal networks share: both faces of `body`. The model that holds one sets its sizes.
 
     Attributes:

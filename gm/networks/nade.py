@@ -30,6 +30,7 @@ import numpy as np
 
 from gm.core import Array, PyTree
 from gm.networks.layers import Dense, product
+from gm.numerics import block_size
 
 
 class NADE(nn.Module):
@@ -149,7 +150,7 @@ class NADE(nn.Module):
 
         if self.is_initializing():
             self._hidden(bias)  # parameters cannot be made inside a scan
-        raw = scan_in_blocks(step, bias, rows, math.isqrt(len(f)))
+        raw = scan_in_blocks(step, bias, rows, block_size(len(f)))
         if order is not None:
             raw = raw[jnp.argsort(order)]
         return raw.reshape(*self.shape, self.num_params).astype(jnp.float32)
@@ -198,22 +199,9 @@ def scan_in_blocks(
       step: (carry, row) -> (carry, output).
       carry: before the first row.
       rows: a tree of arrays [D, ...].
-      block: rows between carries that are kept.
+      block: rows between carries that are kept; divides D.
     """
-    size = jax.tree.leaves(rows)[0].shape[0]
-    num_blocks = size // block
-    whole = jax.tree.map(
-        lambda x: x[: num_blocks * block].reshape(num_blocks, block, *x.shape[1:]), rows
-    )
-    rest = jax.tree.map(lambda x: x[num_blocks * block :], rows)
-
-    @jax.checkpoint
-    def several(carry: Array, rows: PyTree) -> tuple[Array, Array]:
-        return jax.lax.scan(step, carry, rows)
-
-    carry, outputs = jax.lax.scan(several, carry, whole)
-    outputs = outputs.reshape(num_blocks * block, *outputs.shape[2:])
-    if size % block:
-        _, last = several(carry, rest)
-        outputs = jnp.concatenate([outputs, last])
-    return outputs
+    rows = jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), rows)
+    several = jax.checkpoint(lambda carry, rows: jax.lax.scan(step, carry, rows))
+    _, outputs = jax.lax.scan(several, carry, rows)
+    return outputs.reshape(-1, *outputs.shape[2:])

@@ -45,6 +45,22 @@ def concat_elu(x: Array) -> Array:
     return nn.elu(jnp.concatenate([x, -x], -1))
 
 
+class Beginning(Walk):
+    """A walk at its first element that keeps the caches its layers had before it.
+
+    What a layer of layers starts with; then its first step has the same work to do as any other.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(jnp.zeros((), jnp.int32))
+
+    def __call__(self, layer: Any, *inputs: Any) -> Any:
+        """The layer's output at the first element."""
+        cache = layer.start(*inputs)
+        self.caches.append(cache)
+        return layer.step(cache, self.time, *inputs)[1]
+
+
 class GatedBlock(nn.Module):
     """x + a σ(b), [a, b] = W' * e(W * e(x) + given) + bias.
 
@@ -209,8 +225,9 @@ class CoarserRows(Coarser):
         return {"layers": walk.caches, "rows": y}, said
 
     def start(self, x: Array, rows: tuple[Array, ...], context: Array | None) -> PyTree:
-        """The cache after the first row, which the first step computes again to the same effect."""
-        return self._row(Walk(jnp.zeros((), jnp.int32)), x, rows, context)[0]
+        """Empty caches and rows."""
+        cache, _ = self._row(Beginning(), x, rows, context)
+        return cache | {"rows": jnp.zeros_like(cache["rows"])}
 
     def step(
         self,
@@ -239,10 +256,10 @@ class CoarserPixels(Coarser):
         return walk.caches, y.reshape(2, 2, -1)
 
     def start(self, x: Array, rows: tuple[Array, ...], context: Array | None) -> PyTree:
-        """The cache after the first pixel."""
-        layers, y = self._pixel(Walk(jnp.zeros((), jnp.int32)), x, rows, context)
-        empty = jnp.zeros((2, 2 * self.level.shape[1], y.shape[-1]))
-        return {"layers": layers, "rows": empty.at[:, :2].set(y)}
+        """Empty caches and rows."""
+        layers, _ = self._pixel(Beginning(), x, rows, context)
+        empty = jnp.zeros((2, 2 * self.level.shape[1], self.level.channels))
+        return {"layers": layers, "rows": empty}
 
     def step(
         self,
@@ -262,7 +279,7 @@ class CoarserPixels(Coarser):
             new = jax.lax.dynamic_update_slice(cache["rows"], y, (0, column, 0))
             return {"layers": layers, "rows": new}
 
-        begins = (row % 2 == 0) & (column % 2 == 0) & (time > 0)
+        begins = (row % 2 == 0) & (column % 2 == 0)
         cache = jax.lax.cond(begins, next_pixel, lambda: cache)
         return cache, (cache["rows"][row % 2, column], ())
 
@@ -315,12 +332,11 @@ class RowStream(nn.Module):
         return self._body(marked(f[:, :, 0]), context, parallel)
 
     def start(self, f: Array, context: Array | None) -> PyTree:
-        """The caches after the first row, which sees nothing."""
+        """Empty caches, and a row of which nothing is known."""
         del f
-        row = jnp.zeros((self.level.shape[1], self.inputs + 1))
-        walk = Walk(jnp.zeros((), jnp.int32))
-        said = self._body(row, context, walk)
-        return {"row": row, "layers": walk.caches, "said": said}
+        row, walk = jnp.zeros((self.level.shape[1], self.inputs + 1)), Beginning()
+        self._body(row, context, walk)
+        return {"row": row, "layers": walk.caches, "said": self.level.silence()}
 
     def step(
         self, cache: PyTree, time: Array, f: Array, context: Array | None
@@ -336,7 +352,7 @@ class RowStream(nn.Module):
             return walk.caches, said
 
         layers, said = jax.lax.cond(
-            (time % width == 0) & (time > 0), next_row, lambda: (cache["layers"], cache["said"])
+            time % width == 0, next_row, lambda: (cache["layers"], cache["said"])
         )
         return {"row": row, "layers": layers, "said": said}, said
 

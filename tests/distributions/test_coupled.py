@@ -1,4 +1,4 @@
-"""The coupled mixture: its conditionals are those of the joint mixture, for any number of colours."""
+"""The coupled mixture: its conditionals are those of the joint, for any number of colours."""
 
 import itertools
 
@@ -85,9 +85,7 @@ def test_for_one_colour_the_head_is_the_plain_mixture(key):
     plain = dist.DiscretizedLogisticMixtureHead(17, M)
     raw = jax.random.normal(key, (4, coupled.num_params))
     assert coupled.num_params == plain.num_params
-    np.testing.assert_allclose(
-        coupled(raw, x).log_prob(x), plain(raw).log_prob(x[:, 0]), rtol=1e-6
-    )
+    np.testing.assert_allclose(coupled(raw, x).log_prob(x), plain(raw).log_prob(x[:, 0]), rtol=1e-6)
     np.testing.assert_array_equal(coupled.features(x), plain.features(x[:, 0]))
 
 

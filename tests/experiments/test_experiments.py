@@ -140,6 +140,16 @@ def test_lstm_trains_on_characters_with_batches_of_the_host(experiment):
     assert np.isfinite(module.main(module.Config(**options))["nats/char"])
 
 
+def test_pixelsnail_trains_on_images_in_colour_given_the_label(experiment, tmp_path):
+    module, x = experiment("pixelcnnpp"), np.arange(40 * 27) % 256
+    file = tmp_path / "images.npz"
+    x, label = x.astype(np.uint8).reshape(40, 3, 3, 3), np.arange(40) % 2
+    np.savez(file, x=x, label=label, num_values=256)
+    options = SMALL["pixelcnnpp"] | {"snail": True, "conditional": True, "dataset": str(file)}
+    found = module.main(module.Config(**options, folder=tmp_path / "run"))
+    assert np.isfinite(found["bits_per_dim"])
+
+
 def test_wavenet_writes_the_sound_it_draws(experiment, tmp_path, prepared):
     module = experiment("wavenet")
     options = SMALL["wavenet"] | {"dataset": prepared("fsdd") + "_decimated_mulaw"}

@@ -70,9 +70,7 @@ MODELS = {
     ),
     "MADE, three orders": Ensemble(MADE(BITS, dist.BernoulliHead(), (6,), wiring_seed=0), 3),
     "FVSBN": FVSBN(BITS, dist.BernoulliHead(), order=(3, 0, 4, 1, 2)),
-    "FVSBN Categorical, given a vector": FVSBN(
-        TRITS, dist.CategoricalHead(3), context=Event((2,))
-    ),
+    "FVSBN Categorical, given a vector": FVSBN(TRITS, dist.CategoricalHead(3), context=Event((2,))),
     "NADE": NADE(BITS, dist.BernoulliHead(), 7, order=(3, 0, 4, 1, 2)),
     "NADE Categorical, given a label": NADE(
         TRITS, dist.CategoricalHead(3), 6, context=Event((), 4)

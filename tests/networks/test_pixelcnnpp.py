@@ -1,4 +1,4 @@
-"""PixelCNN++: who sees whom at several resolutions, both faces, and colours that come one by one."""
+"""PixelCNN++: who sees whom at several resolutions, both faces, colours that come one by one."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-r"""A causal network over whole pixels, their colours coupled by one mixture: PixelCNN++, PixelSNAIL.
+r"""A causal network over whole pixels, colours coupled by one mixture: PixelCNN++, PixelSNAIL.
 
     p(x | y) = \prod_pixels \sum_m π_m \prod_g P_m(x_g | x_<g),   π, P = head(network(x_before, y))
 
@@ -80,9 +80,7 @@ class PixelModel:
     def head(self) -> dist.CoupledLogisticMixtureHead:
         """What makes the mixture of a pixel's colours."""
         colours = self.event.shape[2] if len(self.event.shape) == 3 else 1
-        return dist.CoupledLogisticMixtureHead(
-            self.event.num_values, colours, self.num_components
-        )
+        return dist.CoupledLogisticMixtureHead(self.event.num_values, colours, self.num_components)
 
     @property
     def order(self) -> tuple[int, ...]:

@@ -10,7 +10,6 @@ It is the yardstick of the benchmarks and the witness of the tests.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 
 from gm import distributions as dist
 from gm.core import Array, Autoregressive, Distribution, Key, Params
+from gm.numerics import block_size
 
 
 def log_prob(
@@ -59,15 +59,11 @@ def sample(
     def block(carry, keys):
         return jax.lax.scan(draw, carry, jax.vmap(first.noise)(keys) if noisy else keys)
 
-    keys, size = jax.random.split(key, model.event.size), math.isqrt(model.event.size)
+    keys = jax.random.split(key, model.event.size)
     # Random numbers are made for a block of elements at once: by far the cheapest way, and all of
     # them at once would be as large as all the conditionals.
-    whole = len(keys) // size * size
-    carry, x = jax.lax.scan(block, start, keys[:whole].reshape(-1, size))
-    x = x.reshape(whole)
-    if whole < len(keys):
-        x = jnp.concatenate([x, block(carry, keys[whole:])[1]])
-    return from_order(model, x)
+    _, x = jax.lax.scan(block, start, keys.reshape(-1, block_size(len(keys))))
+    return from_order(model, x.reshape(-1))
 
 
 def sample_by_passes(
