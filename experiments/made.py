@@ -19,8 +19,9 @@ import tyro
 
 from gm import data
 from gm import distributions as dist
+from gm.core import Params
 from gm.losses import likelihood, order_agnostic
-from gm.models.autoregressive import MADE, Ensemble, degrees_by_entropy
+from gm.models.autoregressive import MADE, CausalModel, Ensemble, degrees_by_entropy
 
 PAPER = "Germain et al. 2015, arXiv:1502.03509"
 METRIC = maximum_likelihood.METRIC
@@ -47,22 +48,29 @@ class Config(maximum_likelihood.Config):
     """Another order with each mask, too."""
 
 
-def main(c: Config) -> dict[str, float]:
-    """Trains, scores the test set, draws; returns the numbers."""
+def fit(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, Params, float]:
+    """The data, the model, its averaged parameters after training, and the seconds it took."""
     dataset = data.load(c.dataset)
     event, degrees = dataset.event, None
     if event.discrete and not c.shuffled:
         degrees = degrees_by_entropy(dataset.train.x, event.num_values, c.hidden)
     head = dist.head_for(event, ordered=not dataset.vocabulary)
     options = {"direct": c.direct, "degrees": degrees}
-    label, loss = f"MADE {'x'.join(map(str, c.hidden))}", likelihood.negative_log_likelihood
-    if c.num_masks > 1:
+    if c.num_masks == 1:
+        model, loss = MADE(event, head, c.hidden, **options), likelihood.negative_log_likelihood
+    else:
         options |= {"wiring_seed": c.seed, "shuffled": c.shuffled}
+        model = Ensemble(MADE(event, head, c.hidden, **options), c.num_masks)
         loss = order_agnostic.member_nll
+    return dataset, model, *maximum_likelihood.fit(c, dataset, model, loss)
+
+
+def main(c: Config) -> dict[str, float]:
+    """Trains, scores the test set, draws; returns the numbers."""
+    dataset, model, params, seconds = fit(c)
+    label = f"MADE {'x'.join(map(str, c.hidden))}"
+    if c.num_masks > 1:
         label += f", {c.num_masks} {'orders' if c.shuffled else 'masks'}"
-    model = MADE(event, head, c.hidden, **options)
-    model = Ensemble(model, c.num_masks) if c.num_masks > 1 else model
-    params, seconds = maximum_likelihood.fit(c, dataset, model, loss)
     fields = {"experiment": "made", "published": PUBLISHED, "seconds": seconds}
     return maximum_likelihood.report(c, dataset, model, params, label, **fields)
 

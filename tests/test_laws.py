@@ -11,28 +11,28 @@ import pytest
 from gm import distributions as dist
 from gm import laws
 from gm.core import Event
-from gm.models.autoregressive import MADE
+from gm.models.autoregressive import MADE, CausalModel
 from gm.models.implicit import Generator
 from gm.models.latent import VAE
-from gm.networks import MLP
+from gm.networks import MLP, MaskedMLP
 
 
 @dataclasses.dataclass(frozen=True)
-class Broken(MADE):
+class Broken(CausalModel):
     """A MADE of three bits to be broken in one way each."""
 
     event: Event = Event((3,), 2)
     conditional: dist.BernoulliHead = dist.BernoulliHead()
-    hidden: tuple[int, ...] = (6,)
+    network: MaskedMLP = MaskedMLP(hidden=(6,))
 
 
 class Unnormalized(Broken):
-    def log_prob(self, params, x):
+    def log_prob(self, params, x, context=None):
         return 1.1 * super().log_prob(params, x)
 
 
 class PeeksAtItself(Broken):
-    def conditionals(self, params, x):
+    def conditionals(self, params, x, context=None, wiring=None):
         p = super().conditionals(params, x)
         return dist.Bernoulli(p.logits + 0.1 * (2.0 * x - 1.0))
 
