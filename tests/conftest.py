@@ -2,9 +2,9 @@
 
 import os
 
-# Most of the time goes into compiling small programs that run once: LLVM need not polish them.
+# Most of the time goes into compiling small programs that run once: LLVM need not polish them much.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    "XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 

@@ -19,7 +19,7 @@ import jax
 from gm import core
 from gm.core import Key, Params
 from gm.laws import any_model, autoregressive, density, flow, latent, spaces
-from gm.laws.law import Law, LawBroken, NotApplicable
+from gm.laws.law import Law, LawBroken, NotApplicable, compiled
 
 __all__ = ["LAWS", "Law", "LawBroken", "NotApplicable", "check"]
 
@@ -74,7 +74,7 @@ def check(model: Any, key: Key, params: Params | None = None) -> dict[str, str]:
     """
     key_init, key_noise, key_laws = jax.random.split(key, 3)
     if params is None:
-        params = jax.jit(lambda k, n: spaces.perturb(model.init(k), n))(key_init, key_noise)
+        params = compiled(lambda k, n: spaces.perturb(model.init(k), n))(key_init, key_noise)
     verdicts, of_x = {}, spaces.given_one(model, key_laws)
     for law in LAWS:
         if not law.applies(model):

@@ -12,7 +12,7 @@ import numpy as np
 from gm import core
 from gm.core import Array, Key, Params
 from gm.laws import spaces
-from gm.laws.law import LawBroken, demand
+from gm.laws.law import LawBroken, compiled, demand
 from gm.losses import variational
 
 
@@ -26,7 +26,7 @@ def model_is_a_value(model: Any, params: Params, key: Key) -> None:
     except TypeError as error:
         raise LawBroken(f"{error}; make it a frozen dataclass of hashable fields") from None
     demand(hash(model) == hash(same), "a copy has another hash")
-    init = jax.jit(model.init)
+    init = compiled(model.init)
     first, second = init(key), init(key)
     demand(spaces.equal(first, second), "two calls of init with one key differ")
 
@@ -57,7 +57,7 @@ def gradients_reach_every_parameter(model: Any, params: Params, key: Key) -> Non
         weights = jax.vmap(lambda k, x: variational.log_weights(model, params, k, x, 2))
         return jnp.sum(weights(keys, x))
 
-    grads = jax.jit(jax.grad(output))(params)
+    grads = compiled(jax.grad(output))(params)
     for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
         name = jax.tree_util.keystr(path)
         demand(bool(jnp.all(jnp.isfinite(leaf))), f"the gradient of {name} is not finite")

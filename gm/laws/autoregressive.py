@@ -12,7 +12,7 @@ import numpy as np
 from gm import distributions as dist
 from gm.core import Array, Distribution, Key, Params, PyTree
 from gm.laws import spaces
-from gm.laws.law import demand
+from gm.laws.law import compiled, demand
 
 
 def no_element_sees_itself_or_a_later_one(model: Any, params: Params, key: Key) -> None:
@@ -22,7 +22,10 @@ def no_element_sees_itself_or_a_later_one(model: Any, params: Params, key: Key) 
     all that a gradient would and more.
     """
     event, order = model.event, jnp.array(model.order)
-    leaves = jax.jit(lambda x: _rows(model, model.conditionals(params, x)))
+
+    def leaves(x: Array) -> Array:
+        return _rows(model, model.conditionals(params, x))
+
     x = spaces.points(model, key, 4)
     if event.discrete:
         shifts = jnp.arange(1, event.num_values)
@@ -33,9 +36,12 @@ def no_element_sees_itself_or_a_later_one(model: Any, params: Params, key: Key) 
 
         by_shift = jax.vmap(moved, (None, None, 0))
         by_element = jax.vmap(lambda x, i: jnp.max(by_shift(x, i, shifts), axis=0), (None, 0))
-        moves = jnp.max(jax.lax.map(lambda x: by_element(x, order), x), axis=0)  # [by, of]
+        by_point = compiled(lambda x: jax.lax.map(lambda x: by_element(x, order), x))
+        moves = jnp.max(by_point(x), axis=0)  # [by, of]
     else:
-        jacobian = jax.vmap(jax.jacrev(leaves))(x).reshape(len(x), event.size, -1, event.size)
+        jacobian = compiled(jax.vmap(jax.jacrev(leaves)))(x).reshape(
+            len(x), event.size, -1, event.size
+        )
         moves = jnp.max(jnp.abs(jacobian), axis=(0, 2)).T[order]
     moves = np.asarray(moves)[:, np.asarray(order)]
     for by, of in itertools.product(range(event.size), repeat=2):
@@ -58,7 +64,7 @@ def walk_and_pass_agree(model: Any, params: Params, key: Key) -> None:
         _, walked = jax.lax.scan(step, model.start(params), x.reshape(-1)[order])
         return walked, _rows(model, model.conditionals(params, x))[order]
 
-    walked, passed = jax.jit(jax.vmap(both))(spaces.points(model, key, 4))
+    walked, passed = compiled(jax.vmap(both))(spaces.points(model, key, 4))
     gap = float(jnp.max(jnp.abs(walked - passed) / (1.0 + jnp.abs(passed))))
     demand(gap < 1e-4, f"they differ by {gap:.2e}, relative")  # float32 sums in another order
 
@@ -71,7 +77,7 @@ def log_prob_is_the_sum_of_conditionals(model: Any, params: Params, key: Key) ->
         parts = dist.element_log_probs(model.conditionals(params, x), x)
         return jnp.sum(parts), model.log_prob(params, x)
 
-    parts, whole = jax.jit(jax.vmap(both))(x)
+    parts, whole = compiled(jax.vmap(both))(x)
     gap = float(jnp.max(jnp.abs(parts - whole) / (1.0 + jnp.abs(whole))))
     demand(gap < 1e-5, f"they differ by {gap:.2e}, relative")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gm.core import Key, Params
 from gm.laws import spaces
-from gm.laws.law import NUM_SIGMAS, demand
+from gm.laws.law import NUM_SIGMAS, compiled, demand
 from gm.losses import variational
 
 
@@ -18,7 +18,7 @@ def likelihood_given_z_sums_to_one(model: Any, params: Params, key: Key) -> None
     x, weight = spaces.space(model.event)
     for key_z in jax.random.split(key, 3):
         z = model.prior(params).sample(key_z)
-        log_prob = jax.jit(jax.vmap(lambda x, z: model.decode(params, z).log_prob(x), (0, None)))
+        log_prob = compiled(jax.vmap(lambda x, z: model.decode(params, z).log_prob(x), (0, None)))
         total = float(np.sum(np.exp(np.asarray(log_prob(x, z), np.float64)) * weight))
         demand(abs(total - 1.0) < 2e-3, f"it sums to {total:.6f}")
 
@@ -33,7 +33,7 @@ def bounds_are_ordered(model: Any, params: Params, key: Key) -> None:
         x = spaces.points(model, key_x, 1)[0]
         keys = jax.random.split(key_x, 2048)
         sample = jax.vmap(lambda k, x: variational.log_weights(model, params, k, x, 8), (0, None))
-        log_w = np.asarray(jax.jit(sample)(keys, x), np.float64)
+        log_w = np.asarray(compiled(sample)(keys, x), np.float64)
         top = np.max(log_w, axis=1)
         iwae = np.log(np.mean(np.exp(log_w - top[:, None]), axis=1)) + top
         elbo = np.mean(log_w, axis=1)

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from gm.core import Key, Params
 
 NUM_SIGMAS = 5.0  # a fair model breaks a law of averages less than once in a million checks
@@ -37,6 +39,14 @@ class Law:
     def applies(self, model: Any) -> bool:
         """Whether the model has the capabilities this law speaks of."""
         return all(isinstance(model, capability) for capability in self.capabilities)
+
+
+def compiled(function: Callable) -> Callable:
+    """`jax.jit` for a program that runs once or twice: most of its time would go into polish."""
+    on_cpu = jax.default_backend() == "cpu"
+    return jax.jit(
+        function, compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None
+    )
 
 
 def demand(condition: bool, otherwise: str) -> None:

@@ -90,7 +90,7 @@ MODELS = {
     "PixelCNN": CausalModel(
         SQUARE,
         dist.BernoulliHead(),
-        PixelCNN(channels=3, num_layers=2, first_size=5, head_channels=4),
+        PixelCNN(channels=6, num_layers=2, first_size=5, head_channels=6),
     ),
     "PixelCNN in colour, given a vector": CausalModel(
         COLOURS,
@@ -120,24 +120,11 @@ MODELS = {
         PixelRNN(layer=DiagonalBiLSTM, channels=3, num_layers=2, first_size=3, head_channels=4),
         Event((), 2),
     ),
-    "Diagonal BiLSTM in colour": CausalModel(
-        COLOURS,
-        dist.BernoulliHead(),
-        PixelRNN(layer=DiagonalBiLSTM, channels=3, num_layers=1, first_size=3, head_channels=4),
-    ),
-    "PixelCNN++": PixelModel(
-        SQUARE, PixelCNNPlusPlus(channels=2, num_blocks=1, num_levels=2), num_components=2
-    ),
     "PixelCNN++ in colour, given a label": PixelModel(
         Event((2, 1, 3), 3),
         PixelCNNPlusPlus(channels=2, num_blocks=1, num_levels=2),
         2,
         Event((), 3),
-    ),
-    "PixelSNAIL": CausalModel(
-        SQUARE,
-        dist.BernoulliHead(),
-        PixelSNAIL(channels=3, num_blocks=2, num_layers=1, key_channels=2, value_channels=3),
     ),
     "PixelSNAIL in colour, given a vector": PixelModel(
         Event((2, 1, 3), 3),
