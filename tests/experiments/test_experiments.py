@@ -126,6 +126,7 @@ def test_text_models_are_scored_in_nats_per_character_and_write_what_they_draw(
         assert (row.unit, row.split) == ("nats/char", "validation + test")
 
 
+@pytest.mark.slow
 def test_transformer_draws_images_and_trains_with_dropout(experiment, tmp_path):
     module = experiment("transformer")
     options = SMALL["transformer"] | {"dataset": "digits", "dropout": 0.2, "dtype": "bfloat16"}
@@ -140,6 +141,7 @@ def test_lstm_trains_on_characters_with_batches_of_the_host(experiment):
     assert np.isfinite(module.main(module.Config(**options))["nats/char"])
 
 
+@pytest.mark.slow
 def test_pixelsnail_trains_on_images_in_colour_given_the_label(experiment, tmp_path):
     module, x = experiment("pixelcnnpp"), np.arange(40 * 27) % 256
     file = tmp_path / "images.npz"

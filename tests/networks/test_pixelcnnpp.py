@@ -39,9 +39,7 @@ def test_every_pixel_sees_all_before_it_and_none_after(num_levels, key):
     assert np.all(seen[np.tril_indices(30, -1)] > 0.0)
 
 
-@pytest.mark.parametrize(
-    ("shape", "num_levels"), [((5, 6), 1), ((5, 6), 2), ((5, 6), 3), ((6, 5), 3), ((1, 3), 3)]
-)
+@pytest.mark.parametrize(("shape", "num_levels"), [((5, 6), 2), ((6, 5), 3), ((1, 3), 3)])
 def test_the_walk_gives_what_the_pass_gives(shape, num_levels, key):
     """Whether a size is even or odd, or rounded up to one."""
     model = levels(shape, num_levels)
@@ -77,6 +75,7 @@ def test_a_walk_over_colours_gives_the_mixtures_of_the_pass(key):
         np.testing.assert_allclose(walked, passed.reshape(walked.shape), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_every_block_of_both_streams_is_given_the_context(key):
     """With the weights of all other blocks at zero, the outputs still depend on it."""
     params = randomized(COLOURED, key)
@@ -105,6 +104,7 @@ def test_every_block_of_both_streams_is_given_the_context(key):
                 assert moves(place, block) > 1e-5, (place, block)
 
 
+@pytest.mark.slow
 def test_the_walk_draws_what_the_naive_sampler_draws(key):
     model = PixelModel(Event((3, 2, 2), 3), SMALL.clone(num_levels=2), 2)
     params, keys = randomized(model, key), jax.random.split(key, 8)

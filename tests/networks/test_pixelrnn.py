@@ -163,6 +163,7 @@ def walked(model, params, x, context=None):
     return jax.jit(jax.vmap(one))(x, context)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("event", [Event((5, 6), 2), Event((3, 4, 3), 4)], ids=["bits", "colours"])
 def test_a_batch_walks_as_it_passes_with_its_labels(layer, event, key):
@@ -174,6 +175,7 @@ def test_a_batch_walks_as_it_passes_with_its_labels(layer, event, key):
     np.testing.assert_allclose(found, want, atol=2e-5 * np.abs(want).max())  # float32 sums
 
 
+@pytest.mark.slow
 @both
 def test_every_layer_is_given_the_context(layer, key):
     model = model_of(layer, Event((2, 3), 2), Event((2,)))

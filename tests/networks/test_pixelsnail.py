@@ -77,6 +77,7 @@ def test_the_walk_gives_what_the_pass_gives(network, shape, key):
     np.testing.assert_allclose(walked, passed, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_every_convolutional_block_is_given_the_context(key):
     model = PixelModel(Event((2, 3, 3), 4), DEEP, 2, Event((), 3))
     params = jax.jit(model.init)(key)
