@@ -1,9 +1,9 @@
 r"""A Transformer by maximum likelihood, on text or on the pixels of images.
 
-python experiments/transformer.py
-    What the standard library says of itself, in windows of 64 characters; no download.
-TFDS_DATA_DIR=... python experiments/transformer.py --dataset tiny_shakespeare
-    On the last tenth, 1.80 nats/char after 800 steps of 12 windows (nanoGPT, same size: 1.88).
+python experiments/transformer.py  # what the standard library says of itself; no download
+TFDS_DATA_DIR=... python experiments/transformer.py --dataset tiny_shakespeare --num-steps 1500 \
+    --batch-size 12 --learning-rate 1.5e-2
+    On the last tenth, 1.728 nats/char in 90 s on 2 CPU cores (nanoGPT, same size: 1.88).
 TFDS_DATA_DIR=... python experiments/transformer.py --dataset tiny_shakespeare --window 256 \
     --width 384 --num-layers 6 --num-heads 6 --dropout 0.2 --batch-size 64 --num-steps 5000 \
     --no-muon --learning-rate 1e-3 --dtype bfloat16
