@@ -42,7 +42,7 @@ def main(c: Config) -> dict[str, float]:
     head = dist.head_for(dataset.event, ordered=not dataset.vocabulary)
     model = DeepNADE(dataset.event, head, c.hidden, wiring_seed=c.seed)
     loss, many = order_agnostic.order_agnostic_nll, Ensemble(model, c.num_orders)
-    params, seconds = maximum_likelihood.fit(c, dataset, model, loss, score=model)
+    params, seconds = maximum_likelihood.fit(c, dataset, model, loss)
     fields = {"experiment": "deep_nade", "published": PUBLISHED, "seconds": seconds}
     fields["principle"] = "maximum likelihood of all orders"
     return maximum_likelihood.report(

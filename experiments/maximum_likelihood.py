@@ -58,19 +58,17 @@ def fit(
     dataset: data.Dataset,
     model: Any,
     loss: Callable = likelihood.negative_log_likelihood,
-    score: Any = None,
 ) -> tuple[Params, float]:
     """The averaged parameters after training, and the seconds it took.
 
-    A conditional model is given the label. `score` scores the validation set, if not model.
+    A conditional model is given the label.
     """
-    scored, held_out = score or model, dataset.validation
 
     def validate(state: train.State) -> dict[str, float]:
-        return {"nats": evaluate(c, scored, state.averaged, held_out).value}
+        return {"nats": evaluate(c, model, state.averaged, dataset.validation).value}
 
     def picture(state: train.State, path: pathlib.Path) -> None:
-        panels = {"data": dataset.test.x[:64], "model": draw(scored, state.averaged, c.seed)}
+        panels = {"data": dataset.test.x[:64], "model": draw(model, state.averaged, c.seed)}
         plot.save(plot.samples(panels, num_values=model.event.num_values), path)
 
     warmup = min(100, c.num_steps // 10)

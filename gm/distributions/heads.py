@@ -151,57 +151,40 @@ class LogisticHead(_RealHead):
 
 
 @dataclasses.dataclass(frozen=True)
-class MixtureOfNormalsHead(_RealHead):
+class _MixtureOfRealsHead(_RealHead):
+    """What mixtures of real values share: all but the component."""
+
+    num_components: int = 10
+    min_scale: float = 1e-3
+    component: ClassVar[type[Normal | Laplace | Logistic]]
+
+    @property
+    def num_params(self) -> int:
+        """3 M: log weights, locations, scales."""
+        return 3 * self.num_components
+
+    def __call__(self, raw: Array) -> Mixture:
+        """raw: [..., 3 M] -> Mixture of the component over [...]."""
+        logits, loc, scale = _split_mixture(self, raw, 1.0)
+        return Mixture(logits, self.component(loc, scale))
+
+
+class MixtureOfNormalsHead(_MixtureOfRealsHead):
     """M Normals per element (mixture density networks, RNADE)."""
 
-    num_components: int = 10
-    min_scale: float = 1e-3
-
-    @property
-    def num_params(self) -> int:
-        """3 M: log weights, locations, scales."""
-        return 3 * self.num_components
-
-    def __call__(self, raw: Array) -> Mixture:
-        """raw: [..., 3 M] -> Mixture of Normal over [...]."""
-        logits, loc, scale = _split_mixture(self, raw, 1.0)
-        return Mixture(logits, Normal(loc, scale))
+    component = Normal
 
 
-@dataclasses.dataclass(frozen=True)
-class MixtureOfLaplacesHead(_RealHead):
+class MixtureOfLaplacesHead(_MixtureOfRealsHead):
     """M Laplaces per element (RNADE-MoL)."""
 
-    num_components: int = 10
-    min_scale: float = 1e-3
-
-    @property
-    def num_params(self) -> int:
-        """3 M: log weights, locations, scales."""
-        return 3 * self.num_components
-
-    def __call__(self, raw: Array) -> Mixture:
-        """raw: [..., 3 M] -> Mixture of Laplace over [...]."""
-        logits, loc, scale = _split_mixture(self, raw, 1.0)
-        return Mixture(logits, Laplace(loc, scale))
+    component = Laplace
 
 
-@dataclasses.dataclass(frozen=True)
-class MixtureOfLogisticsHead(_RealHead):
+class MixtureOfLogisticsHead(_MixtureOfRealsHead):
     """M Logistics per element."""
 
-    num_components: int = 10
-    min_scale: float = 1e-3
-
-    @property
-    def num_params(self) -> int:
-        """3 M: log weights, locations, scales."""
-        return 3 * self.num_components
-
-    def __call__(self, raw: Array) -> Mixture:
-        """raw: [..., 3 M] -> Mixture of Logistic over [...]."""
-        logits, loc, scale = _split_mixture(self, raw, 1.0)
-        return Mixture(logits, Logistic(loc, scale))
+    component = Logistic
 
 
 class _CountHead:

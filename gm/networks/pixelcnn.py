@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from gm.core import Array, PyTree
 from gm.networks.causal import CausalNetwork, Once, Run, Walk, parallel
-from gm.networks.layers import Dense, gated
+from gm.networks.layers import Dense, add_bias, gated
 from gm.networks.masked_conv import MaskedConv, RowConv
 
 
@@ -97,7 +97,7 @@ class PixelCNN(ImageNetwork):
         for number, (narrow, conv, widen) in enumerate(self.blocks):
             h = run(conv, nn.relu(run(narrow, nn.relu(x))))
             if self.context_dim:
-                h = add(h, run(self.contexts[number], context))
+                h = add_bias(h, run(self.contexts[number], context))
             x = x + run(widen, nn.relu(h))
         x = run(self.hidden, nn.relu(x))
         return self._elements(run(self.last, nn.relu(x)))
@@ -151,7 +151,7 @@ class VerticalStack(nn.Module):
         for number, (conv, across) in enumerate(zip(self.convs, self.across, strict=True)):
             sums = run(conv, v)
             if self.context_dim:
-                sums = add(sums, run(self.contexts[number], context))
+                sums = add_bias(sums, run(self.contexts[number], context))
             given.append(across(sums))
             v = gated(sums)
         return jnp.stack(given, -2)
@@ -254,7 +254,7 @@ class GatedPixelCNN(ImageNetwork):
             sums = run(self.convs[number], x)
             sums = sums + run(Colour(self.num_colours), rows[..., number, :])
             if self.context_dim:
-                sums = add(sums, run(self.contexts[number], context))
+                sums = add_bias(sums, run(self.contexts[number], context))
             out = run(self.outs[number], gated(sums))
             x = out if number == 0 else x + out
         x = run(self.hidden, nn.relu(x))
@@ -287,8 +287,3 @@ class Colour:
 def marked(x: Array) -> Array:
     """x: [..., C] with one more channel that is 1, so that padding is not taken for a value."""
     return jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], -1)
-
-
-def add(x: Array, bias: Array) -> Array:
-    """x: [..., C] plus bias: [C]."""
-    return x + bias.reshape((1,) * (x.ndim - 1) + bias.shape)

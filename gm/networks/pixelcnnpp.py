@@ -31,9 +31,9 @@ import jax.numpy as jnp
 
 from gm.core import Array, PyTree
 from gm.networks.causal import Once, Run, Walk, parallel
-from gm.networks.layers import Dense
+from gm.networks.layers import Dense, add_bias
 from gm.networks.masked_conv import MaskedConv, RowConv
-from gm.networks.pixelcnn import ImageNetwork, add, marked
+from gm.networks.pixelcnn import ImageNetwork, marked
 
 
 def concat_elu(x: Array) -> Array:
@@ -83,7 +83,7 @@ class GatedBlock(nn.Module):
         """x, given: [..., C], bias: [2 C] -> [..., C]"""
         h = run(self.first, concat_elu(x))
         h = run(self.second, concat_elu(h if given is None else h + given))
-        a, b = jnp.split(h if bias is None else add(h, bias), 2, -1)
+        a, b = jnp.split(h if bias is None else add_bias(h, bias), 2, -1)
         return x + a * nn.sigmoid(b)
 
 
