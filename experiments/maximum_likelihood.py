@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from gm import core, data, metrics, plot, train
-from gm.core import Event, Params
+from gm.core import Params
 from gm.losses import likelihood
 from gm.metrics import results
 from gm.models.autoregressive import Ensemble
@@ -31,6 +32,8 @@ class Config:
     batch_size: int = 32
     learning_rate: float = 4e-3
     weight_decay: float = 1.0
+    l1: float = 0.0
+    """Nats per unit of a weight's size (biases are free): a Laplace prior, for sparse weights."""
     ema_decay: float = 0.999
     clip_norm: float = 1e6
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -39,13 +42,6 @@ class Config:
     eval_batch_size: int = 256
     seed: int = 0
     folder: pathlib.Path | None = None
-
-
-def labels_of(dataset: data.Dataset) -> Event:
-    """The space of the labels, as the context of a conditional model."""
-    if dataset.num_labels is None:
-        raise SystemExit(f"{dataset.name} has no labels; digits and mnist_threshold have.")
-    return Event((), dataset.num_labels)
 
 
 def given(model: Any) -> dict[str, str]:
@@ -74,7 +70,8 @@ def fit(
     warmup = min(100, c.num_steps // 10)
     schedule = optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, warmup, c.num_steps)
     optimizer = optax.adamw(schedule, weight_decay=c.weight_decay)
-    optimizer = optax.chain(optax.clip_by_global_norm(c.clip_norm), optimizer)
+    sparse = optax.stateless_with_tree_map(lambda g, w: g + c.l1 * jnp.sign(w) * (w.ndim > 1))
+    optimizer = optax.chain(optax.clip_by_global_norm(c.clip_norm), sparse, optimizer)
     optimizer = train.with_ema(optimizer, c.ema_decay)
     loss = functools.partial(loss, core.in_precision(model, c.dtype), **given(model))
     step = train.make_step(loss, optimizer)

@@ -12,6 +12,7 @@ TFDS_DATA_DIR=... python experiments/pixelcnn.py --dataset binarized_mnist --cha
 
 import dataclasses
 
+import conditional
 import maximum_likelihood
 import tyro
 
@@ -25,7 +26,7 @@ PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (81.30, SOURCE)}}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(maximum_likelihood.Config):
+class Config(conditional.Config):
     """What to train on, and how."""
 
     learning_rate: float = 2e-3
@@ -46,13 +47,16 @@ def main(c: Config) -> dict[str, float]:
     dataset = data.load(c.dataset)
     sizes = {"channels": c.channels, "num_layers": c.num_layers, "first_size": c.first_size}
     network = GatedPixelCNN(**sizes) if c.gated else PixelCNN(**sizes)
-    context = maximum_likelihood.labels_of(dataset) if c.conditional else None
+    context = conditional.labels_of(dataset) if c.conditional else None
     model = CausalModel(dataset.event, dist.head_for(dataset.event), network, context)
     params, seconds = maximum_likelihood.fit(c, dataset, model)
     label = f"{'Gated ' * c.gated}PixelCNN {c.num_layers}x{c.channels}"
     label += ", given the label" * c.conditional
-    fields = {"experiment": "pixelcnn", "published": PUBLISHED, "seconds": seconds}
-    return maximum_likelihood.report(c, dataset, model, params, label, **fields)
+    own = {"experiment": "pixelcnn", "seconds": seconds}
+    found = maximum_likelihood.report(c, dataset, model, params, label, published=PUBLISHED, **own)
+    if c.conditional:
+        found |= conditional.recognise(c, dataset, model, params, label, **own)[0]
+    return found
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ python experiments/pixelcnnpp.py --snail --dataset images.npz --channels 256 --n
 
 import dataclasses
 
+import conditional
 import maximum_likelihood
 import tyro
 
@@ -58,7 +59,7 @@ def main(c: Config) -> dict[str, float]:
         network = PixelCNNPlusPlus(**sizes, num_levels=c.num_levels)
         label = f"PixelCNN++ {c.num_levels}x{c.num_blocks}x{c.channels}"
     label += ", given the label" * c.conditional
-    context = maximum_likelihood.labels_of(dataset) if c.conditional else None
+    context = conditional.labels_of(dataset) if c.conditional else None
     model = PixelModel(dataset.event, network, c.num_components, context)
     params, seconds = maximum_likelihood.fit(c, dataset, model)
     fields = {"experiment": "pixelcnnpp", "published": {}, "seconds": seconds}

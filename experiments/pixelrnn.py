@@ -9,6 +9,7 @@ TFDS_DATA_DIR=... python experiments/pixelrnn.py --dataset binarized_mnist --cha
 
 import dataclasses
 
+import conditional
 import maximum_likelihood
 import tyro
 
@@ -46,7 +47,7 @@ def main(c: Config) -> dict[str, float]:
     network = PixelRNN(
         layer=layer, channels=c.channels, num_layers=c.num_layers, first_size=c.first_size
     )
-    context = maximum_likelihood.labels_of(dataset) if c.conditional else None
+    context = conditional.labels_of(dataset) if c.conditional else None
     model = CausalModel(dataset.event, dist.head_for(dataset.event), network, context)
     params, seconds = maximum_likelihood.fit(c, dataset, model)
     label = f"PixelRNN, {'Row LSTM' if c.row else 'Diagonal BiLSTM'} {c.num_layers}x{c.channels}"

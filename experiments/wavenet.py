@@ -13,19 +13,20 @@ TFDS_DATA_DIR=... python experiments/wavenet.py --dataset fsdd_decimated_mulaw \
 import dataclasses
 import functools
 
+import conditional
 import maximum_likelihood
 import numpy as np
 import tyro
 
 from gm import data, plot
 from gm import distributions as dist
-from gm.metrics import recognition, results
+from gm.metrics import recognition
 from gm.models.autoregressive import CausalModel
 from gm.networks import WaveNet
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(maximum_likelihood.Config):
+class Config(conditional.Config):
     """What to train on, and how."""
 
     dataset: str = "digits"
@@ -44,8 +45,6 @@ class Config(maximum_likelihood.Config):
     num_steps: int = 800
     weight_decay: float = 0.1
     eval_batch_size: int = 32
-    eval_samples: int = 500
-    """How many are drawn and recognised."""
 
 
 def seen(c: Config, x: np.ndarray) -> np.ndarray:
@@ -59,7 +58,7 @@ def seen(c: Config, x: np.ndarray) -> np.ndarray:
 def main(c: Config) -> dict[str, float]:
     """Trains, scores the test set, draws, and asks a classifier what was drawn."""
     dataset = data.load(c.dataset, length=c.length)
-    labels = maximum_likelihood.labels_of(dataset)
+    labels = conditional.labels_of(dataset)
     head = dist.head_for(dataset.event, ordered=not c.softmax)
     sizes = {"channels": c.channels, "skip_channels": c.skip_channels}
     network = WaveNet(dilations=c.dilations * c.repeats, **sizes)
@@ -70,25 +69,15 @@ def main(c: Config) -> dict[str, float]:
     found = maximum_likelihood.report(c, dataset, model, params, name, published={}, **own)
 
     see, test = functools.partial(seen, c), dataset.test
-    x = maximum_likelihood.draw(model, params, c.seed, c.eval_samples)
-    label = np.arange(len(x)) % labels.num_values
-    judge = recognition.fit(dataset.train.x, dataset.train.y, features=see)
-    scores = {
-        "recognised test examples": judge.accuracy(test.x, test.y),
-        "recognised samples": judge.accuracy(x, label),
-    }
-    print(*(f"{metric}: {score}" for metric, score in scores.items()), sep="\n")
+    scores, x, y = conditional.recognise(c, dataset, model, params, name, features=see, **own)
     if c.folder is not None:
-        own |= {"model": name, "steps": c.num_steps, "principle": "maximum likelihood"}
-        rows = results.read(c.folder / "result.json")
-        results.write(c.folder, rows + results.record_all(scores, dataset, **own))
         order = np.argsort(test.y, kind="stable")[:: max(len(test) // 30, 1)][:30]
-        panels = {"data": see(test.x[order]), "WaveNet": see(x[np.argsort(label[:30])])}
+        panels = {"data": see(test.x[order]), "WaveNet": see(x[np.argsort(y[:30])])}
         plot.save(plot.side_by_side(panels, columns=6), c.folder / "samples.png")
         if c.sample_rate is not None:
             sound = np.asarray(data.mu_law_decode(x[: labels.num_values])).ravel()
             data.write_wav(c.folder / "samples.wav", sound, c.sample_rate)
-    return found | {metric: score.value for metric, score in scores.items()}
+    return found | scores
 
 
 if __name__ == "__main__":
