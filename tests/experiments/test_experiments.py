@@ -103,7 +103,7 @@ def test_gated_pixelcnn_is_given_the_label_and_its_samples_are_judged(experiment
 @pytest.mark.parametrize("num_orders", [1, 2])
 def test_rnade_scores_every_fold(num_orders, experiment, tmp_path):
     module = experiment("rnade")
-    options = {"hidden": 4, "num_components": 2, "num_rounds": 2, "num_folds": 2}
+    options = {"hidden": (4,), "num_components": 2, "num_rounds": 2, "num_folds": 2}
     options |= {"num_orders": num_orders, "folder": tmp_path}
     assert np.isfinite(module.main(module.Config(**options))["nats"])
     (row,) = results.read(tmp_path / "result.json")
