@@ -5,9 +5,10 @@ from typing import Any
 from gm import distributions as dist
 from gm import networks
 from gm.core import Event
-from gm.models.autoregressive import FVSBN, MADE, NADE, CausalModel, DeepNADE
+from gm.models.autoregressive import FVSBN, MADE, NADE, CausalModel, DeepNADE, PixelModel
 
 MNIST, DIGITS = Event((28, 28), 2), Event((8, 8), 17)
+COLOUR = Event((16, 16, 3), 256)
 TEXT, SOUND = Event((256,), 65), Event((1024,), 256)
 BITS = dist.BernoulliHead()
 
@@ -29,6 +30,18 @@ MODELS: dict[str, Any] = {
     "PixelCNN 15x16, MNIST": over(MNIST, networks.PixelCNN(channels=16, num_layers=15)),
     "PixelCNN 8x64, MNIST": over(MNIST, networks.PixelCNN(channels=64, num_layers=8)),
     "Gated PixelCNN 10x32, MNIST": over(MNIST, networks.GatedPixelCNN(channels=32, num_layers=10)),
+    "PixelCNN++ 3x2x16, 16x16 colour": PixelModel(
+        COLOUR, networks.PixelCNNPlusPlus(channels=16, num_blocks=2, num_levels=3), 5
+    ),
+    "PixelSNAIL 2x2x16, MNIST": over(
+        MNIST, networks.PixelSNAIL(channels=16, num_blocks=2, num_layers=2, value_channels=8)
+    ),
+    "Row LSTM 2x16, MNIST": over(
+        MNIST, networks.PixelRNN(layer=networks.RowLSTM, channels=16, num_layers=2)
+    ),
+    "Diagonal BiLSTM 2x16, MNIST": over(
+        MNIST, networks.PixelRNN(layer=networks.DiagonalBiLSTM, channels=16, num_layers=2)
+    ),
     "LSTM 512, text of 256": over(TEXT, networks.RecurrentNetwork(widths=(512,))),
     "GRU 256x256, text of 256": over(
         TEXT, networks.RecurrentNetwork(cell=networks.GRU, widths=(256, 256))
