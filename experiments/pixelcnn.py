@@ -40,18 +40,21 @@ class Config(conditional.Config):
     channels: int = 16
     num_layers: int = 5
     first_size: int = 7
+    places: bool = False
+    """A learned bias for each pixel, behind the first layer."""
 
 
 def main(c: Config) -> dict[str, float]:
     """Trains, scores the test set, draws; returns the numbers."""
     dataset = data.load(c.dataset)
     sizes = {"channels": c.channels, "num_layers": c.num_layers, "first_size": c.first_size}
+    sizes["places"] = c.places
     network = GatedPixelCNN(**sizes) if c.gated else PixelCNN(**sizes)
     context = conditional.labels_of(dataset) if c.conditional else None
     model = CausalModel(dataset.event, dist.head_for(dataset.event), network, context)
     params, seconds = maximum_likelihood.fit(c, dataset, model)
     label = f"{'Gated ' * c.gated}PixelCNN {c.num_layers}x{c.channels}"
-    label += ", given the label" * c.conditional
+    label += ", with places" * c.places + ", given the label" * c.conditional
     own = {"experiment": "pixelcnn", "seconds": seconds}
     found = maximum_likelihood.report(c, dataset, model, params, label, published=PUBLISHED, **own)
     if c.conditional:

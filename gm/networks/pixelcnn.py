@@ -25,9 +25,12 @@ class ImageNetwork(CausalNetwork):
 
     Attributes:
       channels: of each colour.
+      places: whether each pixel has a bias of its own behind the first layer, a learned map [H, W,
+        channels], for objects that lie in the middle of their image.
     """
 
     channels: int = 32
+    places: bool = False
 
     @property
     def width(self) -> int:
@@ -57,6 +60,37 @@ class ImageNetwork(CausalNetwork):
         )
 
 
+class Places(nn.Module):
+    """A causal layer that adds a bias of its own to each pixel.
+
+    Attributes:
+      shape: (H, W).
+      num_colours: G.
+      features: C, of each colour.
+    """
+
+    shape: tuple[int, int]
+    num_colours: int
+    features: int
+
+    def setup(self) -> None:
+        """The map, [H, W, G, C], zero at first."""
+        shape = (*self.shape, self.num_colours, self.features)
+        self.table = self.param("table", nn.initializers.zeros, shape)
+
+    def __call__(self, x: Array) -> Array:
+        """x: [H, W, G, C] -> [H, W, G, C]"""
+        return x + self.table
+
+    def start(self, x: Array) -> None:
+        """There is nothing to keep."""
+        del x
+
+    def step(self, cache: None, time: Array, x: Array) -> tuple[None, Array]:
+        """x: [C] -> [C]"""
+        return cache, x + self.table.reshape(-1, self.features)[time]
+
+
 class PixelCNN(ImageNetwork):
     """Residual blocks of masked convolutions (Pixel recurrent neural networks, figure 5 right).
 
@@ -83,6 +117,7 @@ class PixelCNN(ImageNetwork):
         first = {"above": far, "left": far, "right": far, "strict": True}
         later = {"above": reach, "left": reach, "right": reach}
         self.first = self._conv(self.num_features, 2 * h, **first)
+        self.map = Places(self.shape[:2], self.num_colours, 2 * h) if self.places else None
         self.blocks = [
             (self._pointwise(2 * h, h), self._conv(h, h, **later), self._pointwise(h, 2 * h))
             for _ in range(self.num_layers)
@@ -94,6 +129,7 @@ class PixelCNN(ImageNetwork):
     def body(self, f: Array, context: Array | None, run: Run) -> Array:
         """The first convolution, the residual blocks, the head."""
         x = run(self.first, self._pixels(f))
+        x = x if self.map is None else run(self.map, x)
         for number, (narrow, conv, widen) in enumerate(self.blocks):
             h = run(conv, nn.relu(run(narrow, nn.relu(x))))
             if self.context_dim:
@@ -243,6 +279,7 @@ class GatedPixelCNN(ImageNetwork):
         ]
         self.contexts = [Once(2 * p, self.dtype) for _ in self.convs if self.context_dim]
         self.outs = [self._pointwise(p, p) for _ in self.convs]
+        self.map = Places(self.shape[:2], colours, p) if self.places else None
         self.hidden = self._pointwise(p, self.head_channels)
         self.last = self._pointwise(self.head_channels, self.num_params)
 
@@ -257,6 +294,7 @@ class GatedPixelCNN(ImageNetwork):
                 sums = add_bias(sums, run(self.contexts[number], context))
             out = run(self.outs[number], gated(sums))
             x = out if number == 0 else x + out
+            x = run(self.map, x) if self.map is not None and number == 0 else x
         x = run(self.hidden, nn.relu(x))
         return self._elements(run(self.last, nn.relu(x)))
 

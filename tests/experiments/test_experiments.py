@@ -92,12 +92,13 @@ def test_made_and_nade_train_in_several_orders_and_through_several_masks(experim
 def test_gated_pixelcnn_is_given_the_label_and_its_samples_are_judged(experiment, tmp_path):
     module = experiment("pixelcnn")
     options = SMALL["pixelcnn"] | {"gated": True, "conditional": True, "eval_samples": 20}
+    options["places"] = True
     found = module.main(module.Config(**options, l1=1e-4, folder=tmp_path))
     assert np.isfinite(found["nats"])
     assert found["recognised test examples"] > 90.0 > found["recognised samples"]
     rows = results.read(tmp_path / "result.json")
     assert len(rows) == 3
-    assert {row.model for row in rows} == {"Gated PixelCNN 1x2, given the label"}
+    assert {row.model for row in rows} == {"Gated PixelCNN 1x2, with places, given the label"}
 
 
 @pytest.mark.parametrize("num_orders", [1, 2])

@@ -13,9 +13,9 @@ from gm.networks import GatedPixelCNN, MaskedConv, PixelCNN, RowConv
 SMALL = {"channels": 3, "num_layers": 3, "head_channels": 4}
 NETWORKS = {
     "PixelCNN": PixelCNN(**SMALL, first_size=5),
-    "PixelCNN, even reach": PixelCNN(**SMALL, first_size=7, size=5),
+    "PixelCNN, even reach": PixelCNN(**SMALL, first_size=7, size=5, places=True),
     "Gated PixelCNN": GatedPixelCNN(**SMALL, first_size=3),
-    "Gated PixelCNN, wide": GatedPixelCNN(**SMALL, first_size=7, size=5),
+    "Gated PixelCNN, wide": GatedPixelCNN(**SMALL, first_size=7, size=5, places=True),
 }
 
 
