@@ -2,9 +2,10 @@ r"""FVSBN, every element a logistic regression on those before it, by maximum li
 
 python experiments/fvsbn.py
     8x8 digits, 17 levels: seconds on 2 CPU cores.
-TFDS_DATA_DIR=... python experiments/fvsbn.py --dataset binarized_mnist --num-steps 20000 \
-    --batch-size 100 --learning-rate 3e-3 --weight-decay 0.03
-    Fixed binarized MNIST; Larochelle & Murray (2011): 97.45 nats.
+TFDS_DATA_DIR=... python experiments/fvsbn.py --dataset binarized_mnist --num-steps 60000 \
+    --batch-size 128 --learning-rate 6e-3 --weight-decay 0 --l1 1e-4
+    Fixed binarized MNIST: 97.44 nats in 5 minutes on one CPU core; Larochelle & Murray (2011):
+    97.45. Without a penalty it overfits by more than a nat; weight decay in its place gives 98.3.
 """
 
 import dataclasses
