@@ -4,7 +4,7 @@ python experiments/nade.py
     8x8 digits, 17 levels: seconds on 2 CPU cores.
 TFDS_DATA_DIR=... python experiments/nade.py --dataset binarized_mnist --hidden 500 \
     --num-steps 75000 --learning-rate 2e-3 --weight-decay 0.03
-    Fixed binarized MNIST, 500 units: 86.91 nats in 28 minutes on one CPU core (Larochelle & Murray
+    Fixed binarized MNIST, 500 units: 86.91 nats in 30 minutes on one CPU core (Larochelle & Murray
     (2011): 88.33).
 """
 

@@ -10,6 +10,7 @@ import wave
 
 import numpy as np
 import pytest
+import tyro
 
 from gm.metrics import results
 
@@ -195,15 +196,16 @@ def test_quickstart_prints_one_table_and_two_pictures(experiment, tmp_path, caps
         assert word in printed
 
 
-@pytest.mark.parametrize("name", ["quickstart", "gan_seeds", "tabular", *SMALL])
-def test_help_comes_from_the_configuration(name):
-    run = subprocess.run(
-        [sys.executable, str(FOLDER / f"{name}.py"), "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "--seed" in run.stdout
+@pytest.mark.parametrize("name", ["quickstart", "gan_seeds", "tabular", "rnade", *SMALL])
+def test_help_comes_from_the_configuration(name, experiment, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        tyro.cli(experiment(name).Config, args=["--help"])
+    assert "--seed" in capsys.readouterr().out
+
+
+def test_an_experiment_is_started_as_a_script():
+    command = [sys.executable, str(FOLDER / "made.py"), "--help"]
+    assert "--seed" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.slow
