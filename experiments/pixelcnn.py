@@ -2,9 +2,13 @@ r"""PixelCNN and Gated PixelCNN by maximum likelihood; class-conditional with --
 
 python experiments/pixelcnn.py
     8x8 digits, 17 levels: a minute on 2 CPU cores.
-TFDS_DATA_DIR=... python experiments/pixelcnn.py --dataset binarized_mnist --gated --channels 24 \
-    --num-layers 6 --num-steps 9000 --batch-size 32 --learning-rate 2e-3
-    Fixed binarized MNIST at a small size.
+TFDS_DATA_DIR=... python experiments/pixelcnn.py --dataset binarized_mnist --channels 24 \
+    --num-layers 12 --places --num-steps 10000 --batch-size 16 --learning-rate 3e-3
+    Fixed binarized MNIST at a small size: 85.17 nats in 29 minutes on one CPU core; 87.41 after
+    12,500 steps without --places.
+python experiments/pixelcnn.py --gated --conditional --channels 24 --num-layers 4 \
+    --num-steps 1500 --batch-size 32 --learning-rate 3e-3
+    8x8 digits given the label: a classifier takes 98 % of the samples for what they should be.
 TFDS_DATA_DIR=... python experiments/pixelcnn.py --dataset binarized_mnist --channels 64 \
     --num-layers 15 --num-steps 100000 --batch-size 64 --steps-per-dispatch 50
     15 layers for a GPU; not yet run. van den Oord et al. (2016), arXiv:1601.06759: 81.30.
