@@ -54,6 +54,13 @@ class ImageNetwork(CausalNetwork):
         """A layer of one pixel: dense, and masked between colours."""
         return self._conv(inputs, features, above=0, left=0, right=0)
 
+    def _map(self, features: int) -> Places | None:
+        return Places(self.shape[:2], self.num_colours, features) if self.places else None
+
+    def _placed(self, x: Array, run: Run) -> Array:
+        """x with the bias of its pixel, where there is a map."""
+        return x if self.map is None else run(self.map, x)
+
     def _conv(self, inputs: int, features: int, **options) -> MaskedConv:
         return MaskedConv(
             self.width, inputs, features, self.num_colours, dtype=self.dtype, **options
@@ -117,7 +124,7 @@ class PixelCNN(ImageNetwork):
         first = {"above": far, "left": far, "right": far, "strict": True}
         later = {"above": reach, "left": reach, "right": reach}
         self.first = self._conv(self.num_features, 2 * h, **first)
-        self.map = Places(self.shape[:2], self.num_colours, 2 * h) if self.places else None
+        self.map = self._map(2 * h)
         self.blocks = [
             (self._pointwise(2 * h, h), self._conv(h, h, **later), self._pointwise(h, 2 * h))
             for _ in range(self.num_layers)
@@ -128,8 +135,7 @@ class PixelCNN(ImageNetwork):
 
     def body(self, f: Array, context: Array | None, run: Run) -> Array:
         """The first convolution, the residual blocks, the head."""
-        x = run(self.first, self._pixels(f))
-        x = x if self.map is None else run(self.map, x)
+        x = self._placed(run(self.first, self._pixels(f)), run)
         for number, (narrow, conv, widen) in enumerate(self.blocks):
             h = run(conv, nn.relu(run(narrow, nn.relu(x))))
             if self.context_dim:
@@ -279,7 +285,7 @@ class GatedPixelCNN(ImageNetwork):
         ]
         self.contexts = [Once(2 * p, self.dtype) for _ in self.convs if self.context_dim]
         self.outs = [self._pointwise(p, p) for _ in self.convs]
-        self.map = Places(self.shape[:2], colours, p) if self.places else None
+        self.map = self._map(p)
         self.hidden = self._pointwise(p, self.head_channels)
         self.last = self._pointwise(self.head_channels, self.num_params)
 
@@ -293,8 +299,7 @@ class GatedPixelCNN(ImageNetwork):
             if self.context_dim:
                 sums = add_bias(sums, run(self.contexts[number], context))
             out = run(self.outs[number], gated(sums))
-            x = out if number == 0 else x + out
-            x = run(self.map, x) if self.map is not None and number == 0 else x
+            x = self._placed(out, run) if number == 0 else x + out
         x = run(self.hidden, nn.relu(x))
         return self._elements(run(self.last, nn.relu(x)))
 
