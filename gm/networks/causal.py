@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, PyTree
-from gm.networks.layers import Dense
+from gm.networks.layers import Dense, add_bias, convolve, product
 
 Run = Callable[..., Any]
 
@@ -230,14 +230,16 @@ class CausalConv(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        """One dense layer over the taps, the newest last."""
-        self.dense = Dense(self.features, self.dtype)
+        """Kernel [size, inputs, features], the newest tap last, and bias [features]."""
+        shape = (self.size, self.inputs, self.features)
+        self.kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
 
     def __call__(self, x: Array) -> Array:
         """x: [T, inputs] -> [T, features]"""
-        backs = [k * self.dilation for k in reversed(range(self.size))]
-        taps = [jnp.pad(x, ((back, 0), (0, 0)))[: len(x)] for back in backs]
-        return self.dense(jnp.concatenate(taps, -1))
+        padding = (((self.size - 1) * self.dilation, 0),)
+        factors = x.astype(self.dtype), self.kernel.astype(self.dtype)
+        return add_bias(convolve(*factors, padding, rhs_dilation=(self.dilation,)), self.bias)
 
     def start(self, x: Array) -> Array:
         """An empty ring."""
@@ -252,4 +254,6 @@ class CausalConv(nn.Module):
             jax.lax.dynamic_index_in_dim(ring, (time - back) % len(ring), 0, keepdims=False)
             for back in backs
         ]
-        return ring, self.dense(jnp.concatenate(taps, -1))
+        kernel = self.kernel.reshape(-1, self.features).astype(self.dtype)
+        y = product(jnp.concatenate(taps, -1).astype(self.dtype), kernel)
+        return ring, add_bias(y, self.bias)

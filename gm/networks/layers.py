@@ -13,7 +13,7 @@ So are the sums of a convolution rounded once, since GPUs have none from bfloat1
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -67,15 +67,35 @@ class Conv(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        y = jax.lax.conv_general_dilated(
-            x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:]).astype(self.dtype),
-            kernel.astype(self.dtype),
-            (self.stride, self.stride),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        y = y.reshape(*x.shape[:-3], *y.shape[1:])
-        return add_bias(y.astype(jnp.promote_types(y.dtype, jnp.float32)), bias)
+        strides = (self.stride, self.stride)
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), "SAME", strides=strides)
+        return add_bias(y, bias)
+
+
+def convolve(
+    x: Array, kernel: Array, padding: str | Sequence[tuple[int, int]], **options: Any
+) -> Array:
+    """Convolution over all axes but the first and the last of a kernel [*sizes, inputs, features].
+
+    Args:
+      x: [..., *spatial, inputs], in the dtype of the kernel.
+      kernel: [*sizes, inputs, features].
+      padding: zeros before and after each spatial axis, or "SAME" or "VALID".
+      **options: `strides` and `rhs_dilation`, as in `jax.lax.conv_general_dilated`.
+
+    Returns:
+      [..., *spatial, features], in float32.
+    """
+    ndim = kernel.ndim - 1
+    strides = options.pop("strides", (1,) * (ndim - 1))
+    letters = "HW"[: ndim - 1]
+    numbers = (f"N{letters}C", f"{letters}IO", f"N{letters}C")
+    lead = x.shape[:-ndim]
+    x = x.reshape(math.prod(lead), *x.shape[-ndim:])
+    y = jax.lax.conv_general_dilated(
+        x, kernel, strides, padding, dimension_numbers=numbers, **options
+    )
+    return y.reshape(*lead, *y.shape[1:]).astype(jnp.promote_types(y.dtype, jnp.float32))
 
 
 def product(x: Array, w: Array) -> Array:

@@ -6,8 +6,9 @@ arXiv:1601.06759, section 3.4. Pixels come in raster order, colours inside a pix
     y(r, c) = b + sum of W(dr, dc) x(r + dr, c + dc) over dr < 0, and over dr = 0, dc <= 0
 
 and the tap at the pixel itself is masked between colours. There are weights for taps that are seen
-only, and the shifted inputs are put side by side for one matrix product, so that nothing is spent
-on a masked tap (but for the colours of one pixel).
+only. A pass fills the rest of the last row with zeros and convolves: on a CPU that takes a third
+to an eighth of the time, gradient included, of one product with the shifted inputs side by side,
+which computes no masked tap.
 
 The walk keeps the last rows of a layer's input in a ring; each step reads the taps of one pixel.
 """
@@ -22,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, PyTree
-from gm.networks.layers import add_bias, product
+from gm.networks.layers import add_bias, convolve, product
 
 
 class MaskedConv(nn.Module):
@@ -86,18 +87,19 @@ class MaskedConv(nn.Module):
         if self.strict:
             x = jnp.pad(x, ((0, 0),) * 3 + ((0, 1),), constant_values=1.0)
         height, width = x.shape[:2]
-        x = x.reshape(height, width, -1)
-        padded = jnp.pad(x, ((self.above, 0), (self.left, self.right), (0, 0)))
-        places = [
-            (row, column)
-            for row in range(self.above)
-            for column in range(self.left + 1 + self.right)
-        ]
-        places += [(self.above, column) for column in range(self.left + self.has_centre)]
-        taps = [padded[row : row + height, column : column + width] for row, column in places]
-        y = product(jnp.concatenate(taps, -1).astype(self.dtype), self._weights())
-        bias = self.bias.reshape(-1)
-        return add_bias(y, bias).reshape(height, width, self.num_colours, self.features)
+        x = x.reshape(height, width, -1).astype(self.dtype)
+        weights = self._weights()
+        if self.above or self.left:
+            weights = weights.reshape(-1, self.channels, weights.shape[-1])
+            columns = self.left + 1 + self.right
+            unseen = (self.above + 1) * columns - len(weights)
+            weights = jnp.pad(weights, ((0, unseen), (0, 0), (0, 0)))
+            weights = weights.reshape(self.above + 1, columns, *weights.shape[1:])
+            y = convolve(x, weights, ((self.above, 0), (self.left, self.right)))
+        else:
+            y = product(x, weights)
+        y = add_bias(y, self.bias.reshape(-1))
+        return y.reshape(height, width, self.num_colours, self.features)
 
     def start(self, x: Array) -> PyTree:
         """An empty ring of rows, and the weights of each colour."""
@@ -163,24 +165,18 @@ class RowConv(nn.Module):
         self.kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
 
-    def _combine(self, rows: list[Array]) -> Array:
-        """Rows [..., W, C], the uppermost first -> [..., W, features]"""
-        width = rows[0].shape[-2]
-        sides = ((0, 0),) * (rows[0].ndim - 2) + ((self.reach, self.reach), (0, 0))
-        padded = [jnp.pad(row, sides) for row in rows]
-        taps = [
-            row[..., column : column + width, :]
-            for row in padded
-            for column in range(2 * self.reach + 1)
-        ]
-        taps = jnp.concatenate(taps, -1).astype(self.dtype)
-        return add_bias(product(taps, self.kernel.astype(self.dtype)), self.bias)
+    def _convolve(self, x: Array, above: int) -> Array:
+        """x: [R, W, C], below so many rows of zeros -> [R + above - rows seen + 1, W, features]"""
+        kernel = self.kernel.reshape(-1, 2 * self.reach + 1, self.inputs, self.features)
+        padding = ((above, 0), (self.reach, self.reach))
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), padding)
+        return add_bias(y, self.bias)
 
     def __call__(self, x: Array) -> Array:
         """x: [H, W, C] -> [H, W, features]"""
-        padded = jnp.pad(x, ((self.above, 0), (0, 0), (0, 0)))
-        count = self.above + (not self.strict)
-        return self._combine([padded[row : row + len(x)] for row in range(count)])
+        if self.strict:
+            x = jnp.pad(x[:-1], ((1, 0), (0, 0), (0, 0)))
+        return self._convolve(x, self.above - self.strict)
 
     def start(self, x: Array) -> Array:
         """An empty ring of rows."""
@@ -195,4 +191,4 @@ class RowConv(nn.Module):
             jax.lax.dynamic_index_in_dim(ring, (newest - back) % rows, 0, keepdims=False)
             for back in range(rows - 1, -1, -1)
         ]
-        return ring, self._combine(read)
+        return ring, self._convolve(jnp.stack(read), 0)[0]

@@ -187,8 +187,8 @@ class VerticalStack(nn.Module):
         self.contexts = [Once(wide, self.dtype) for _ in self.convs if self.context_dim]
         self.across = [Dense(self.outputs, self.dtype) for _ in self.convs]
 
-    def _body(self, v: Array, context: Array | None, run: Run) -> Array:
-        """v: [..., W, G C + 1] -> [..., W, L, outputs]"""
+    def _body(self, v: Array, context: Array | None, run: Run) -> list[Array]:
+        """v: [..., W, G C + 1] -> L times [..., W, outputs]"""
         given = []
         for number, (conv, across) in enumerate(zip(self.convs, self.across, strict=True)):
             sums = run(conv, v)
@@ -196,10 +196,10 @@ class VerticalStack(nn.Module):
                 sums = add_bias(sums, run(self.contexts[number], context))
             given.append(across(sums))
             v = gated(sums)
-        return jnp.stack(given, -2)
+        return given
 
-    def __call__(self, f: Array, context: Array | None) -> Array:
-        """f: [H, W, G, C] -> [H, W, L, outputs]"""
+    def __call__(self, f: Array, context: Array | None) -> list[Array]:
+        """f: [H, W, G, C] -> L times [H, W, outputs]"""
         return self._body(marked(f.reshape(*self.shape, -1)), context, parallel)
 
     def start(self, f: Array, context: Array | None) -> PyTree:
@@ -207,7 +207,7 @@ class VerticalStack(nn.Module):
         del f
         row = jnp.zeros((self.shape[1], self.num_colours * self.inputs + 1))
         walk = Walk(jnp.zeros((), jnp.int32))
-        outputs = self._body(row, context, walk)
+        outputs = jnp.stack(self._body(row, context, walk), -2)
         return {"row": row, "layers": walk.caches, "outputs": outputs}
 
     def step(
@@ -223,7 +223,7 @@ class VerticalStack(nn.Module):
 
         def next_row() -> tuple[list[PyTree], Array]:
             walk = Walk(time // (width * colours), cache["layers"])
-            outputs = self._body(row, context, walk)
+            outputs = jnp.stack(self._body(row, context, walk), -2)
             return walk.caches, outputs
 
         layers, outputs = jax.lax.cond(
@@ -295,7 +295,7 @@ class GatedPixelCNN(ImageNetwork):
         rows = run(self.vertical, x, context)
         for number in range(self.num_layers):
             sums = run(self.convs[number], x)
-            sums = sums + run(Colour(self.num_colours), rows[..., number, :])
+            sums = sums + run(Colour(self.num_colours), rows[number])
             if self.context_dim:
                 sums = add_bias(sums, run(self.contexts[number], context))
             out = run(self.outs[number], gated(sums))
