@@ -100,7 +100,13 @@ def convolve(
 
 def product(x: Array, w: Array) -> Array:
     """x @ w for factors of one dtype, multiplied in it, summed and returned in float32."""
-    return _half_product(x, w) if jnp.finfo(x.dtype).bits < 32 else x @ w
+    if jnp.finfo(x.dtype).bits < 32:
+        return _half_product(x, w)
+    if x.ndim > 1 and w.ndim == 2:
+        # The same product, so written that on a CPU XLA finds a fast one for the gradient of w,
+        # a sum over many positions. It would undo a transpose that it sees.
+        return jnp.einsum("...i,oi->...o", x, jax.lax.optimization_barrier(w.T))
+    return x @ w
 
 
 @jax.custom_jvp
