@@ -252,10 +252,14 @@ def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[S
 
         carry = params, opt_state[name], finite, memory
         parts_own = jax.tree.map(lambda x, n=player.updates: x[:n], parts)
-        once = player.updates == 1  # then there is no loop to compile
-        carry, metrics = jax.lax.scan(update, carry, (keys_own, parts_own), unroll=once)
+        if player.updates == 1:
+            # Not a loop of one: XLA has slow gradients of convolutions inside loops on a CPU.
+            carry, means = update(carry, jax.tree.map(lambda x: x[0], (keys_own, parts_own)))
+        else:
+            carry, metrics = jax.lax.scan(update, carry, (keys_own, parts_own))
+            means = {label: jnp.mean(x, 0) for label, x in metrics.items()}
         params, opt_state[name], finite, memory = carry
-        means = {game.label(name, label): jnp.mean(x, 0) for label, x in metrics.items()}
+        means = {game.label(name, label): x for label, x in means.items()}
         all_metrics |= means
     moved = State(state.step + 1, params, opt_state, state.key, state.finite, memory)
     # Selecting whole states, not updates: when the last player fails, the first has not moved.
