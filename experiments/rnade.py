@@ -2,8 +2,10 @@ r"""RNADE: a mixture for every element of real data, tested on ten folds as in i
 
 python experiments/rnade.py
     The claw density, one fold: seconds on 2 CPU cores.
-TFDS_DATA_DIR=... python experiments/rnade.py --dataset wine_quality/red
-    Uria et al. (2013), arXiv:1306.0186: 9.36 nats (red), 10.23 (white).
+TFDS_DATA_DIR=... python experiments/rnade.py --dataset wine_quality/white --hidden 100 \
+    --num-rounds 60 --weight-decay 0.5
+    One order, 3 minutes on one CPU core: 10.16 nats.
+    Uria et al. (2013), arXiv:1306.0186: 10.23 (red: 9.36).
 TFDS_DATA_DIR=... python experiments/rnade.py --dataset wine_quality/red --hidden 128 128 \
     --num-orders 16 --num-rounds 50
     Of all orders: 8.49, one of them 9.25; Uria et al. (2014), arXiv:1310.1757: 8.76 (white: 9.67).
@@ -95,7 +97,8 @@ def main(c: Config) -> dict[str, float]:
     if len(c.hidden) > 1 or c.num_orders > 1:
         model = Ensemble(DeepNADE(event, head, c.hidden, wiring_seed=0), c.num_orders)
     else:
-        model = NADE(event, head, *c.hidden, activation=jax.nn.relu, rescaled=True)
+        # Of a rectified unit's outputs, one example far out can cost a fold thousands of nats.
+        model = NADE(event, head, *c.hidden, activation=jnp.tanh, rescaled=True)
     splits = (dataset.train, dataset.validation, dataset.test)
     x = np.random.default_rng(c.seed).permutation(np.concatenate([s.x for s in splits]))
     key, size, nats = jax.random.key(c.seed), len(x) // 10, []
