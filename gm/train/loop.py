@@ -112,7 +112,8 @@ def run(
       draw_every: steps between pictures, as evaluate_every.
       steps_per_dispatch: steps that small models make in one dispatch, at most; rows, checkpoints
         and signals come between dispatches. How they are grouped does not change the numbers, but
-        1 is another program than more, and may differ from it by rounding.
+        1 is another program than more, and may differ from it by rounding. On a CPU leave it at 1
+        for convolutional models, for XLA has slow gradients of convolutions inside loops.
       progress: a bar on a terminal, and an occasional line on stderr elsewhere.
 
     Raises:
