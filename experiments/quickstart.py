@@ -35,6 +35,7 @@ class Config:
     made_steps: int = made.Config.num_steps
     vae_steps: int = vae.Config.num_steps
     gan_steps: int = gan.Config.num_steps
+    eval_samples: int = 500  # of the bound on the VAE's likelihood
     seed: int = 0
     folder: pathlib.Path = pathlib.Path("runs/quickstart")
 
@@ -91,8 +92,8 @@ def main(c: Config) -> dict[str, float]:
             curves[name] = [row for row in train.read_metrics(run) if CURVES[name] in row]
         cells = "", "", "no likelihood"
         if isinstance(model, core.Density | core.Latent):
-            key, test = jax.random.key(c.seed), digits.test.x
-            score = metrics.evaluate(model, params, test, key=key, num_samples=500)
+            options = {"key": jax.random.key(c.seed), "num_samples": c.eval_samples}
+            score = metrics.evaluate(model, params, digits.test.x, **options)
             scores[name], cells = score.value, likelihood(score, digits.event)
         panels[name], speed = draw(model, params, 1000)
         told = two_sample(unseen, panels[name])

@@ -9,7 +9,7 @@ TFDS_DATA_DIR=... python experiments/rnade.py --dataset wine_quality/white --hid
 TFDS_DATA_DIR=... python experiments/rnade.py --dataset wine_quality/red --hidden 128 128 \
     --num-orders 16 --num-rounds 50
     Of all orders: 8.49, one of them 9.25; Uria et al. (2014), arXiv:1310.1757: 8.76. White wine
-    9.77 (9.67), in 20 minutes of --hidden 512 512 --num-orders 32 --num-rounds 60.
+    9.77 (9.67), in 28 minutes of --hidden 512 512 --num-orders 32 --num-rounds 60.
 
 Each tenth in turn is the test set; another decides when to stop; the rest normalise the dimensions.
 """
