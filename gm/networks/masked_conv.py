@@ -65,6 +65,11 @@ class MaskedConv(nn.Module):
         """Whether anything of the pixel itself is seen."""
         return not self.strict or self.num_colours > 1
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether each output sees one input: a walk then has nothing to remember."""
+        return not (self.above or self.left or self.strict or self.num_colours > 1)
+
     def setup(self) -> None:
         """Kernel [taps, G C, G, features], bias [features] of each colour."""
         num_taps = self.above * (self.left + 1 + self.right) + self.left + self.has_centre
@@ -104,6 +109,8 @@ class MaskedConv(nn.Module):
     def start(self, x: Array) -> PyTree:
         """An empty ring of rows, and the weights of each colour."""
         del x
+        if self.is_dense:
+            return None
         columns = self.left + self.width + self.right
         weights = self._weights().reshape(-1, self.num_colours, self.features)
         return {
@@ -113,6 +120,8 @@ class MaskedConv(nn.Module):
 
     def step(self, cache: PyTree, time: Array, x: Array) -> tuple[PyTree, Array]:
         """x: [C] -> [features], of the element's colour."""
+        if self.is_dense:
+            return None, product(x.astype(self.dtype), self._weights()) + self.bias[0]
         rows, colours = self.above + 1, self.num_colours
         if self.strict:
             x = jnp.append(x, (time > 0).astype(x.dtype))
