@@ -110,9 +110,8 @@ def main(c: Config) -> dict[str, float]:
     )
     plot.save(figure, c.folder / "learning_curves.png")
     figure = plot.side_by_side({k: x[:36] for k, x in panels.items()}, num_values=17)
-    print(
-        "Pictures:", c.folder / "learning_curves.png", plot.save(figure, c.folder / "samples.png")
-    )
+    written = plot.save(figure, c.folder / "samples.png")
+    print("Pictures:", c.folder / "learning_curves.png", written)
     return scores
 
 
