@@ -107,7 +107,7 @@ class MaskedConv(nn.Module):
         return y.reshape(height, width, self.num_colours, self.features)
 
     def start(self, x: Array) -> PyTree:
-        """An empty ring of rows, and the weights of each colour."""
+        """An empty ring of rows, and the weights of each colour; nothing for a dense layer."""
         del x
         if self.is_dense:
             return None
