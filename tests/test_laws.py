@@ -41,6 +41,9 @@ class ForgetsWhileWalking(Broken):
     def observe(self, params, carry, x_i):
         return super().observe(params, carry, jnp.zeros_like(x_i))
 
+    def predict_block(self, params, carry, x):
+        return super().predict_block(params, carry, jnp.zeros_like(x))
+
 
 class DrawsFromElsewhere(Broken):
     def sample(self, params, key):

@@ -19,6 +19,7 @@ from gm.distributions.coupled import CoupledLogisticMixtureHead, coupled_mixture
 from gm.distributions.discrete import Bernoulli, Categorical
 from gm.distributions.discretized import DiscretizedLogistic
 from gm.distributions.divergences import has_kl, kl_divergence, sampled_kl
+from gm.distributions.draws import draw, randomness, randomness_of_event
 from gm.distributions.elements import element, element_log_probs, tabulate
 from gm.distributions.heads import (
     BernoulliHead,
@@ -62,11 +63,14 @@ __all__ = [
     "PoissonHead",
     "Uniform",
     "coupled_mixture",
+    "draw",
     "element",
     "element_log_probs",
     "has_kl",
     "head_for",
     "kl_divergence",
+    "randomness",
+    "randomness_of_event",
     "sampled_kl",
     "tabulate",
 ]

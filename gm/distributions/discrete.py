@@ -31,13 +31,14 @@ class Bernoulli:
         return jnp.sum(jnp.where((x == 0) | (x == 1), log_p, -jnp.inf))
 
     def noise(self, key: Key) -> Array:
-        """Two uniform numbers for each element, [2, ...]: the second has the finer digits."""
-        return jax.random.uniform(key, (2, *jnp.shape(self.logits)))
+        """Uniform numbers in [0, 1), one for each element, as fine as 2^-32 near zero: [...]"""
+        # `jax.random.uniform` has steps of 2^-23, which would round p = 1e-8 to 0 or 1e-7.
+        bits = jax.random.bits(key, jnp.shape(self.logits))
+        return jnp.minimum(bits.astype(jnp.float32) * 2.0**-32, 1.0 - 2.0**-24)
 
     def from_noise(self, noise: Array) -> Array:
-        """1 where the uniform number is below P(x = 1), compared to 2^-48: [...] int32."""
-        # So rare ones keep their probability: 24 bits alone would round p = 1e-8 to 0 or 6e-8.
-        return (noise[1] * 2.0**-24 < self.mean() - noise[0]).astype(jnp.int32)
+        """1 where the uniform number is below P(x = 1): [...] int32."""
+        return (noise < self.mean()).astype(jnp.int32)
 
     def sample(self, key: Key) -> Array:
         """One x: [...] int32."""

@@ -7,16 +7,20 @@ below i. A weight is kept where it never looks forward:
 
     W^l[j, k] != 0 only if degree(j) <= degree(k),      V[k, i] != 0 only if degree(k) < i.
 
-The parallel call costs one dense product per layer. The walk costs the same: `step` takes one
-element and computes the units of that one degree, each once. Their sums over the past are split in
-two. Times come in blocks of about sqrt(D): what lies in earlier blocks is summed for a whole block
-by one matrix product when the block begins, and what lies in the block itself is a short product at
-each step.
+The parallel call costs one dense product per layer. The walk costs the same: every unit is computed
+once, when its time has come, and its sum over the past is split in three. Times come in blocks of
+about sqrt(D), and blocks in groups. What lies in earlier groups is summed for a whole group by one
+large matrix product when the group begins, what lies in earlier blocks of the group when a block
+begins, and what lies in the block itself is a short product.
+
+A walk goes by elements (`step`) or by blocks: `look` is the parallel call within a block, cheap
+enough to be made several times, and `advance` takes the whole block.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -29,6 +33,7 @@ import numpy as np
 
 from gm.core import Array
 from gm.networks.layers import Dense, add_bias, product
+from gm.numerics import block_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +171,21 @@ class MaskedMLP(nn.Module):
         """D"""
         return math.prod(self.shape)
 
+    @property
+    def block(self) -> int:
+        """Elements of a block."""
+        return block_size(self.num_elements)
+
+    @property
+    def num_blocks(self) -> int:
+        """D / block"""
+        return self.num_elements // self.block
+
+    @property
+    def group(self) -> int:
+        """Blocks of a group."""
+        return block_size(self.num_blocks)
+
     def wiring(self) -> tuple[np.ndarray, ...]:
         """The order [D], and the degrees of each hidden layer."""
         d = self.num_elements
@@ -187,11 +207,7 @@ class MaskedMLP(nn.Module):
         order, *degrees = wiring
         rank = jnp.argsort(order) if isinstance(order, jax.Array) else np.argsort(order)
         repeat = jnp.repeat if isinstance(order, jax.Array) else np.repeat
-        return [
-            repeat(rank, self.num_features),
-            *degrees,
-            repeat(rank - 1, self.num_params),
-        ]
+        return [repeat(rank, self.num_features), *degrees, repeat(rank - 1, self.num_params)]
 
     def setup(self) -> None:
         """A masked layer per hidden layer, one for the outputs, one for the direct connections."""
@@ -200,13 +216,10 @@ class MaskedMLP(nn.Module):
         options = {"dtype": self.dtype, "rewired": self.wiring_seed is not None}
         options["zero"] = not self.hidden
         self.layers = [MaskedDense(a, b, **options) for a, b in itertools.pairwise(sizes)]
-        has_shortcut = self.direct and self.hidden
-        self.shortcut = (
-            MaskedDense(sizes[0], sizes[-1], use_bias=False, **options) if has_shortcut else None
-        )
+        self.shortcut = None
+        if self.direct and self.hidden:
+            self.shortcut = MaskedDense(sizes[0], sizes[-1], use_bias=False, **options)
         self.contexts = [Dense(size, self.dtype) for size in sizes[1:] if self.context_dim]
-        self.block = max(1, math.isqrt(d))
-        self.num_blocks = math.ceil(d / self.block)
 
     def __call__(
         self, f: Array, context: Array | None = None, wiring: tuple[Array, ...] | None = None
@@ -234,74 +247,127 @@ class MaskedMLP(nn.Module):
     def start(self, context: Array | None = None) -> tuple[dict, Array]:
         """The cache before any element is known, and the raw parameters [P] of the first."""
         times, slots = self._times(self.wiring()), self._slots()
-        ends = [(i, i + 1) for i in range(len(self.layers))]
-        kernels, biases = zip(
-            *(layer.parts(earlier(times[a], times[b])) for layer, (a, b) in self._joined(ends)),
-            strict=True,
-        )
-        biases = biases[: len(self.layers)]
+        weights, biases = [], []
+        for layer, a, b in self._joins():
+            kernel, bias = layer.parts(earlier(times[a], times[b]))
+            weights.append(_by_group(kernel, slots[a], slots[b], self.group))
+            biases += [bias] if layer.use_bias else []
         if self.context_dim:
             biases = [b + c(context) for b, c in zip(biases, self.contexts, strict=True)]
-        packed = [
-            _pack(kernel, slots[a], slots[b])
-            for kernel, (_, (a, b)) in zip(kernels, self._joined(ends), strict=True)
-        ]
         sums = [jnp.stack(s.blocks(bias)) for bias, s in zip(biases, slots[1:], strict=True)]
         cache = {
             "time": jnp.zeros((), jnp.int32),
-            "weights": {"past": [p for p, _ in packed], "near": [n for _, n in packed]},
+            "weights": weights,
             "bias": sums,
+            "far": [bias[: self.group] for bias in sums],
             "units": [jnp.zeros((self.num_blocks, s.size), self.dtype) for s in slots[:-1]],
             "sums": [bias[0] for bias in sums],
         }
         first = int(self.wiring()[0][0])
         return cache, biases[-1].reshape(self.num_elements, self.num_params)[first]
 
-    def _joined(self, ends: list[tuple[int, int]]) -> list[tuple[MaskedDense, tuple[int, int]]]:
-        """Every layer with the two kinds of unit that it joins; the shortcut comes last."""
-        joined = [*zip(self.layers, ends, strict=True)]
-        if self.shortcut is not None:
-            joined.append((self.shortcut, (0, len(self.layers))))
-        return joined
+    def _joins(self) -> list[tuple[MaskedDense, int, int]]:
+        """Every layer, from which kind of unit to which; inputs are kind 0."""
+        joins = [(layer, i, i + 1) for i, layer in enumerate(self.layers)]
+        shortcut = [(self.shortcut, 0, len(self.layers))] if self.shortcut is not None else []
+        return joins + shortcut
+
+    def _into(self, kind: int) -> list[tuple[int, int]]:
+        """The numbers of the layers into a kind of unit, and the kind that each comes from."""
+        return [(number, a) for number, (_, a, b) in enumerate(self._joins()) if b == kind]
 
     def step(self, cache: dict, f_i: Array) -> tuple[dict, Array]:
         """Takes the features [C] of the next element; returns the raw parameters of the one after.
 
-        Under `vmap` keep the cache's `time` unbatched (map over the whole walk, as `walk.sample`
-        does), or every step pays for the start of a block.
+        As in every walk, `time` must stay unbatched under `vmap` (`gm.networks.causal`).
         """
-        time, weights = cache["time"], cache["weights"]
-        block, offset = time // self.block, time % self.block
-        units, sums = list(cache["units"]), cache["sums"]
+        block, offset = cache["time"] // self.block, cache["time"] % self.block
+        units = list(cache["units"])
         units[0] = _write(units[0], f_i, block, offset * self.num_features)
-        last = len(self.layers) - 1
-        for number, slots in enumerate(self._slots()[1:]):
+        for kind, slots in enumerate(self._slots()[1:], 1):
             first = jnp.asarray(slots.first, jnp.int32)[block, offset]
-
-            def due(x: Array, first: Array = first, width: int = slots.width) -> Array:
-                return jax.lax.dynamic_slice_in_dim(x, first, width)
-
-            h = due(sums[number])
-            h = h + product(due(weights["near"][number][block]), units[number][block])
-            if number < last:
-                units[number + 1] = _write(units[number + 1], self.activation(h), block, first)
-            elif self.shortcut is not None:
-                h = h + product(due(weights["near"][-1][block]), units[0][block])
+            h = jax.lax.dynamic_slice_in_dim(cache["sums"][kind - 1], first, slots.width)
+            for number, source in self._into(kind):
+                near = self._weights(cache, number, block, rows=1)
+                near = jax.lax.dynamic_slice_in_dim(near, first, slots.width, axis=1)
+                h = h + product(units[source][block], near)
+            if kind < len(units):
+                units[kind] = _write(units[kind], self.activation(h), block, first)
         # The units are written before they are read, so that XLA need not copy them at each step.
-        cache = cache | {"time": time + 1, "units": units}
-        sums = jax.lax.cond(
-            offset == self.block - 1, lambda: self._sum_past(cache, block + 1), lambda: sums
+        cache = cache | {"time": cache["time"] + 1, "units": units}
+        far, sums = jax.lax.cond(
+            offset == self.block - 1,
+            lambda: self._sum_past(cache, block + 1),
+            lambda: (cache["far"], cache["sums"]),
         )
-        return cache | {"sums": sums}, h.astype(jnp.float32)
+        return cache | {"far": far, "sums": sums}, h.astype(jnp.float32)
 
-    def _sum_past(self, cache: dict, block: Array) -> list[Array]:
-        """What earlier blocks contribute to every unit of a block."""
-        units = [u.reshape(-1) for u in cache["units"]]
-        kernels = [w[block] for w in cache["weights"]["past"]]
-        parts = zip(cache["bias"], units, kernels, strict=False)
-        sums = [b[block] + product(u, w) for b, u, w in parts]
-        if self.shortcut is not None:
-            sums[-1] = sums[-1] + product(units[0], kernels[-1])
+    def look(self, cache: dict, f: Array) -> Array:
+        """The raw parameters of the elements after each of the next block of them.
+
+        Args:
+          cache: at the beginning of a block.
+          f: [block, C], features of the elements of the block.
+
+        Returns:
+          [block, P]; those of element i see the elements of the block up to i.
+        """
+        return self._block(cache, f)[1]
+
+    def advance(self, cache: dict, f: Array) -> tuple[dict, Array]:
+        """Takes the features [block, C] of a block; returns the raw parameters of what follows."""
+        block = cache["time"] // self.block
+        units, raw = self._block(cache, f)
+        units = [_write(u, new, block, 0) for u, new in zip(cache["units"], units, strict=True)]
+        cache = cache | {"time": cache["time"] + self.block, "units": units}
+        far, sums = self._sum_past(cache, block + 1)
+        return cache | {"far": far, "sums": sums}, raw[-1]
+
+    def _block(self, cache: dict, f: Array) -> tuple[list[Array], Array]:
+        """All units of a block from its inputs and from the sums over earlier blocks."""
+        block, slots = cache["time"] // self.block, self._slots()
+        units = [jnp.pad(f.reshape(-1), (0, slots[0].size - f.size)).astype(self.dtype)]
+        for kind, h in enumerate(cache["sums"], 1):
+            for number, source in self._into(kind):
+                h = h + product(units[source], self._weights(cache, number, block, rows=1))
+            units.append(self.activation(h).astype(self.dtype))
+        raw = h[: self.block * self.num_params].reshape(self.block, self.num_params)
+        return units[:-1], raw.astype(jnp.float32)
+
+    def _weights(self, cache: dict, number: int, block: Array, rows: int) -> Array:
+        """A layer's weights into a block from it alone (rows=1), or from all of its group."""
+        source, target = self._joins()[number][1:]
+        n, m = cache["units"][source].shape[-1], cache["bias"][target - 1].shape[-1]
+        start = block // self.group, block // rows * rows * n, block % self.group * m
+        return jax.lax.dynamic_slice(cache["weights"][number], start, (1, rows * n, m))[0]
+
+    def _sum_past(self, cache: dict, block: Array) -> tuple[list[Array], list[Array]]:
+        """Sums over earlier groups for all blocks of a group, over all earlier blocks for one."""
+        group, place = block // self.group, block % self.group
+        groups = range(self.num_blocks // self.group)
+        far = jax.lax.cond(
+            (place == 0) & (block < self.num_blocks),
+            lambda: jax.lax.switch(group, [functools.partial(self._far, cache, g) for g in groups]),
+            lambda: cache["far"],
+        )
+        sums = [s[place] for s in far]
+        for kind in range(1, len(sums) + 1):
+            for number, source in self._into(kind):
+                units = cache["units"][source]
+                units = jax.lax.dynamic_slice_in_dim(units, group * self.group, self.group)
+                weights = self._weights(cache, number, block, rows=self.group)
+                sums[kind - 1] += product(units.reshape(-1), weights)
+        return far, sums
+
+    def _far(self, cache: dict, group: int) -> list[Array]:
+        """Sums over earlier groups for every block of a group: [blocks, size] of each kind."""
+        end = group * self.group
+        sums = [bias[end : end + self.group] for bias in cache["bias"]]
+        for kind in range(1, len(sums) + 1):
+            for number, source in self._into(kind):
+                units = cache["units"][source][:end].reshape(-1)
+                weights = cache["weights"][number][group, : len(units)]
+                sums[kind - 1] += product(units, weights).reshape(sums[kind - 1].shape)
         return sums
 
 
@@ -325,9 +391,8 @@ def _write(units: Array, values: Array, block: Array, first: Array) -> Array:
     return jax.lax.dynamic_update_slice(units, values[None].astype(units.dtype), (block, first))
 
 
-def _pack(w: Array, rows: _Slots, columns: _Slots) -> tuple[Array, Array]:
-    """[n, m] weights as products by block: past [nb, nb * n', m'] and near [nb, m', n']."""
+def _by_group(w: Array, rows: _Slots, columns: _Slots, group: int) -> Array:
+    """[n, m] weights by groups of blocks of the columns, in slots: [groups, nb n', group m']."""
     parts = columns.blocks(jnp.concatenate(rows.blocks(w)), axis=1)
-    n = rows.size
-    near = [part[b * n : (b + 1) * n] for b, part in enumerate(parts)]
-    return jnp.stack(parts), jnp.stack(near).swapaxes(1, 2)
+    groups = [parts[i : i + group] for i in range(0, len(parts), group)]
+    return jnp.stack([jnp.concatenate(blocks, axis=1) for blocks in groups])

@@ -43,11 +43,11 @@ def sample(
 ) -> tuple[Array, Array]:
     """One x ~ p(x | y) by parallel passes until nothing changes, at most D of them.
 
-    The i-th element of the order is drawn with the i-th of D keys split from `key`, as the
-    sequential samplers of `gm.models.autoregressive.walk` do: one key gives one sample, whichever
-    draws it (a probability next to a uniform draw may fall on either side by rounding, and real
-    values agree to rounding). Under `vmap` every example runs until the last one is done, and each
-    reports its own number of passes.
+    The key becomes the elements' randomness as in the samplers of
+    `gm.models.autoregressive.walk`: one key gives one sample, whichever draws it (a probability
+    next to a uniform draw may fall on either side by rounding, and real values agree to rounding).
+    Under `vmap` every example runs until the last one is done, and each reports its own number of
+    passes.
 
     Args:
       model: any autoregressive model; only `conditionals` and `order` are used.
@@ -74,14 +74,16 @@ def sample(
             "jax.vmap for a batch of them."
         )
     given = () if context is None else (context,)
-    keys = jax.random.split(key, event.size)
 
-    def draw_one(conditional: Distribution, key: Key) -> Array:
-        return (conditional if adjust is None else adjust(conditional)).sample(key)
+    def adjusted(x: Array, i: Array) -> Distribution:
+        conditionals = dist.element(model.conditionals(params, x, *given), event.shape, i)
+        return conditionals if adjust is None else jax.vmap(adjust)(conditionals)
+
+    one = jax.tree.map(lambda leaf: leaf[0], adjusted(guess, order[:1]))
+    random = dist.randomness_of_event(one, key, event.size)
 
     def one_pass(x: Array) -> Array:
-        in_order = dist.element(model.conditionals(params, x, *given), event.shape, order)
-        drawn = jax.vmap(draw_one)(in_order, keys).astype(event.dtype)
+        drawn = jax.vmap(dist.draw)(adjusted(x, order), random).astype(event.dtype)
         return jnp.zeros_like(drawn).at[order].set(drawn).reshape(event.shape)
 
     def goes_on(state: tuple[Array, Array, Array]) -> Array:

@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from gm import core
-from gm.core import Array, Autoregressive, Key, Params, PyTree
+from gm import distributions as dist
+from gm.core import Array, Autoregressive, Distribution, Key, Params, PyTree
 from gm.sampling.decoding import Adjust
 
 
@@ -143,17 +144,21 @@ def _walk(
     x, known = _checked(model.event, jnp.asarray(x), jnp.asarray(known), name)
     order = jnp.array(model.order)
 
-    def step(carry: PyTree, inputs: tuple[Key, Array, Array]) -> tuple[PyTree, tuple]:
-        key, x_i, known_i = inputs
+    def adjusted(p: Distribution) -> Distribution:
+        return p if adjust is None else adjust(p)
+
+    def step(carry: PyTree, inputs: tuple[PyTree, Array, Array]) -> tuple[PyTree, tuple]:
+        random, x_i, known_i = inputs
         p = model.predict(params, carry)
-        drawn = (p if adjust is None else adjust(p)).sample(key)
+        drawn = dist.draw(adjusted(p), random)
         log_p = jnp.where(known_i, p.log_prob(x_i), 0.0)
         x_i = jnp.where(known_i, x_i, drawn)
         return model.observe(params, carry, x_i), (x_i, log_p)
 
     start = model.start(params, *(() if context is None else (context,)))
-    keys = jax.random.split(key, model.event.size)
-    inputs = keys, x.reshape(-1)[order], known.reshape(-1)[order]
+    one = adjusted(model.predict(params, start))
+    random = dist.randomness_of_event(one, key, model.event.size)
+    inputs = random, x.reshape(-1)[order], known.reshape(-1)[order]
     _, (walked, log_probs) = jax.lax.scan(step, start, inputs)
     completed = jnp.zeros_like(walked).at[order].set(walked)
     return completed.reshape(model.event.shape), jnp.sum(log_probs)

@@ -43,6 +43,33 @@ def test_walk_gives_what_the_parallel_call_gives(
     np.testing.assert_allclose(walked, network.apply(params, f), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("num_elements", [12, 324])  # one group of blocks, six groups
+def test_walk_by_blocks_gives_what_the_parallel_call_gives(num_elements, key):
+    order = tuple(map(int, jax.random.permutation(key, num_elements)))
+    network = MaskedMLP((num_elements,), 2, 3, (35, 20), direct=True, order=order)
+    f = jax.random.normal(key, (num_elements, 2))
+    params = jax.jit(lambda key: randomized(network, key, f))(key)
+
+    def step(cache, f_block):
+        looked = network.apply(params, cache, f_block, method="look")
+        cache, following = network.apply(params, cache, f_block, method="advance")
+        return cache, (looked, following)
+
+    @jax.jit
+    def walk_by_blocks(f):
+        cache, first = network.apply(params, method="start")
+        blocks = f[np.array(order)].reshape(-1, network.block, 2)
+        _, (looked, following) = jax.lax.scan(step, cache, blocks)
+        return jnp.concatenate([first[None], looked.reshape(-1, 3)[:-1]]), looked[:, -1], following
+
+    walked, last, following = walk_by_blocks(f)
+    passed = jax.jit(network.apply)(params, f)[np.array(order)]
+    np.testing.assert_allclose(walked, passed, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(last, following)
+    in_turn = jax.jit(lambda f: walk(network, params, f))(f[np.array(order)])
+    np.testing.assert_allclose(in_turn, passed, rtol=1e-4, atol=1e-4)
+
+
 def test_no_output_depends_on_its_own_or_a_later_element_by_gradient(key):
     """And every output depends on every earlier element, so nothing is masked in vain."""
     network = MaskedMLP((6,), 2, 3, hidden=(12, 11), direct=False, activation=jnp.tanh)

@@ -116,6 +116,26 @@ class CausalModel:
         f_i = self.conditional.features(x_i)
         return Carry(*self.network.apply(params, carry.cache, f_i, method="step"))
 
+    @property
+    def draws_blocks(self) -> bool:
+        """Whether drawing by blocks pays: the network sees them, and elements have two values.
+
+        With more values more passes change something, and each has more outputs to compute: seen
+        with four to be even, with seventeen slower than one element after another.
+        """
+        return hasattr(self.network, "look") and self.event.num_values == 2
+
+    def predict_block(self, params: Params, carry: Carry, x: Array) -> Distribution:
+        """p(x_i | x_<i, y) of the next elements, were they to be x: [block]."""
+        f = self.conditional.features(x)
+        raw = self.network.apply(params, carry.cache, f, method="look")
+        return self.conditional(jnp.concatenate([carry.raw[None], raw[:-1]]))
+
+    def observe_block(self, params: Params, carry: Carry, x: Array) -> Carry:
+        """The carry once the next elements are x: [block]."""
+        f = self.conditional.features(x)
+        return Carry(*self.network.apply(params, carry.cache, f, method="advance"))
+
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
         """x ~ p(x | y), one element at a time."""
         return walk.sample(self, params, key, context)
