@@ -70,9 +70,10 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, Params, float]:
         score = metrics.evaluate(long, state.averaged, held_out.validation.x)
         return {"nats per char": score.per_char(long.event).value}
 
+    drawn = Event((c.sample_length,), model.event.num_values)
+    sample = jax.jit(dataclasses.replace(model, event=drawn).sample)
+
     def draw(state: train.State, path: pathlib.Path) -> None:
-        event = Event((c.sample_length,), model.event.num_values)
-        sample = jax.jit(dataclasses.replace(model, event=event).sample)
         text = data.decode(sample(state.averaged, jax.random.key(c.seed)), dataset.vocabulary)
         path.with_suffix(".txt").write_text(text, encoding="utf-8")
 

@@ -20,6 +20,7 @@ TFDS_DATA_DIR=... python experiments/made.py --dataset binarized_mnist --hidden 
 
 import dataclasses
 
+import jax.numpy as jnp
 import maximum_likelihood
 import tyro
 
@@ -48,6 +49,8 @@ class Config(maximum_likelihood.Config):
     """Units in each hidden layer."""
     direct: bool = True
     """Masked connections straight from inputs to outputs."""
+    l1_direct: float = 0.0
+    """Of those connections, on top of l1: they learn first, and small data needs little else."""
     num_masks: int = 1
     """More train connectivity-agnostic, and average probabilities over so many masks."""
     shuffled: bool = False
@@ -68,7 +71,13 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, Params, float]
         options |= {"wiring_seed": c.seed, "shuffled": c.shuffled}
         model = Ensemble(MADE(event, head, c.hidden, **options), c.num_masks)
         loss = order_agnostic.member_nll
-    return dataset, model, *maximum_likelihood.fit(c, dataset, model, loss)
+
+    def penalized(model, params, key, batch):
+        nats, found = loss(model, params, key, batch)
+        direct = params["params"]["shortcut"]["kernel"] if c.l1_direct else 0.0
+        return nats + c.l1_direct * jnp.sum(jnp.abs(direct)), found
+
+    return dataset, model, *maximum_likelihood.fit(c, dataset, model, penalized)
 
 
 def main(c: Config) -> dict[str, float]:

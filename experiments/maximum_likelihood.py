@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from gm import core, data, metrics, plot, train
-from gm.core import Params
+from gm.core import Array, Params
 from gm.losses import likelihood
 from gm.metrics import results
 from gm.models.autoregressive import Ensemble
@@ -96,7 +96,12 @@ def draw(model: Any, params: Params, seed: int, num: int = 64) -> np.ndarray:
     model = model.member(0) if isinstance(model, Ensemble) else model
     keys = jax.random.split(jax.random.key(seed), num)
     y = () if model.context is None else (np.arange(num) % model.context.num_values,)
-    return np.asarray(jax.jit(jax.vmap(functools.partial(model.sample, params)))(keys, *y))
+    return np.asarray(_sample(model, params, keys, *y))
+
+
+@functools.partial(jax.jit, static_argnames="model")  # compiled once for all pictures of a run
+def _sample(model: Any, params: Params, keys: Array, *y: Array) -> Array:
+    return jax.vmap(functools.partial(model.sample, params))(keys, *y)
 
 
 def report(

@@ -69,9 +69,10 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, Params, float]:
     def validate(state: train.State) -> dict[str, float]:
         return {"nats": metrics.evaluate(model, state.averaged, dataset.validation.x).value}
 
+    sample = jax.jit(jax.vmap(model.sample, (None, 0)))
+
     def draw(state: train.State, path: pathlib.Path) -> None:
-        keys = jax.random.split(jax.random.key(c.seed), 16)
-        x = np.asarray(jax.jit(jax.vmap(model.sample, (None, 0)))(state.averaged, keys))
+        x = np.asarray(sample(state.averaged, jax.random.split(jax.random.key(c.seed), 16)))
         if dataset.vocabulary:
             text = "\n---\n".join(data.decode(window, dataset.vocabulary) for window in x)
             path.with_suffix(".txt").write_text(text, encoding="utf-8")
@@ -83,9 +84,8 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, Params, float]:
     if c.muon:
         optimizer = optax.contrib.muon(rate, weight_decay=c.weight_decay, consistent_rms=0.2)
     optimizer = train.with_ema(optax.chain(optax.clip_by_global_norm(1.0), optimizer), c.ema_decay)
-    half, noisy = core.in_precision(model, c.dtype), c.dropout > 0.0
-    loss = functools.partial(likelihood.negative_log_likelihood, half, dropout=noisy)
-    step = train.make_step(loss, optimizer)
+    loss = functools.partial(likelihood.negative_log_likelihood, dropout=c.dropout > 0.0)
+    step = train.make_step(functools.partial(loss, core.in_precision(model, c.dtype)), optimizer)
     key_init, key_train = jax.random.split(jax.random.key(c.seed))
     state, begin = train.init(model.init(key_init), optimizer, key_train), time.perf_counter()
     batches = dataset.train.batches(c.batch_size, c.seed, on_device=c.steps_per_dispatch > 1)

@@ -45,10 +45,10 @@ def test_a_step_on_eight_devices_is_a_step_on_one(name, key):
     model, learn = CASES[name]
     if model is None:
         x = jax.random.normal(key, (3, 32, 2))
-        params = {"critic": CRITIC.init(key), "generator": GENERATOR.init(key)}
+        params = {"critic": jax.jit(CRITIC.init)(key), "generator": jax.jit(GENERATOR.init)(key)}
     else:
         x = jax.random.randint(key, (3, 32, 6), 0, 2)
-        params = model.init(key)
+        params = jax.jit(model.init)(key)
     ends = []
     for num_devices in (1, 8):
         mesh = train.data_mesh(jax.devices()[:num_devices])

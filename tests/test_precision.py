@@ -41,12 +41,12 @@ def case(name):
     key, x = jax.random.key(0), jnp.ones((16, 8, 8), jnp.int32)
     if name == "MADE":
         loss = functools.partial(likelihood.negative_log_likelihood, half(MADE_))
-        return loss, MADE_.init(key), x
+        return loss, jax.jit(MADE_.init)(key), x
     if name == "VAE":
         loss = functools.partial(variational.negative_elbo, half(VAE_), num_samples=3)
-        return loss, VAE_.init(key), x
+        return loss, jax.jit(VAE_.init)(key), x
     rules, player = name.split()
-    params = {"generator": GENERATOR.init(key), "critic": CRITIC.init(key)}
+    params = {"generator": jax.jit(GENERATOR.init)(key), "critic": jax.jit(CRITIC.init)(key)}
     return GAMES[rules](half(GENERATOR), half(CRITIC))[player], params, jnp.ones((16, 2))
 
 
@@ -119,13 +119,19 @@ def test_one_argument_changes_a_whole_model_but_not_its_parameters(model, key):
     low = half(model)
     assert low != model
     assert {core.in_precision(low, jnp.float32)} == {model}  # equal, with equal hashes
-    assert jax.tree.all(jax.tree.map(np.array_equal, model.init(key), low.init(key)))
+    assert jax.tree.all(
+        jax.tree.map(np.array_equal, jax.jit(model.init)(key), jax.jit(low.init)(key))
+    )
 
 
 def test_walk_and_pass_agree_in_bfloat16(key):
     """To float32 rounding, but where a unit lies so close to an edge that it is rounded apart."""
     model = half(MADE_)
-    params = jax.tree.map(lambda a: a + 0.1 * jax.random.normal(key, a.shape), MADE_.init(key))
+
+    def move(a):
+        return a + 0.1 * jax.random.normal(key, a.shape)
+
+    params = jax.jit(lambda key: jax.tree.map(move, MADE_.init(key)))(key)
 
     def both(x):
         def step(carry, x_i):
@@ -160,7 +166,7 @@ def trained(model, loss, x, learning_rate, batch_size, num_steps=300):
     """Parameters after a short training, from one seed."""
     optimizer = optax.adamw(optax.cosine_decay_schedule(learning_rate, num_steps), weight_decay=0.1)
     key_init, key_train = jax.random.split(jax.random.key(0))
-    params = model.init(key_init)
+    params = jax.jit(model.init)(key_init)
 
     def step(carry, key):
         params, state = carry

@@ -28,7 +28,7 @@ def test_posterior_starts_at_the_stated_scale():
 
 
 def test_a_vae_draws_integers_of_its_event(key):
-    params = VAE_17.init(key)
+    params = jax.jit(VAE_17.init)(key)
     x = jax.vmap(VAE_17.sample, (None, 0))(params, jax.random.split(key, 20))
     EVENT.check(x)
     assert x.shape == (20, 3, 2)
@@ -41,7 +41,7 @@ def test_a_likelihood_over_other_values_than_the_data_is_refused():
 
 def test_generator_is_a_function_of_its_noise(key):
     model = Generator(Event((2,)), MLP((8,), (2,), output_activation=jnp.tanh), latent_dim=3)
-    params = model.init(key)
+    params = jax.jit(model.init)(key)
     z = model.prior(params).sample(key)
     np.testing.assert_array_equal(model.sample(params, key), model.generate(params, z))
     assert np.all(np.abs(model.generate(params, 100 * z)) <= 1.0)
@@ -49,4 +49,4 @@ def test_generator_is_a_function_of_its_noise(key):
 
 def test_critic_of_packs_scores_several_draws_at_once(key):
     critic = Critic(Event((2,)), MLP((8,), (), input_ndim=2), pack=3)
-    assert critic.score(critic.init(key), jnp.ones((3, 2))).shape == ()
+    assert critic.score(jax.jit(critic.init)(key), jnp.ones((3, 2))).shape == ()

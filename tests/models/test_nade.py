@@ -18,8 +18,10 @@ ORDER = (3, 0, 4, 1, 2)
 
 
 def randomized(model, key):
-    params = model.init(key)
-    return jax.tree.map(lambda a: a + 0.5 * jax.random.normal(key, a.shape), params)
+    def move(a):
+        return a + 0.5 * jax.random.normal(key, a.shape)
+
+    return jax.jit(lambda key: jax.tree.map(move, model.init(key)))(key)
 
 
 def states(size):

@@ -23,6 +23,7 @@ LAYERS = {
 }
 
 
+@jax.jit
 def randomized(params, key):
     return jax.tree.map(lambda a: a + 0.3 * jax.random.normal(key, a.shape), params)
 
@@ -32,7 +33,7 @@ def case(name, key):
     layer, source_width = LAYERS[name]
     widths = (C,) if source_width is None else (C, source_width)
     inputs = [jax.random.normal(jax.random.fold_in(key, n), (T, n)) for n in widths]
-    return layer, randomized(layer.init(key, *inputs), key), inputs
+    return layer, randomized(jax.jit(layer.init)(key, *inputs), key), inputs
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -83,12 +84,12 @@ def test_gradients_are_finite_and_come_from_the_past(name, key):
 
 def test_heads_that_do_not_divide_the_width_are_refused(key):
     with pytest.raises(ValueError, match="divisible by num_heads=3; got 4 and 4"):
-        CausalSelfAttention(T, 4, 3).init(key, jnp.zeros((T, C)))
+        jax.jit(CausalSelfAttention(T, 4, 3).init)(key, jnp.zeros((T, C)))
 
 
 def test_layer_norm_of_one_element_and_of_many(key):
     x = 3.0 + 2.0 * jax.random.normal(key, (T, C))
-    params = randomized(LayerNorm().init(key, x), key)
+    params = randomized(jax.jit(LayerNorm().init)(key, x), key)
     z = (x - x.mean(1, keepdims=True)) / np.sqrt(np.var(x, 1, keepdims=True) + 1e-5)
     scale, bias = (np.asarray(params["params"][name]) for name in ("scale", "bias"))
     want = np.asarray(z) * scale + bias
@@ -104,7 +105,7 @@ def model_of(event=EVENT, context=None, **options):
 
 def test_weights_start_as_those_of_gpt2(key):
     network = Transformer(width=64, num_layers=8, num_heads=2)
-    params = CausalModel(EVENT, HEAD, network).init(key)["params"]
+    params = jax.jit(CausalModel(EVENT, HEAD, network).init)(key)["params"]
     block = params["blocks_3"]
     for kernel, want in (
         (params["elements"]["kernel"], 0.02),
@@ -122,7 +123,7 @@ def test_weights_start_as_those_of_gpt2(key):
 
 def test_images_are_read_in_raster_order(key):
     image, line = model_of(Event((2, 3), 3)), model_of(Event((6,), 3))
-    params, x = randomized(image.init(key), key), jax.random.randint(key, (2, 3), 0, 3)
+    params, x = randomized(jax.jit(image.init)(key), key), jax.random.randint(key, (2, 3), 0, 3)
     want = line.log_prob(params, x.reshape(6))
     np.testing.assert_allclose(image.log_prob(params, x), want, rtol=1e-6)
 
@@ -130,7 +131,7 @@ def test_images_are_read_in_raster_order(key):
 def test_dropout_is_for_training_only_and_zero_changes_nothing(key):
     x = jax.random.randint(key, (T,), 0, 3)
     plain, dropped = model_of(), model_of(dropout=0.5)
-    params = randomized(plain.init(key), key)
+    params = randomized(jax.jit(plain.init)(key), key)
     want = plain.log_prob(params, x)
     assert dropped.log_prob(params, x) == want == plain.log_prob_with_dropout(params, key, x)
     one, two = (dropped.log_prob_with_dropout(params, k, x) for k in jax.random.split(key))
@@ -147,7 +148,7 @@ def test_dropout_keeps_the_mean(key):
 
 def test_bfloat16_walks_as_it_passes(key):
     model = core.in_precision(model_of(), jnp.bfloat16)
-    params, x = randomized(model.init(key), key), jax.random.randint(key, (T,), 0, 3)
+    params, x = randomized(jax.jit(model.init)(key), key), jax.random.randint(key, (T,), 0, 3)
     want, carry = model.conditionals(params, x).logits, model.start(params)
     assert want.dtype == jnp.float32
     assert np.abs(want - model_of().conditionals(params, x).logits).max() > 1e-4

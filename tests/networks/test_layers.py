@@ -19,7 +19,7 @@ from gm.networks.layers import product
 )
 def test_in_float32_a_layer_is_that_of_linen_parameters_and_values(ours, linens, shape, key):
     x = jax.random.normal(key, shape)
-    params, want = ours.init(key, x), linens.init(key, x)
+    params, want = jax.jit(ours.init)(key, x), jax.jit(linens.init)(key, x)
     assert jax.tree.all(jax.tree.map(np.array_equal, params, want))
     params = jax.tree.map(lambda a: a + 0.1, params)
     np.testing.assert_array_equal(ours.apply(params, x), linens.apply(params, x))
@@ -63,7 +63,7 @@ def test_a_product_is_differentiable_forward_and_twice(key):
 def test_a_gradient_is_a_whole_sum_over_the_batch(layer, key):
     """One by one in bfloat16 ones stop adding up at 256, where the next number is 258."""
     x = jnp.ones((1000, 1, 1, 1))
-    params = layer.init(key, x)
+    params = jax.jit(layer.init)(key, x)
     grads = jax.grad(lambda p: jnp.sum(jax.vmap(lambda x: layer.apply(p, x))(x)))(params)["params"]
     np.testing.assert_array_equal(grads["bias"], [1000.0])
     assert grads["kernel"].max() == 1000.0

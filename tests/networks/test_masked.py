@@ -7,8 +7,10 @@ from gm.networks import MaskedDense, MaskedMLP
 
 
 def randomized(network, key, f):
-    params = network.init(key, f)
-    return jax.tree.map(lambda a: a + 0.2 * jax.random.normal(key, a.shape), params)
+    def move(a):
+        return a + 0.2 * jax.random.normal(key, a.shape)
+
+    return jax.jit(lambda key: jax.tree.map(move, network.init(key, f)))(key)
 
 
 def walk(network, params, f):
@@ -40,7 +42,8 @@ def test_walk_gives_what_the_parallel_call_gives(
     params = randomized(network, key, f[0])
     walked = jax.jit(jax.vmap(lambda f: walk(network, params, f)))(f)
     # Sums over the past are taken in another order.
-    np.testing.assert_allclose(walked, network.apply(params, f), rtol=1e-4, atol=1e-4)
+    passed = jax.jit(network.apply)(params, f)
+    np.testing.assert_allclose(walked, passed, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("num_elements", [12, 324])  # one group of blocks, six groups
@@ -48,7 +51,7 @@ def test_walk_by_blocks_gives_what_the_parallel_call_gives(num_elements, key):
     order = tuple(map(int, jax.random.permutation(key, num_elements)))
     network = MaskedMLP((num_elements,), 2, 3, (35, 20), direct=True, order=order)
     f = jax.random.normal(key, (num_elements, 2))
-    params = jax.jit(lambda key: randomized(network, key, f))(key)
+    params = randomized(network, key, f)
 
     def step(cache, f_block):
         looked = network.apply(params, cache, f_block, method="look")
@@ -75,7 +78,7 @@ def test_no_output_depends_on_its_own_or_a_later_element_by_gradient(key):
     network = MaskedMLP((6,), 2, 3, hidden=(12, 11), direct=False, activation=jnp.tanh)
     f = jax.random.normal(key, (6, 2))
     params = randomized(network, key, f)
-    jacobian = jax.jacrev(lambda f: network.apply(params, f))(f)  # [i, P, j, C]
+    jacobian = jax.jit(jax.jacrev(lambda f: network.apply(params, f)))(f)  # [i, P, j, C]
     strength = np.abs(jacobian).max(axis=(1, 3))
     assert np.all(strength[np.triu_indices(6)] == 0.0)
     assert np.all(strength[np.tril_indices(6, -1)] > 0.0)
@@ -91,7 +94,7 @@ def test_walk_computes_each_hidden_unit_once(key):
 
     network = MaskedMLP((9,), 1, 1, hidden=(24,), activation=activation)  # 24 units, 8 degrees
     f = jax.random.normal(key, (9, 1))
-    params = network.init(key, f)
+    params = jax.jit(network.init)(key, f)
     evaluated.clear()
     jax.eval_shape(lambda f: walk(network, params, f), f)
     assert evaluated == [3]  # traced once, run at each of the 8 degrees: 24 in all
@@ -100,7 +103,7 @@ def test_walk_computes_each_hidden_unit_once(key):
 def test_weights_start_at_the_scale_of_their_own_fan_in(key):
     times = np.arange(100)
     layer = MaskedDense(100, 100)
-    kernel = layer.init(key, jnp.zeros(100), times, times)["params"]["kernel"]
+    kernel = jax.jit(layer.init)(key, jnp.zeros(100), times, times)["params"]["kernel"]
     seen = np.tril(np.ones((100, 100)), 0).T
     assert np.all(np.asarray(kernel)[seen == 0.0] == 0.0)
     variance = np.sum(np.asarray(kernel) ** 2, axis=0)  # of outputs, for inputs of variance one

@@ -33,15 +33,20 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_batch_of_one_or_many_is_what_one_example_gives(name, key):
     network, shape = CASES[name]
+    init, apply = jax.jit(network.init), jax.jit(network.apply)
     x = jax.random.normal(key, (3, *shape))
-    params = network.init(key, x[0])
-    params = jax.tree.map(lambda a: a + 0.1 * jax.random.normal(key, a.shape), params)
-    one = jax.jit(network.apply)(params, x[1])
+
+    def moved(a):
+        return a + 0.1 * jax.random.normal(key, a.shape)
+
+    params = jax.jit(lambda params: jax.tree.map(moved, params))(init(key, x[0]))
+    one = apply(params, x[1])
     # Products of other shapes round differently in float32.
-    np.testing.assert_allclose(network.apply(params, x[1:2])[0], one, atol=1e-5)
-    np.testing.assert_allclose(network.apply(params, x)[1], one, atol=1e-5)
-    np.testing.assert_allclose(network.apply(params, x.reshape(1, 3, *shape))[0, 1], one, atol=1e-5)
-    assert jax.tree.map(jnp.shape, network.init(key, x)) == jax.tree.map(jnp.shape, params)
+    np.testing.assert_allclose(apply(params, x[1:2])[0], one, atol=1e-5)
+    np.testing.assert_allclose(apply(params, x)[1], one, atol=1e-5)
+    np.testing.assert_allclose(apply(params, x.reshape(1, 3, *shape))[0, 1], one, atol=1e-5)
+    of_batch = jax.eval_shape(network.init, key, x)
+    assert jax.tree.map(jnp.shape, of_batch) == jax.tree.map(jnp.shape, params)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +54,7 @@ def test_a_batch_of_one_or_many_is_what_one_example_gives(name, key):
 )
 def test_residual_blocks_start_as_the_identity(block, shape, key):
     x = jax.random.normal(key, shape)
-    np.testing.assert_array_equal(block.apply(block.init(key, x), x), x)
+    np.testing.assert_array_equal(block.apply(jax.jit(block.init)(key, x), x), x)
 
 
 def test_computation_may_be_bfloat16_while_parameters_and_outputs_are_float32(key):
@@ -61,11 +66,11 @@ def test_computation_may_be_bfloat16_while_parameters_and_outputs_are_float32(ke
         (MaskedMLP((6,), 1, 1, hidden=(8,), dtype=jnp.bfloat16), (6, 1)),
     ):
         x = jax.random.normal(key, shape)
-        params = network.init(key, x)
+        params = jax.jit(network.init)(key, x)
         assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
-        y = network.apply(params, x)
+        y = jax.jit(network.apply)(params, x)
         assert y.dtype == jnp.float32
-        full = network.clone(dtype=jnp.float32).apply(params, x)
+        full = jax.jit(network.clone(dtype=jnp.float32).apply)(params, x)
         np.testing.assert_allclose(y, full, atol=0.1)  # bfloat16 has eight bits of mantissa
         assert not np.array_equal(y, full)
 
@@ -83,9 +88,13 @@ def test_remat_changes_no_parameter_and_no_value(name, dtype, key):
     network, shape = DEEP[name]
     network = network.clone(dtype=dtype)
     x = jax.random.normal(key, (5, *shape))
-    params, same = network.init(key, x), network.clone(remat=True).init(key, x)
+    params, same = (jax.jit(network.clone(remat=r).init)(key, x) for r in (False, True))
     assert jax.tree.all(jax.tree.map(np.array_equal, params, same))
-    params = jax.tree.map(lambda a: a + 0.1 * jax.random.normal(key, a.shape), params)
+
+    def moved(a):
+        return a + 0.1 * jax.random.normal(key, a.shape)
+
+    params = jax.jit(lambda params: jax.tree.map(moved, params))(params)
 
     def value_and_grad(remat):
         apply = network.clone(remat=remat).apply

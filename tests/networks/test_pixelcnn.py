@@ -19,10 +19,17 @@ NETWORKS = {
 }
 
 
+def randomized(model, key):
+    def move(a):
+        return a + 0.3 * jax.random.normal(key, a.shape)
+
+    return jax.jit(lambda key: jax.tree.map(move, model.init(key)))(key)
+
+
 def built(name, shape, key):
     """The sized network and parameters that are nowhere zero."""
     model = CausalModel(Event(shape), dist.NormalHead(), NETWORKS[name])
-    params = jax.tree.map(lambda a: a + 0.3 * jax.random.normal(key, a.shape), model.init(key))
+    params = randomized(model, key)
     return model, params
 
 
@@ -74,7 +81,7 @@ def test_pixelcnn_has_the_blind_spot_of_its_paper(key):
     model = CausalModel(
         Event((5, 6)), dist.NormalHead(), PixelCNN(**SMALL | {"num_layers": 6}, first_size=3)
     )
-    params = jax.tree.map(lambda a: a + 0.3 * jax.random.normal(key, a.shape), model.init(key))
+    params = randomized(model, key)
     seen = strengths(model, params, key)[4 * 6 + 0].reshape(5, 6)  # the first pixel of the last row
     assert seen[3, 1] > 0.0
     assert seen[3, 2] == 0.0  # one row up, two columns to the right
@@ -85,7 +92,7 @@ def test_a_masked_convolution_is_a_convolution_with_a_masked_kernel(strict, key)
     """Against XLA's convolution of whole kernels, with zeros where the mask is."""
     layer = MaskedConv(5, 2, 3, above=1, left=1, right=1, strict=strict)
     x = jax.random.normal(key, (4, 5, 1, 2))
-    params = layer.init(key, x)
+    params = jax.jit(layer.init)(key, x)
     params = jax.tree.map(lambda a: a + 0.1, params)
     taps = np.asarray(params["params"]["kernel"]).reshape(-1, 2 + strict, 3)
     kernel = np.zeros((3, 3, 2 + strict, 3), np.float32)
@@ -106,7 +113,7 @@ def test_a_masked_convolution_is_a_convolution_with_a_masked_kernel(strict, key)
 def test_rows_by_steps_are_rows_in_one_pass(strict, key):
     layer = RowConv(2, 3, above=2, reach=1, strict=strict)
     x = jax.random.normal(key, (6, 4, 2))
-    params = layer.init(key, x)
+    params = jax.jit(layer.init)(key, x)
     given = jnp.concatenate([jnp.zeros((1, 4, 2)), x[:-1]]) if strict else x
     ring = layer.apply(params, x[0], method="start")
     rows = []
@@ -120,7 +127,7 @@ def test_rows_by_steps_are_rows_in_one_pass(strict, key):
 def test_context_reaches_every_layer_and_every_pixel(context, key):
     event = Event((3, 4), 2)
     model = CausalModel(event, dist.BernoulliHead(), NETWORKS["Gated PixelCNN"], context)
-    params = jax.tree.map(lambda a: a + 0.3 * jax.random.normal(key, a.shape), model.init(key))
+    params = randomized(model, key)
     x = jnp.zeros((3, 4), jnp.int32)
     one, other = (jnp.array(0), jnp.array(3)) if context.discrete else (jnp.ones(3), jnp.zeros(3))
     logits = [model.conditionals(params, x, y).logits for y in (one, other)]
@@ -134,11 +141,11 @@ def test_context_reaches_every_layer_and_every_pixel(context, key):
 def test_a_missing_or_strange_context_is_said(key):
     event = Event((3, 4), 2)
     model = CausalModel(event, dist.BernoulliHead(), NETWORKS["PixelCNN"], Event((), 4))
-    params, x = model.init(key), jnp.zeros((3, 4), jnp.int32)
+    params, x = jax.jit(model.init)(key), jnp.zeros((3, 4), jnp.int32)
     with pytest.raises(ValueError, match=r"needs a context of shape \(\), integers < 4; got none"):
         model.log_prob(params, x)
     with pytest.raises(ValueError, match=r"context needs integers in \[0, 4\)"):
         model.log_prob(params, x, jnp.array(4))
     plain = CausalModel(event, dist.BernoulliHead(), NETWORKS["PixelCNN"])
     with pytest.raises(ValueError, match="takes no context"):
-        plain.log_prob(plain.init(key), x, jnp.array(1))
+        plain.log_prob(jax.jit(plain.init)(key), x, jnp.array(1))

@@ -15,8 +15,10 @@ COLOURED = PixelModel(Event((3, 5, 3), 4), SMALL.clone(num_levels=2), 2, Event((
 
 
 def randomized(model, key):
-    params = jax.jit(model.init)(key)
-    return jax.tree.map(lambda a: a + 0.1 * jax.random.normal(key, a.shape), params)
+    def move(a):
+        return a + 0.1 * jax.random.normal(key, a.shape)
+
+    return jax.jit(lambda key: jax.tree.map(move, model.init(key)))(key)
 
 
 def levels(shape, num_levels):

@@ -18,6 +18,7 @@ LAYERS = {"Row LSTM": RowLSTM, "Diagonal BiLSTM": DiagonalBiLSTM}
 both = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 
 
+@jax.jit
 def randomized(params, key):
     return jax.tree.map(lambda a: a + 0.3 * jax.random.normal(key, a.shape), params)
 
@@ -27,7 +28,7 @@ def layer_and_input(layer, key, colours=G):
     key_x, key_bias, key_params = jax.random.split(key, 3)
     x = jax.random.normal(key_x, (H, W, colours, C))
     bias = jax.random.normal(key_bias, (layer.num_gates * FEATURES,))
-    return layer, randomized(layer.init(key, x), key_params), x, bias
+    return layer, randomized(jax.jit(layer.init)(key, x), key_params), x, bias
 
 
 def given_by_the_input(params, x, left, bias):
@@ -168,7 +169,7 @@ def walked(model, params, x, context=None):
 @pytest.mark.parametrize("event", [Event((5, 6), 2), Event((3, 4, 3), 4)], ids=["bits", "colours"])
 def test_a_batch_walks_as_it_passes_with_its_labels(layer, event, key):
     model = model_of(layer, event, Event((), 3))
-    params, y = randomized(model.init(key), key), jnp.arange(3)
+    params, y = randomized(jax.jit(model.init)(key), key), jnp.arange(3)
     x = jax.random.randint(key, (3, *event.shape), 0, event.num_values)
     want = jax.jit(jax.vmap(lambda x, y: model.conditionals(params, x, y).logits))(x, y)
     found = walked(model, params, x, y).reshape(want.shape)
@@ -179,7 +180,7 @@ def test_a_batch_walks_as_it_passes_with_its_labels(layer, event, key):
 @both
 def test_every_layer_is_given_the_context(layer, key):
     model = model_of(layer, Event((2, 3), 2), Event((2,)))
-    params, x = randomized(model.init(key), key), jnp.zeros((2, 3), jnp.int32)
+    params, x = randomized(jax.jit(model.init)(key), key), jnp.zeros((2, 3), jnp.int32)
     given = jax.jacrev(lambda p, y: model.conditionals(p, x, y).logits)(params, jnp.ones(2))
     for number in range(2):
         slopes = given["params"][f"contexts_{number}"]["dense"]["kernel"]
@@ -190,7 +191,7 @@ def test_every_layer_is_given_the_context(layer, key):
 def test_bfloat16_walks_as_it_passes(layer, key):
     full = model_of(layer, Event((3, 4), 2))
     model = core.in_precision(full, jnp.bfloat16)
-    params, x = randomized(full.init(key), key), jax.random.randint(key, (1, 3, 4), 0, 2)
+    params, x = randomized(jax.jit(full.init)(key), key), jax.random.randint(key, (1, 3, 4), 0, 2)
     want = model.conditionals(params, x[0]).logits
     assert want.dtype == jnp.float32
     assert np.abs(want - full.conditionals(params, x[0]).logits).max() > 1e-4

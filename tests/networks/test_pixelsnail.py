@@ -16,8 +16,11 @@ DEEP = SMALL.clone(num_blocks=2, num_layers=2, num_heads=2)
 
 def built(network, shape, key):
     model = CausalModel(Event(shape), dist.NormalHead(), network)
-    params = jax.jit(model.init)(key)
-    return model, jax.tree.map(lambda a: a + 0.1 * jax.random.normal(key, a.shape), params)
+
+    def move(a):
+        return a + 0.1 * jax.random.normal(key, a.shape)
+
+    return model, jax.jit(lambda key: jax.tree.map(move, model.init(key)))(key)
 
 
 def strengths(network, shape, key, change=lambda params: params):

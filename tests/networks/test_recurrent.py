@@ -19,6 +19,7 @@ TEXT, HEAD = Event((T,), 5), dist.CategoricalHead(5)
 CELLS = {"LSTM": LSTM, "GRU": GRU}
 
 
+@jax.jit
 def randomized(params, key):
     return jax.tree.map(lambda a: a + 0.3 * jax.random.normal(key, a.shape), params)
 
@@ -40,7 +41,7 @@ def run_cell(cell, params, carry, x):
 
 def test_lstm_is_that_of_flax_with_an_open_forget_gate(key):
     layer, x = LSTM(H), jax.random.normal(key, (T, C))
-    params = randomized(layer.init(key, x), key)
+    params = randomized(jax.jit(layer.init)(key, x), key)
     inputs, states, bias = gates(params)
     theirs = {f"i{gate}": {"kernel": inputs[:, n]} for n, gate in enumerate("ifgo")}
     theirs |= {
@@ -54,7 +55,7 @@ def test_lstm_is_that_of_flax_with_an_open_forget_gate(key):
 
 def test_gru_is_that_of_flax(key):
     layer, x = GRU(H), jax.random.normal(key, (T, C))
-    params = randomized(layer.init(key, x), key)
+    params = randomized(jax.jit(layer.init)(key, x), key)
     inputs, states, bias = gates(params)
     theirs = {f"i{gate}": {"kernel": inputs[:, n], "bias": bias[n]} for n, gate in enumerate("rzn")}
     theirs |= {f"h{gate}": {"kernel": states[:, n]} for n, gate in enumerate("rzn")}
@@ -65,7 +66,7 @@ def test_gru_is_that_of_flax(key):
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_recurrent_weights_start_as_one_orthogonal_matrix_a_gate(cell, key):
-    _, states, _ = gates(cell(H).init(key, jnp.zeros((T, C))))
+    _, states, _ = gates(jax.jit(cell(H).init)(key, jnp.zeros((T, C))))
     for gate in np.moveaxis(states, 1, 0):
         np.testing.assert_allclose(gate @ gate.T, np.eye(H), atol=1e-5)
 
@@ -73,7 +74,7 @@ def test_recurrent_weights_start_as_one_orthogonal_matrix_a_gate(cell, key):
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_a_layer_steps_and_goes_on_as_it_runs_at_once(cell, key):
     layer, x = cell(H), jax.random.normal(key, (T, C))
-    params = randomized(layer.init(key, x), key)
+    params = randomized(jax.jit(layer.init)(key, x), key)
     want = layer.apply(params, x)
     state = layer.apply(params, x[0], method="start")
     for i in range(T):
@@ -88,7 +89,7 @@ def test_a_layer_steps_and_goes_on_as_it_runs_at_once(cell, key):
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_output_i_sees_inputs_up_to_i(cell, key):
     layer, x = cell(H), jax.random.normal(key, (T, C))
-    params = randomized(layer.init(key, x), key)
+    params = randomized(jax.jit(layer.init)(key, x), key)
     moves = np.abs(jax.jacrev(lambda x: layer.apply(params, x))(x)).sum((1, 3))  # [of, by]
     assert (np.triu(moves, 1) == 0).all()
     assert (moves[np.tril_indices(T)] > 0).all()
@@ -101,7 +102,7 @@ def model_of(cell=LSTM, context=None):
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_windows_with_a_memory_are_one_long_window(cell, key):
     model, y = model_of(cell, Event((2,))), jnp.array([0.5, -1.0])
-    params, x = randomized(model.init(key), key), jax.random.randint(key, (T,), 0, 5)
+    params, x = randomized(jax.jit(model.init)(key), key), jax.random.randint(key, (T,), 0, 5)
     memory, total = model.memory(params), 0.0
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(memory))
     for part in jnp.split(x, [1, 4]):
@@ -114,7 +115,7 @@ def test_windows_with_a_memory_are_one_long_window(cell, key):
 
 def test_parameters_serve_events_of_any_length(key):
     short = model_of()
-    params = randomized(short.init(key), key)
+    params = randomized(jax.jit(short.init)(key), key)
     long = dataclasses.replace(short, event=Event((10_000,), 5))
     x = jax.jit(long.sample)(params, key)
     assert x.shape == (10_000,)
@@ -131,7 +132,7 @@ def test_parameters_serve_events_of_any_length(key):
 def test_images_are_read_in_raster_order(key):
     image = CausalModel(Event((2, 3), 5), HEAD, RecurrentNetwork(widths=(H,)))
     line = dataclasses.replace(image, event=Event((6,), 5))
-    params, x = randomized(image.init(key), key), jax.random.randint(key, (2, 3), 0, 5)
+    params, x = randomized(jax.jit(image.init)(key), key), jax.random.randint(key, (2, 3), 0, 5)
     np.testing.assert_allclose(
         image.log_prob(params, x), line.log_prob(params, x.reshape(6)), rtol=1e-6
     )
@@ -139,7 +140,7 @@ def test_images_are_read_in_raster_order(key):
 
 def test_bfloat16_walks_as_it_passes(key):
     model = core.in_precision(model_of(), jnp.bfloat16)
-    params, x = randomized(model.init(key), key), jax.random.randint(key, (T,), 0, 5)
+    params, x = randomized(jax.jit(model.init)(key), key), jax.random.randint(key, (T,), 0, 5)
     want, carry = model.conditionals(params, x).logits, model.start(params)
     assert want.dtype == jnp.float32
     assert np.abs(want - model_of().conditionals(params, x).logits).max() > 1e-4
@@ -158,4 +159,4 @@ def test_a_network_that_cannot_go_on_says_so(key):
 
     model = CausalModel(TEXT, HEAD, Short())
     with pytest.raises(TypeError, match="layers with `window`; CausalConv has none"):
-        model.memory(model.init(key))
+        model.memory(jax.jit(model.init)(key))

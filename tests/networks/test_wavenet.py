@@ -17,6 +17,7 @@ REAL = NETWORK.clone(shape=(16,), num_features=1, num_params=2)
 LABELLED = CausalModel(Event((12,), 3), dist.CategoricalHead(3), NETWORK, Event((), 4))
 
 
+@jax.jit
 def randomized(init, key):
     return jax.tree.map(lambda a: a + 0.3 * jax.random.normal(key, a.shape), init)
 
@@ -24,7 +25,7 @@ def randomized(init, key):
 def influence(network, key, num_x):
     """[T, T], whether output i moves with input j; in float64-like contrast by large weights."""
     f = jax.random.normal(key, (num_x, 1))
-    params = randomized(network.init(key, f), key)
+    params = randomized(jax.jit(network.init)(key, f), key)
     jacobian = jax.jacobian(lambda f: network.apply(params, f).sum(-1))(f)[..., 0]
     return np.asarray(jacobian) != 0.0
 
@@ -48,7 +49,7 @@ def test_every_element_of_the_field_is_seen_where_dilations_double(key):
 
 def test_the_walk_gives_the_logits_of_the_pass(key):
     x, y = jax.random.randint(key, (12,), 0, 3), jnp.array(2)
-    params = randomized(LABELLED.init(key), key)
+    params = randomized(jax.jit(LABELLED.init)(key), key)
     want = LABELLED.conditionals(params, x, y).logits
 
     def advance(carry, x_i):
@@ -60,7 +61,7 @@ def test_the_walk_gives_the_logits_of_the_pass(key):
 
 def test_every_block_is_given_the_context(key):
     """All but one slice of the context's weights at zero, the outputs still depend on it."""
-    x, params = jnp.zeros(12, jnp.int32), randomized(LABELLED.init(key), key)
+    x, params = jnp.zeros(12, jnp.int32), randomized(jax.jit(LABELLED.init)(key), key)
     kernel = params["params"]["given"]["dense"]["kernel"]
     assert kernel.shape == (4, 4 * 2 * 4)
     for block in range(4):
@@ -74,7 +75,7 @@ def test_every_block_is_given_the_context(key):
 
 def test_parameters_of_one_length_serve_every_other(key):
     """Causal: the first elements of a longer row are scored as those of the shorter one."""
-    params = LABELLED.init(key)
+    params = jax.jit(LABELLED.init)(key)
     longer = dataclasses.replace(LABELLED, event=Event((20,), 3))
     x, y = jax.random.randint(key, (20,), 0, 3), jnp.array(1)
     np.testing.assert_allclose(
@@ -87,7 +88,7 @@ def test_parameters_of_one_length_serve_every_other(key):
 
 def test_an_image_is_read_as_one_row_of_its_elements(key):
     image = dataclasses.replace(LABELLED, event=Event((3, 4), 3))
-    params, x = LABELLED.init(key), jax.random.randint(key, (12,), 0, 3)
+    params, x = jax.jit(LABELLED.init)(key), jax.random.randint(key, (12,), 0, 3)
     logits = image.conditionals(params, x.reshape(3, 4), jnp.array(0)).logits
     assert logits.shape == (3, 4, 3)
     np.testing.assert_array_equal(
@@ -108,7 +109,7 @@ def test_the_stream_and_the_skips_start_at_one_scale_whatever_the_depth(key):
             num_features=8,
             num_params=4,
         )
-        spread.append(float(jnp.std(network.apply(network.init(key, f), f))))
+        spread.append(float(jnp.std(network.apply(jax.jit(network.init)(key, f), f))))
     assert 0.5 < spread[0] / spread[1] < 2.0
 
 

@@ -139,7 +139,7 @@ def test_real_values_and_counts_are_refused(adjust, d):
 
 def test_the_walk_takes_them(key):
     model = MADE(Event((4,), 3), dist.CategoricalHead(3), hidden=(8,))
-    params = model.init(key)
+    params = jax.jit(model.init)(key)
     plain = walk.sample(model, params, key)
     np.testing.assert_array_equal(
         walk.sample(model, params, key, adjust=decoding.temperature(1.0)), plain

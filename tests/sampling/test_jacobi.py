@@ -25,7 +25,11 @@ NAMES = ["Bernoulli, an order", "Categorical", "discretised mixture", "mixture o
 
 def strong(model, key):
     """Parameters under which elements depend on each other a lot."""
-    return jax.tree.map(lambda a: a + jax.random.normal(key, a.shape), model.init(key))
+
+    def move(a):
+        return a + jax.random.normal(key, a.shape)
+
+    return jax.jit(lambda key: jax.tree.map(move, model.init(key)))(key)
 
 
 def draws(one, model, params, keys):

@@ -21,7 +21,10 @@ NUM_DRAWS = 8192
 
 @pytest.fixture
 def params(key):
-    return jax.tree.map(lambda a: a + jax.random.normal(key, a.shape), MODEL.init(key))
+    def move(a):
+        return a + jax.random.normal(key, a.shape)
+
+    return jax.jit(lambda key: jax.tree.map(move, MODEL.init(key)))(key)
 
 
 def posterior(params, x, known):
@@ -94,7 +97,7 @@ def test_decoding_changes_the_draws_alone(params, key):
 def test_real_values_keep_marks_of_what_is_missing_out(key):
     model = MADE(Event((3,)), dist.MixtureOfNormalsHead(2), hidden=(8,))
     x, known = jnp.array([0.5, jnp.nan, jnp.nan]), jnp.array([True, False, False])
-    got, log_weight = completion.complete_weighted(model, model.init(key), key, x, known)
+    got, log_weight = completion.complete_weighted(model, jax.jit(model.init)(key), key, x, known)
     assert got[0] == 0.5
     assert np.all(np.isfinite(got))
     assert np.isfinite(log_weight)

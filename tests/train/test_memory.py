@@ -138,7 +138,7 @@ def test_members_of_an_ensemble_remember_apart():
     keys = jax.random.split(jax.random.key(2), 2)
 
     def one(key):
-        params = MODEL.init(key)
+        params = jax.jit(MODEL.init)(key)
         memory = jax.vmap(MODEL.memory, None, axis_size=B)(params)
         return train.init(params, OPTIMIZER, key, memory)
 
