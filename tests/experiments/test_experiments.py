@@ -87,7 +87,7 @@ def test_made_trains_in_half_precision_with_its_data_on_the_device(experiment, t
 
 def test_made_and_nade_train_in_several_orders_and_through_several_masks(experiment, tmp_path):
     for name, options in (
-        ("made", {"num_masks": 2}),
+        ("made", {"num_masks": 2, "l1": 1e-4, "l1_direct": 1e-3}),
         ("made", {"num_masks": 2, "shuffled": True}),
         ("nade", {"num_orders": 2}),
     ):
