@@ -82,7 +82,13 @@ DEEP = {
 }
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        pytest.param(jnp.float32, id="float32"),
+        pytest.param(jnp.bfloat16, id="bfloat16", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("name", DEEP)
 def test_remat_changes_no_parameter_and_no_value(name, dtype, key):
     network, shape = DEEP[name]
