@@ -8,15 +8,29 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import hashlib
 import pathlib
+import platform
 
 import jax
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+def _cache() -> pathlib.Path:
+    """Where compiled programs outlive a clone: one folder for each JAX release and processor."""
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    about = pathlib.Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else [platform.processor()]
+    # What a program may use of a processor is in its flags; programs of another one may not run.
+    names = ("model name", "flags", "Features")
+    cpu = dict.fromkeys(line for line in lines if line.startswith(names) or not about.exists())
+    key = hashlib.sha256("".join(cpu).encode()).hexdigest()[:12]
+    return pathlib.Path(home) / "gm-tests" / f"jax-{jax.__version__}-{platform.machine()}-{key}"
+
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Small programs too: the other worker needs most of them.
-jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache"))
+# Small programs too: the other worker, and the next run, need most of them.
+jax.config.update("jax_compilation_cache_dir", str(_cache()))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
