@@ -18,7 +18,7 @@ import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -75,6 +75,7 @@ class Batches:
     compiles once for them.
 
     Attributes:
+      endless: true of every one: what needs each example once is to refuse these.
       split: where the examples come from.
       batch_size: B, examples of one batch over all hosts.
       seed: of the order and of the transforms' draws; at least 0.
@@ -83,6 +84,8 @@ class Batches:
       on_device: whether training is to make the batches with `gather`; the split must then be in
         memory and fit. Calling and iterating give the host's batches either way.
     """
+
+    endless: ClassVar[bool] = True
 
     split: Split
     batch_size: int

@@ -14,7 +14,7 @@ import numpy as np
 from gm.core import Array, Batch, Distribution, Event, Key
 from gm.data.batches import Batches, read_ahead, step_key
 from gm.data.stored import CHUNK, InMemory, Source
-from gm.data.transforms import Transform
+from gm.data.transforms import Lossless, Transform
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,12 +30,15 @@ class Split:
       stored: the space of the stored examples.
       transforms: what is done to them, in this order.
       seed: of the fixed draw.
+      stored_log_volume: nats to add to the log density of the stored examples for that of what
+        they were made from, where they were standardized before they were stored.
     """
 
     source: Source
     stored: Event
     transforms: tuple[Transform, ...] = ()
     seed: int = 0
+    stored_log_volume: float = 0.0
 
     def __len__(self) -> int:
         return len(self.source)
@@ -44,6 +47,40 @@ class Split:
     def event(self) -> Event:
         """The space of one example, after the transforms."""
         return functools.reduce(lambda event, t: t.event(event), self.transforms, self.stored)
+
+    @property
+    def log_volume(self) -> float:
+        """Nats to add to log p of a transformed example for log p of the one `scored_event` names.
+
+        0 where nothing is done to the examples, or what is done loses part of them (binarization,
+        mu-law levels): the score is then that of the transformed examples.
+        """
+        return self._score[0]
+
+    @property
+    def bound(self) -> bool:
+        """Whether log p + log_volume only bounds it, from below: a transform adds noise."""
+        return self._score[1]
+
+    @property
+    def scored_event(self) -> Event:
+        """The space that log p + log_volume is a score of, and whose size bits/dim divide by.
+
+        That of the stored examples, or what the last transform that loses something maps to.
+        """
+        return self._score[2]
+
+    @property
+    def _score(self) -> tuple[float, bool, Event]:
+        volume, bound, scored = self.stored_log_volume, False, self.stored
+        space = self.stored
+        for transform in self.transforms:
+            if isinstance(transform, Lossless):
+                volume, bound = volume + transform.log_volume(space), bound or transform.bound
+            else:
+                volume, bound, scored = 0.0, False, transform.event(space)
+            space = transform.event(space)
+        return volume, bound, scored
 
     @property
     def streamed(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,24 @@ class Transform(Protocol):
 
     def __call__(self, event: Event, key: Key, x: Array) -> Array:
         """The transformed example."""
+
+
+@runtime_checkable
+class Lossless(Protocol):
+    """A transform that also says what a density of its output says of its input.
+
+    log p(x) = log p(z) + log_volume(event) for z = transform(x), so that scores compare with those
+    of models of x itself. The others lose something of x: what is scored is z.
+
+    Attributes:
+      bound: whether the right-hand side is only a lower bound of the left one, in expectation over
+        the transform's noise.
+    """
+
+    bound: ClassVar[bool]
+
+    def log_volume(self, event: Event) -> float:
+        """Nats to add to log p(z) for log p(x); event is that of x."""
 
 
 def _require(transform: Transform, event: Event, discrete: bool) -> None:
@@ -112,6 +130,7 @@ class UniformDequantization:
     """
 
     suffix: ClassVar[str] = "_dequantized"
+    bound: ClassVar[bool] = True
 
     @property
     def describe(self) -> str:
@@ -149,6 +168,7 @@ class Standardize:
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     suffix: ClassVar[str] = "_standardized"
+    bound: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.scale) or not all(s > 0 for s in self.scale):

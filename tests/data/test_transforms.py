@@ -8,7 +8,7 @@ from scipy import stats
 
 from gm import data
 from gm.core import Event
-from gm.data import DynamicBinarization, Standardize, Threshold, UniformDequantization
+from gm.data import DynamicBinarization, MuLaw, Standardize, Threshold, UniformDequantization
 
 LEVELS = np.arange(17, dtype=np.uint8)
 
@@ -93,6 +93,35 @@ def test_standardize_gives_mean_zero_and_variance_one():
         transform.event(Event((2,)))
     with pytest.raises(ValueError, match="positive scales"):
         Standardize((0.0,), (0.0,))
+
+
+def test_the_volume_of_a_split_is_that_of_its_transforms_down_to_the_last_that_loses(levels):
+    """Dequantized, then standardized: log |dz/dx| of both; what is lost cannot be scored."""
+    dequantized, stored = UniformDequantization(), Event((17,), 17)
+    standard = Standardize((0.5,) * 17, (0.25,) * 16 + (2.0,))
+    nothing = levels.test
+    both = nothing.map(dequantized).map(standard)
+    binary = nothing.map(Threshold())
+    loud = both.map(MuLaw())
+    assert (nothing.log_volume, nothing.bound, nothing.scored_event) == (0.0, False, stored)
+    want = -17 * np.log(17) - 16 * np.log(0.25) - np.log(2)
+    assert both.log_volume == pytest.approx(want)
+    assert (both.bound, both.scored_event) == (True, stored)
+    assert (binary.log_volume, binary.bound, binary.scored_event) == (0.0, False, Event((17,), 2))
+    after = binary.map(dequantized)
+    assert after.log_volume == pytest.approx(-17 * np.log(2))
+    assert (after.bound, after.scored_event) == (True, Event((17,), 2))
+    assert (loud.log_volume, loud.bound, loud.scored_event) == (0.0, False, Event((17,), 256))
+
+
+def test_the_volume_of_standardized_reals_is_exact_and_gives_the_density_of_what_is_stored():
+    x = np.random.default_rng(1).normal([3.0, -1.0], [2.0, 0.5], (200, 2)).astype(np.float32)
+    split = data.from_arrays(x, x, x).test
+    z = split.map(Standardize.fit(x))
+    log_p = stats.norm(0, 1).logpdf(z.x).sum(1) + z.log_volume
+    want = stats.norm(x.mean(0, np.float64), x.std(0, np.float64)).logpdf(x).sum(1)
+    np.testing.assert_allclose(log_p, want, rtol=1e-5)
+    assert (z.bound, z.scored_event) == (False, Event((2,)))
 
 
 def test_names_and_phrases_say_what_was_done(levels):
