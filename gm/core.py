@@ -115,11 +115,22 @@ class Network(Protocol):
 class Distribution(Protocol):
     """A density over one event; a pytree, so `vmap` makes batches of them."""
 
+    @property
+    def reparameterized(self) -> bool:
+        """Whether gradients flow from a sample to the parameters: false for discrete values."""
+        ...
+
     def log_prob(self, x: Array) -> Array:
         """log p(x), a scalar in nats, summed over every dimension of x."""
+        ...
 
     def sample(self, key: Key) -> Array:
         """One x ~ p."""
+        ...
+
+    def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
+        """One x ~ p and its log p(x), for the cost of both."""
+        ...
 
 
 class Head(Protocol):

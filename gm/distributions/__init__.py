@@ -36,6 +36,7 @@ from gm.distributions.heads import (
     head_for,
 )
 from gm.distributions.mixtures import Mixture
+from gm.distributions.pathwise import is_reparameterized
 from gm.distributions.simplex import Dirichlet
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "element_log_probs",
     "has_kl",
     "head_for",
+    "is_reparameterized",
     "kl_divergence",
     "randomness",
     "randomness_of_event",

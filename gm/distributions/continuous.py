@@ -8,6 +8,7 @@ Samples are reparameterised: gradients flow from x to the parameters.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import flax.struct
 import jax
@@ -16,12 +17,13 @@ from jax.scipy import special
 
 from gm.core import Array, Key
 from gm.distributions import checks
+from gm.distributions.pathwise import Scored
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 @flax.struct.dataclass
-class Normal:
+class Normal(Scored):
     """p(x) = exp(-z^2 / 2) / (scale sqrt(2 pi)), z = (x - loc) / scale.
 
     Attributes:
@@ -31,6 +33,7 @@ class Normal:
 
     loc: Array
     scale: Array
+    reparameterized: ClassVar[bool] = True
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [...]."""
@@ -72,7 +75,7 @@ class Normal:
 
 
 @flax.struct.dataclass
-class Laplace:
+class Laplace(Scored):
     """p(x) = exp(-|x - loc| / scale) / (2 scale).
 
     Attributes:
@@ -82,6 +85,7 @@ class Laplace:
 
     loc: Array
     scale: Array
+    reparameterized: ClassVar[bool] = True
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [...]."""
@@ -127,7 +131,7 @@ class Laplace:
 
 
 @flax.struct.dataclass
-class Logistic:
+class Logistic(Scored):
     """p(x) = sigmoid(z) sigmoid(-z) / scale, z = (x - loc) / scale.
 
     Attributes:
@@ -137,6 +141,7 @@ class Logistic:
 
     loc: Array
     scale: Array
+    reparameterized: ClassVar[bool] = True
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [...]."""
@@ -178,7 +183,7 @@ class Logistic:
 
 
 @flax.struct.dataclass
-class Uniform:
+class Uniform(Scored):
     """p(x) = 1 / (high - low) for low <= x <= high, elementwise.
 
     Attributes:
@@ -188,6 +193,7 @@ class Uniform:
 
     low: Array
     high: Array
+    reparameterized: ClassVar[bool] = True
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [...]; -inf outside the closed box."""

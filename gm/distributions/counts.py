@@ -13,10 +13,11 @@ from jax.scipy import special
 
 from gm.core import Array, Key
 from gm.distributions import checks
+from gm.distributions.pathwise import Scored
 
 
 @flax.struct.dataclass
-class Poisson:
+class Poisson(Scored):
     """p(x) = rate^x exp(-rate) / x!
 
     Attributes:
@@ -53,7 +54,7 @@ class Poisson:
 
 
 @flax.struct.dataclass
-class NegativeBinomial:
+class NegativeBinomial(Scored):
     """A Poisson whose rate is Gamma distributed: counts that vary more than Poisson ones.
 
     With mean m and concentration r the variance is m + m^2 / r, and

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 
 from gm.core import Array, Key
 from gm.distributions import checks
+from gm.distributions.pathwise import Scored
 from gm.numerics import exp_times
 
 
 @flax.struct.dataclass
-class Bernoulli:
+class Bernoulli(Scored):
     """P(x = 1) = sigmoid(logits), for x in {0, 1}.
 
     Attributes:
@@ -65,7 +66,7 @@ class Bernoulli:
 
 
 @flax.struct.dataclass
-class Categorical:
+class Categorical(Scored):
     """P(x = k) = softmax(logits)_k, for x in {0, ..., K - 1}.
 
     Attributes:

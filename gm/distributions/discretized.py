@@ -24,11 +24,12 @@ from gm.core import Array, Key
 from gm.distributions import checks
 from gm.distributions.discrete import Categorical
 from gm.distributions.elements import tabulate
+from gm.distributions.pathwise import Scored
 from gm.numerics import log1mexp
 
 
 @flax.struct.dataclass
-class DiscretizedLogistic:
+class DiscretizedLogistic(Scored):
     """A logistic over [-1, 1] rounded to K levels, x in {0, ..., K - 1}.
 
     Attributes:

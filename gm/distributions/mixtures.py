@@ -14,11 +14,12 @@ import jax.numpy as jnp
 from gm.core import Array, Distribution, Key
 from gm.distributions import checks
 from gm.distributions.elements import element, element_log_probs
+from gm.distributions.pathwise import Scored
 from gm.numerics import log_sum_exp
 
 
 @flax.struct.dataclass
-class Mixture:
+class Mixture(Scored):
     """p(x) = Π_i Σ_m softmax(logits_i)_m p_im(x_i).
 
     Mean and cdf are those of the components, weighted; mode and entropy have no closed form

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -9,12 +11,13 @@ from jax.scipy import special
 
 from gm.core import Array, Key
 from gm.distributions import checks
+from gm.distributions.pathwise import Scored
 
 TOLERANCE = 1e-4  # of Σ x, for x that were normalised in float32
 
 
 @flax.struct.dataclass
-class Dirichlet:
+class Dirichlet(Scored):
     """p(x) = Gamma(Σ a_k) / Π Gamma(a_k) Π x_k^(a_k - 1) on the simplex Σ x_k = 1, x_k >= 0.
 
     A density with respect to the first K - 1 coordinates.
@@ -24,6 +27,7 @@ class Dirichlet:
     """
 
     concentration: Array
+    reparameterized: ClassVar[bool] = True
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [K]; -inf off the simplex.

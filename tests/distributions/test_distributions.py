@@ -84,6 +84,26 @@ def test_no_dtype_is_promoted_on_the_way(name, key):
     assert jax.tree.structure(gradient) == jax.tree.structure(ELEMENTWISE[name])
 
 
+@every
+def test_a_sample_with_its_score_is_what_both_give_one_after_the_other(name, key):
+    x, log_prob, *_ = draw_and_score(ELEMENTWISE[name], key)
+    together = jax.jit(lambda p, key: p.sample_and_log_prob(key))(ELEMENTWISE[name], key)
+    np.testing.assert_array_equal(together[0], x)
+    np.testing.assert_allclose(together[1], log_prob, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "Dirichlet"])
+def test_samples_are_reparameterized_where_gradients_reach_every_parameter(name, key):
+    p = (ELEMENTWISE | {"Dirichlet": dist.Dirichlet(B[0])})[name]
+
+    def total(p):
+        x = p.sample(key).astype(jnp.float32)
+        return jnp.sum(x * jnp.arange(x.size, dtype=jnp.float32).reshape(x.shape))
+
+    reached = all(np.any(leaf != 0.0) for leaf in jax.tree.leaves(jax.jit(jax.grad(total))(p)))
+    assert reached == p.reparameterized == dist.is_reparameterized(p)
+
+
 @pytest.mark.parametrize("name", DISCRETE)
 def test_floats_given_to_a_discrete_distribution_are_refused_at_trace_time(name):
     p = DISCRETE[name]
@@ -103,3 +123,25 @@ def test_a_batch_given_to_one_event_is_refused(name):
 def test_parameters_of_unequal_shape_are_refused():
     with pytest.raises(ValueError, match=r"\(3,\), \(\)"):
         dist.Normal(jnp.zeros(3), 1.0).log_prob(jnp.zeros(3))
+
+
+class Other:
+    """A distribution of a user's own, which says nothing of its samples."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def sample(self, key):
+        return self.value
+
+    def log_prob(self, x):
+        return jnp.zeros(())
+
+
+def test_samples_of_a_distribution_of_ones_own_are_judged_by_their_dtype():
+    assert dist.is_reparameterized(Other(jnp.zeros(3)))
+    assert not dist.is_reparameterized(Other(jnp.zeros(3, jnp.int32)))
+    assert not dist.is_reparameterized(Other((jnp.zeros(2), jnp.zeros((), jnp.bool_))))
+    says_no = Other(jnp.zeros(3))
+    says_no.reparameterized = False
+    assert not dist.is_reparameterized(says_no)

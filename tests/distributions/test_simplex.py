@@ -66,3 +66,12 @@ def test_samples_lie_on_the_simplex_with_beta_marginals(key):
     assert np.all(np.isfinite(jax.jit(jax.vmap(p.log_prob))(x)))
     for k in range(3):
         assert stats.kstest(x[:, k], stats.beta(A[k], A.sum() - A[k]).cdf).pvalue > 0.01
+
+
+def test_gradients_through_samples_are_those_of_the_mean(key):
+    """d E[x] / d a = (δ_jk A - a_k) / A^2, by gradients of 4000 samples."""
+    slope = jax.jacobian(lambda a, key: dist.Dirichlet(a).sample(key))
+    got = jax.jit(jax.vmap(slope, (None, 0)))(jnp.asarray(A), jax.random.split(key, 4000))
+    want = np.eye(3) / A.sum() - A[:, None] / A.sum() ** 2
+    error = np.std(got, 0) / np.sqrt(4000)
+    np.testing.assert_array_less(np.abs(np.mean(got, 0) - want), 4 * error)

@@ -1,0 +1,39 @@
+"""Whether gradients flow through samples, and a sample with its score."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from gm.core import Array, Distribution, Key
+
+
+class Scored:
+    """What every distribution of this room has.
+
+    Attributes:
+      reparameterized: whether gradients flow from a sample to all parameters, so that
+        E_x~p[f(x)] may be differentiated through x.
+    """
+
+    reparameterized: ClassVar[bool] = False
+
+    def sample_and_log_prob(self: Distribution, key: Key) -> tuple[Array, Array]:
+        """One x ~ p, and log p(x) in nats: what `sample` and then `log_prob` give."""
+        x = self.sample(key)
+        return x, self.log_prob(x)
+
+
+def is_reparameterized(d: Distribution) -> bool:
+    """Whether gradients flow through samples of d, gm's own or any other with `sample`.
+
+    A distribution that does not say so by itself (`reparameterized`) is believed to be where every
+    leaf of its samples is real, and is not where one is an integer.
+    """
+    said = getattr(d, "reparameterized", None)
+    if said is not None:
+        return bool(said)
+    samples = jax.tree.leaves(jax.eval_shape(lambda: d.sample(jax.random.key(0))))
+    return all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in samples)
