@@ -8,7 +8,8 @@
 model. `run` is that loop with metrics, progress, checkpoints, exact resume and a clean stop. A game
 is a dict of `Player`s over disjoint entries of one `params` dict, in place of the loss and the
 optimizer. optax supplies clipping, schedules and accumulation; `with_ema` wraps any optimizer so
-that `state.averaged` holds averaged parameters. All randomness is a function of (key, step).
+that `state.averaged` holds averaged parameters; `run(..., best=Best("nats"))` keeps those of the
+best evaluation. All randomness is a function of (key, step).
 
 Large models are split over devices (`rule=fsdp`), small ones trained together as an ensemble
 (`num_members`) or many steps at a time (`run(..., steps_per_dispatch=)`). `hosts` starts the same
@@ -17,6 +18,7 @@ script on several machines, `doctor` reads a run's folder, `weights` carries par
 
 from gm.train import checkpoints, weights
 from gm.train.averaging import with_ema
+from gm.train.best import Best
 from gm.train.checkpoints import digest
 from gm.train.logs import read_metrics
 from gm.train.loop import run
@@ -26,6 +28,7 @@ from gm.train.state import State, init
 from gm.train.step import Step, make_step
 
 __all__ = [
+    "Best",
     "Player",
     "State",
     "Step",

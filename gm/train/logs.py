@@ -128,9 +128,14 @@ class Record:
         self.num_steps = num_steps
         self.last_step, self.last_seconds = start, 0.0
         self.paused_seconds, self.compile_seconds = 0.0, None
-        self.display = display(progress, num_steps, start)
+        self.progress, self.display = progress, display(progress, num_steps, start)
         self.board = _board(folder, start)
         self.began = time.perf_counter()
+
+    def say(self, text: str) -> None:
+        """Says something, where progress is shown."""
+        if self.progress:
+            self.display.say(text)
 
     def compiled(self, seconds: float) -> None:
         """The first step has been compiled: the clock starts here, and the next row says so."""
@@ -165,7 +170,7 @@ class Record:
     def write(self, row: Mapping, batch_size: int, metrics: Mapping, evaluation: Mapping) -> None:
         """Writes and shows one row."""
         numbers = {name: _plain(x) for name, x in metrics.items()}
-        numbers |= {f"eval/{name}": _plain(x) for name, x in evaluation.items()}
+        numbers |= {name: _plain(x) for name, x in evaluation.items()}
         if self.path:
             with self.path.open("a") as file:
                 file.write(to_json({**row, **numbers}) + "\n")

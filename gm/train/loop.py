@@ -19,8 +19,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gm.core import Array, Batch, Metrics
+from gm.train import best as bests
 from gm.train import checkpoints, feeds, folders, sharding, stopping
 from gm.train.background import Worker
+from gm.train.best import Best
+from gm.train.every import Every
 from gm.train.feeds import Batches, Resident
 from gm.train.logs import Record
 from gm.train.state import State
@@ -31,29 +34,6 @@ AHEAD = 4
 
 Evaluate = Callable[[State], Mapping[str, float]]
 Draw = Callable[[State, pathlib.Path], Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Every:
-    """Steps between what a run does besides stepping; None for never."""
-
-    log: int
-    checkpoint: int
-    evaluate: int | None
-    draw: int | None
-    dispatch: int
-
-    def __post_init__(self) -> None:
-        for name, every in dataclasses.asdict(self).items():
-            if every is not None and every < 1:
-                label = "steps_per_dispatch" if name == "dispatch" else f"{name}_every"
-                raise ValueError(f"{label} must be at least 1; got {every}.")
-
-    def next(self, done: int, num_steps: int) -> int:
-        """The first step after `done` at which something is due, or the dispatch is full."""
-        every = [self.log, self.checkpoint, self.evaluate, self.draw]
-        due = [(done // n + 1) * n for n in every if n is not None]
-        return min(*due, done + self.dispatch, num_steps)
 
 
 def run(
@@ -71,6 +51,7 @@ def run(
     keep_every: int | None = None,
     evaluate: Evaluate | None = None,
     evaluate_every: int | None = None,
+    best: Best | None = None,
     draw: Draw | None = None,
     draw_every: int | None = None,
     steps_per_dispatch: int = 1,
@@ -107,6 +88,7 @@ def run(
       evaluate: evaluate(state) -> numbers, logged as "eval/..."; it must not keep the state.
       evaluate_every: steps between evaluations, a tenth of num_steps by default; there is always
         one at the end.
+      best: what is told about the best evaluation, with its parameters; see `Best`.
       draw: draw(state, path) writes a picture to path, folder/samples/<step>.png; an error there is
         said, and training goes on.
       draw_every: steps between pictures, as evaluate_every.
@@ -126,7 +108,7 @@ def run(
     if resume not in folders.RESUME:
         raise ValueError(f"resume is one of {', '.join(folders.RESUME)}; got {resume!r}.")
     tenth = max(num_steps // 10, 1)
-    every = _Every(
+    every = Every(
         log_every,
         checkpoint_every,
         (tenth if evaluate_every is None else evaluate_every) if evaluate else None,
@@ -137,19 +119,27 @@ def run(
     for name, asked in (('resume="must"', resume == "must"), ("draw", draw is not None)):
         if asked and folder is None:
             raise ValueError(f"{name} needs a folder.")
+    if best is not None and evaluate is None:
+        raise ValueError("best needs evaluate, whose numbers decide.")
     folder = None if folder is None else pathlib.Path(folder)
     state = step.place(state)
     if folder is not None and _enter(folder, config, resume):
         state = _restore(folder, state)
     start = _updates(state)
+    if best is not None:
+        bests.begin(best, folder, state)
     if start >= num_steps:
+        if best is not None and step.rule is sharding.whole:
+            bests.share(best, state)
         return state
     leads = jax.process_index() == 0
     record = Record(folder if leads else None, start, num_steps, progress and leads)
     if start and folder and progress and leads:
         record.display.say(f"going on from step {start} of {folder}")
     keeping = {"keep": keep, "keep_every": keep_every}
-    loop = _Loop(step, state, batches, num_steps, folder, keeping, evaluate, draw, every, record)
+    loop = _Loop(
+        step, state, batches, num_steps, folder, keeping, evaluate, best, draw, every, record
+    )
     try:
         with stopping.on_signals(enabled=folder is not None) as stop:
             return loop.go(stop)
@@ -190,8 +180,9 @@ class _Loop:
     folder: pathlib.Path | None
     keeping: dict[str, int | None]
     evaluate: Evaluate | None
+    best: Best | None
     draw: Draw | None
-    every: _Every
+    every: Every
     record: Record
     worker: Worker = dataclasses.field(default_factory=Worker)
     pending: collections.deque[tuple[int, Metrics, Array | bool]] = dataclasses.field(
@@ -211,13 +202,16 @@ class _Loop:
             done = self._steps(start, stop)
             self._save()
             self.worker.wait()
+            if self.best is not None and self.step.rule is sharding.whole:
+                bests.share(self.best, self.state)
         except Exception as error:
             self._rescue(error)
             self._tell("ended", step=self.saved, by=type(error).__name__, error=str(error))
             raise
         finally:
             self.worker.close()
-        self._tell("ended", step=done, by=stop.signal or "itself")
+        best = self.best.record if self.best is not None else {}
+        self._tell("ended", step=done, by=stop.signal or "itself", **best)
         if done < self.num_steps:
             self.record.close()
             self.record.display.say(
@@ -225,6 +219,8 @@ class _Loop:
                 f"saved in {self.folder}. To go on: {folders.command()}"
             )
             raise SystemExit(0)
+        if self.best is not None and self.best.step >= 0:
+            self.record.say(str(self.best))
         return self.state
 
     def _steps(self, done: int, stop: stopping.Stop) -> int:
@@ -292,19 +288,27 @@ class _Loop:
                 copy = sharding.local(self.state)
         if evaluates and not here:
             with self.record.paused():
-                evaluation = self.evaluate(self.state)
+                evaluation = self._evaluate(done, self.state)
         if jax.process_index() > 0:
             return
         metrics = {name: x for name, x in metrics.items() if name != "finite" or np.ndim(x)}
 
         def write() -> None:
-            numbers = self.evaluate(copy) if evaluates and here else evaluation
+            numbers = self._evaluate(done, copy) if evaluates and here else evaluation
             self.record.write(row, self.size, metrics, numbers)
 
         if self._logs(done):
             self.reporting = self.worker.submit(write)
         if draws:
             self.reporting = self.worker.submit(self._picture, done, copy)
+
+    def _evaluate(self, done: int, state: State) -> Mapping[str, float]:
+        """The numbers of a state, of which the best so far is kept."""
+        numbers, kept = {k: np.asarray(x) for k, x in self.evaluate(state).items()}, {}
+        if self.best is not None:
+            bests.offer(self.best, numbers, done, state.averaged, self.folder)
+            kept = self.best.record
+        return {f"eval/{name}": x for name, x in numbers.items()} | kept
 
     def _picture(self, done: int, state: State) -> None:
         """Draws; whatever goes wrong is said and forgotten."""

@@ -43,12 +43,15 @@ step = train.make_step(loss, optimizer, rule=lambda n, s, d: train.fsdp(n, s, d,
                        if fsdp else train.whole(n, s, d))
 state = train.init({"w": np.ones((3, 4), np.float32)[:, :3]}, optimizer, jax.random.key(0))
 print("hosts", jax.process_count(), "devices", jax.device_count(), flush=True)
+best = train.Best("w")
 state = train.run(
     step, state, Batches(dataset.train.batches(16)), num_steps, folder=folder, log_every=1,
-    checkpoint_every=5, progress=False, evaluate=lambda s: {"w": s.params["w"].sum()},
+    checkpoint_every=5, progress=False, best=best,
+    evaluate=lambda s: {"w": s.params["w"].sum()}, evaluate_every=4,
     draw=lambda s, path: path.write_text("x"),
 )
 print("sha256", train.digest(train.local(state)), flush=True)
+print("best", best.step, best.value, train.digest(best.params), flush=True)
 """
 
 
@@ -78,9 +81,12 @@ def digests(process):
 def test_two_hosts_train_as_one_and_a_signal_to_one_stops_both(script, tmp_path):
     """Stopped by SIGTERM to host 1 alone, resumed, equal to never stopped; equal to one host."""
     whole = launch(script, tmp_path / "whole", 12, 0.0)
-    (sha, again) = digests(whole)
-    assert sha == again
+    out, err = whole.communicate(timeout=120)
+    (sha, again), (best, same) = (re.findall(rf"{word} (.+)", out) for word in ("sha256", "best"))
+    assert (sha, best) == (again, same), err
     rows = train.read_metrics(tmp_path / "whole")
+    assert best.split()[0] == str(rows[-1]["best/step"])
+    assert float(best.split()[1]) == min(row["eval/w"] for row in rows if "eval/w" in row)
     assert [row["step"] for row in rows] == list(range(1, 13))
 
     pair = launch(script, tmp_path / "pair", 2000, 0.01)

@@ -1,0 +1,180 @@
+"""The parameters of the best evaluation: what early stopping would have kept.
+
+    best = train.Best("nats")
+    state = train.run(step, state, batches, num_steps, evaluate=validate, best=best, ...)
+    model.log_prob(best.params, x)  # the averaged parameters at best.step
+
+With a folder they are on disk too, as the newest of folder/best/<step>.safetensors, whose .json
+says the step and the value (`weights`). A run that is killed and resumed ends with the same best:
+of what was found after the step it resumes from nothing is kept, for it will come again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+
+from gm.core import Array, Params
+from gm.train import checkpoints, logs, sharding, weights
+from gm.train.state import State
+
+
+@dataclasses.dataclass
+class Best:
+    """Filled by `run(..., evaluate=, best=)`; the least value is the best, the first of equals.
+
+    Attributes:
+      name: the entry of what `evaluate` returns that decides, such as "nats"; one number.
+      params: `State.averaged` at `step`; None before an evaluation is finite. NumPy arrays while
+        training goes on, and where a rule splits the state.
+      step: updates made at the best evaluation; -1 before there is one.
+      value: of the best evaluation.
+      last_step: updates made at the last evaluation; -1 before there is one.
+      last_value: of the last evaluation.
+    """
+
+    name: str
+    params: Params | None = dataclasses.field(default=None, repr=False)
+    step: int = -1
+    value: float = math.inf
+    last_step: int = -1
+    last_value: float = math.nan
+
+    @property
+    def risen(self) -> bool:
+        """Whether the last evaluation was worse than the best one."""
+        return self.step < self.last_step
+
+    @property
+    def record(self) -> dict[str, float]:
+        """What a row and the folder's history say: `best/<name>` and `best/step`, once there is."""
+        return {f"best/{self.name}": self.value, "best/step": self.step} if self.step >= 0 else {}
+
+    def __str__(self) -> str:
+        best = f"best {self.name} {self.value:.6g} at step {self.step}"
+        last = f", {self.last_value:.6g} at step {self.last_step}"
+        return best + (f"{last}: it has risen since" if self.risen else "")
+
+
+def begin(best: Best, folder: pathlib.Path | None, state: State) -> None:
+    """Makes `best` what it was at the state's step: empty, or what folder/best holds of it.
+
+    Args:
+      best: its fields are overwritten.
+      folder: of the run, or None.
+      state: of the run; one model, not an ensemble.
+
+    Raises:
+      ValueError: an ensemble; what folder/best holds is damaged, or was chosen by another number.
+    """
+    if state.step.ndim:
+        raise ValueError("best is the best evaluation of one model; the state is of an ensemble.")
+    fresh, start = Best(best.name), int(state.step)
+    step = -1 if folder is None else sharding.on_first_host(lambda: _newest(folder, start))
+    if step >= 0:
+        path = _path(folder, step)
+        params = weights.load(path, jax.tree.map(_shape, state.averaged))
+        fresh.params = jax.tree.map(np.asarray, params)
+        name, fresh.value = map(weights.describe(path)["description"].get, ("name", "value"))
+        if name != best.name:
+            raise ValueError(f"the best in {folder} is by {name!r}; asked is one by {best.name!r}.")
+        fresh.step, fresh.last_step, fresh.last_value = step, step, fresh.value
+    if folder is not None and (folder / "metrics.jsonl").exists():
+        rows = [row for row in logs.read_metrics(folder) if f"eval/{best.name}" in row]
+        for row in [row for row in rows if fresh.step < row["step"] <= start]:
+            value = row[f"eval/{best.name}"]
+            fresh.last_step, fresh.last_value = row["step"], math.nan if value is None else value
+    for field in dataclasses.fields(Best):
+        setattr(best, field.name, getattr(fresh, field.name))
+
+
+def offer(
+    best: Best,
+    numbers: Mapping[str, float],
+    step: int,
+    params: Params,
+    folder: pathlib.Path | None,
+) -> None:
+    """Takes note of an evaluation, and keeps its parameters where it is the best so far.
+
+    Args:
+      best: what is updated.
+      numbers: what `evaluate` returned.
+      step: updates made.
+      params: the averaged parameters. All hosts call this together where arrays are split.
+      folder: of the run, or None; host 0 writes.
+
+    Raises:
+      ValueError: the numbers lack the one that decides, or it is not one number.
+    """
+    if best.name not in numbers:
+        raise ValueError(
+            f"best is decided by {best.name!r}, which evaluate does not return; it returns "
+            f"{', '.join(map(repr, numbers)) or 'nothing'}."
+        )
+    if np.size(numbers[best.name]) != 1:
+        raise ValueError(f"best needs {best.name!r} as one number; got {numbers[best.name]!r}.")
+    best.last_step, best.last_value = step, float(np.reshape(numbers[best.name], ()))
+    if not best.last_value < best.value:  # neither is a number that is not one
+        return
+    params = jax.tree.map(lambda x: np.array(sharding.local(x)), params)
+    if folder is not None and jax.process_index() == 0:
+        about = {"name": best.name, "value": best.last_value, "step": step}
+        weights.save(_path(folder, step), params, description=about)
+        _prune(folder)
+    best.params, best.step, best.value = params, step, best.last_value
+
+
+def share(best: Best, state: State) -> None:
+    """At the end: what host 0 alone has found, on all hosts and on a device of each."""
+    if jax.process_count() > 1:
+        names = "step", "value", "last_step", "last_value"
+        values = np.array([getattr(best, name) for name in names], np.float64)
+        sent = multihost_utils.broadcast_one_to_all(values.view(np.uint32)).view(np.float64)
+        best.step, best.value, best.last_step, best.last_value = sent.tolist()
+        best.step, best.last_step = int(best.step), int(best.last_step)
+        if best.step >= 0:
+            mine = sharding.local(state.averaged) if best.params is None else best.params
+            best.params = multihost_utils.broadcast_one_to_all(mine)
+    best.params = jax.tree.map(jnp.asarray, best.params)
+
+
+def _path(folder: pathlib.Path, step: int) -> pathlib.Path:
+    return folder / "best" / f"{step:09d}.safetensors"
+
+
+def _shape(x: Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype)
+
+
+def _steps(folder: pathlib.Path) -> list[int]:
+    """The steps that folder/best holds, oldest first; a pair that was cut short does not count."""
+    return sorted(int(path.stem) for path in (folder / "best").glob("*.json"))
+
+
+def _newest(folder: pathlib.Path, start: int) -> int:
+    """Removes what is of steps after start; the newest of those left, or -1."""
+    _remove(folder, [step for step in _steps(folder) if step > start])
+    return max(_steps(folder), default=-1)
+
+
+def _prune(folder: pathlib.Path) -> None:
+    """Keeps the newest, and those that a run which resumes from a checkpoint will ask for."""
+    found = _steps(folder)
+    needed = {found[-1]}
+    for step in checkpoints.steps(folder):
+        needed |= set([x for x in found if x <= step][-1:])
+    _remove(folder, set(found) - needed)
+
+
+def _remove(folder: pathlib.Path, steps: Iterable[int]) -> None:
+    for step in steps:
+        _path(folder, step).with_suffix(".json").unlink()  # first: it is what counts
+        _path(folder, step).unlink(missing_ok=True)
