@@ -301,6 +301,11 @@ def require(model: Any, protocol: type, name: str) -> None:
       protocol: one of `CAPABILITIES`.
       name: who asks, for the message.
     """
+    if isinstance(model, type):  # a class has the methods too, but they lack their self
+        raise TypeError(
+            f"{name} needs a model; got the class {model.__name__}: give an instance of it, "
+            f"{model.__name__}(...)."
+        )
     if isinstance(model, protocol):
         return
     offers = [m for p in CAPABILITIES for m in members(p) if callable(getattr(model, m, None))]

@@ -83,6 +83,11 @@ class Split:
         return volume, bound, scored
 
     @property
+    def consecutive(self) -> bool:
+        """Whether neighbours are windows of one text, so that their scores are correlated."""
+        return bool(getattr(self.source, "consecutive", False))
+
+    @property
     def streamed(self) -> bool:
         """Whether examples are read at every access rather than held in memory."""
         return not isinstance(self.source, InMemory)

@@ -13,6 +13,7 @@ import pathlib
 import re
 import sysconfig
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -53,7 +54,10 @@ class Windows:
       codes: [characters] int32, the whole text.
       length: T.
       stride: characters from the start of one window to the start of the next.
+      consecutive: true: a window's neighbours are those of its text.
     """
+
+    consecutive: ClassVar[bool] = True
 
     codes: np.ndarray
     length: int

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 
 from gm import numerics
 from gm.core import Array, Batch, Critic, Implicit, Key, Loss, Metrics, Params, require
+from gm.losses import batches
 
 
 def non_saturating_critic_loss(score_data: Array, score_fake: Array) -> Array:
@@ -63,7 +64,11 @@ def slope_penalty(critic: Callable[[Array], Array], x: Array, target: float) -> 
 
     Returns:
       Scalar.
+
+    Raises:
+      TypeError: the critic does not map one example to a scalar.
     """
+    _check_critic(critic, x)
 
     def of_example(x: Array) -> Array:
         slope = jax.grad(critic)(x)
@@ -90,6 +95,9 @@ def gradient_penalty(
 
     Returns:
       Scalar, to be multiplied by a weight (10 in the paper).
+
+    Raises:
+      TypeError: the critic does not map one example to a scalar.
     """
     chex.assert_equal_shape([x_data, x_fake])
     u = jax.random.uniform(key, (x_data.shape[0],) + (1,) * (x_data.ndim - 1))
@@ -203,8 +211,12 @@ def _setup(
     """Data and draws in the critic's packs, and its score of one pack."""
     require(generator, Implicit, name)
     require(critic, Critic, name)
-    x = batch["x"]
-    critic.event.check(x)
+    if generator.event != critic.event:
+        raise ValueError(
+            f"{name} needs a generator and a critic of one event; got {generator.event} and "
+            f"{critic.event}."
+        )
+    (x,) = batches.examples(critic.event, batch, name)
 
     def draw(key: Key) -> Array:
         z = generator.prior(params["generator"]).sample(key)
@@ -217,3 +229,16 @@ def _setup(
     if pack > 1:
         x, fake = (a.reshape(-1, pack, *critic.event.shape) for a in (x, fake))
     return x, fake, lambda x: critic.score(params["critic"], x)
+
+
+def _check_critic(critic: Callable[[Array], Array], x: Array) -> None:
+    """TypeError unless the critic maps one example of x: [B, ...] to a scalar."""
+    one = jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
+    want = f"a gradient penalty needs a critic of one example, {one.shape} -> scalar"
+    advice = "Where it takes and gives a batch, give lambda x: critic(x[None])[0]."
+    try:
+        out = jax.eval_shape(critic, one)
+    except (TypeError, ValueError, IndexError) as error:
+        raise TypeError(f"{want}; this one failed: {error} {advice}") from error
+    if getattr(out, "shape", None) != ():
+        raise TypeError(f"{want}; this one gives {getattr(out, 'shape', type(out))}. {advice}")

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, Batch, Density, Event, Key, Metrics, Params, PyTree, require
+from gm.losses import batches
 
 
 def bits_per_dim(nats: Array, size: int, num_levels: int | None = None) -> Array:
@@ -60,16 +61,22 @@ def negative_log_likelihood(
       Nats per example, and {"log_prob", "bits_per_dim"}.
 
     Raises:
-      TypeError: the model has no `log_prob`.
-      ValueError: x is not in the model's event space (see `gm.core.Event.check`).
+      TypeError: the model has no `log_prob`, or none with dropout; the batch is not a mapping.
+      ValueError: x is not in the model's event space (see `gm.core.Event.check`), or y is not in
+        that of its context.
     """
-    require(model, Density, "negative_log_likelihood")
-    x = batch["x"]
-    model.event.check(x)
-    given = (x,) if context is None else (x, batch[context])
+    name = "negative_log_likelihood"
+    require(model, Density, name)
+    given = batches.examples(model.event, batch, name, model, context)
     score = model.log_prob
     if dropout:
-        score, given = model.log_prob_with_dropout, (jax.random.split(key, len(x)), *given)
+        score = getattr(model, "log_prob_with_dropout", None)
+        if score is None:
+            raise TypeError(
+                f"{name} with dropout=True needs a model with log_prob_with_dropout; "
+                f"{type(model).__name__} has none."
+            )
+        given = (jax.random.split(key, len(given[0])), *given)
     log_prob = jnp.mean(jax.vmap(functools.partial(score, params))(*given))
     return -log_prob, {
         "log_prob": log_prob,
@@ -122,12 +129,14 @@ def continued_negative_log_likelihood(
       Nats per window, and ({"log_prob", "bits_per_dim"}, the memory after these windows).
 
     Raises:
-      TypeError: the model cannot go on.
+      TypeError: the model cannot go on; the batch is not a mapping.
+      ValueError: x is not windows of the event's values, or the batch lacks "first" or y.
     """
     del key
-    require(model, Continuing, "continued_negative_log_likelihood")
-    x, first = batch["x"], batch["first"]
-    given = () if context is None else (batch[context],)
+    name = "continued_negative_log_likelihood"
+    require(model, Continuing, name)
+    x, *given = batches.examples(model.event, batch, name, model, context)
+    first = batches.entry(batch, "first", name)
 
     def one(first: Array, memory: PyTree, x: Array, *given: Array) -> tuple[Array, PyTree]:
         memory = jax.tree.map(lambda m: jnp.where(first, jnp.zeros_like(m), m), memory)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from gm import distributions as dist
 from gm.core import Array, Batch, Key, Members, Metrics, OrderAgnostic, Params, require
+from gm.losses import batches
 
 
 def order_agnostic_estimate(log_probs: Array, observed: Array) -> Array:
@@ -57,7 +58,7 @@ def order_agnostic_nll(
       Nats per example, and {"log_prob"}.
     """
     require(model, OrderAgnostic, "order_agnostic_nll")
-    model.event.check(batch["x"])
+    given = batches.examples(model.event, batch, "order_agnostic_nll", model, context)
 
     def one(key: Key, x: Array, *given: Array) -> Array:
         observed = random_prefix(key, model.event.size)
@@ -67,9 +68,8 @@ def order_agnostic_nll(
         log_probs = dist.element_log_probs(conditionals, x)
         return order_agnostic_estimate(log_probs.reshape(-1), observed)
 
-    given = () if context is None else (batch[context],)
-    keys = jax.random.split(key, len(batch["x"]))
-    log_prob = jnp.mean(jax.vmap(one)(keys, batch["x"], *given))
+    keys = jax.random.split(key, len(given[0]))
+    log_prob = jnp.mean(jax.vmap(one)(keys, *given))
     return -log_prob, {"log_prob": log_prob}
 
 
@@ -89,10 +89,9 @@ def member_nll(
       Nats per example, and {"log_prob"}.
     """
     require(model, Members, "member_nll")
-    model.event.check(batch["x"])
+    x, *given = batches.examples(model.event, batch, "member_nll", model, context)
     m = jax.random.randint(key, (), 0, model.num_members)
-    given = () if context is None else (batch[context],)
     score = functools.partial(model.member_log_prob, params)
     axes = (0, None, *(0 for _ in given))
-    log_prob = jnp.mean(jax.vmap(score, axes)(batch["x"], m, *given))
+    log_prob = jnp.mean(jax.vmap(score, axes)(x, m, *given))
     return -log_prob, {"log_prob": log_prob}

@@ -4,8 +4,8 @@ r"""Variational inference: lower bounds on log p(x) from an approximate posterio
     log p(x) >= E_q[log (1/S) \sum_s p(x, z_s) / q(z_s | x)],  z_s ~ q        IWAE, S samples
 
 Kingma & Welling (2014), arXiv:1312.6114; Burda, Grosse & Salakhutdinov (2016), arXiv:1509.00519.
-Both bounds are functions of the log weights log p(x, z) - log q(z | x); gradients pass through z
-wherever q can be reparameterized.
+Both bounds are functions of the log weights log p(x, z) - log q(z | x). Their gradients are
+pathwise: they pass through z, so q's samples must be reparameterized.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from gm import distributions as dist
-from gm.core import Array, Batch, Key, Latent, Metrics, Params, require
+from gm.core import Array, Batch, Distribution, Key, Latent, Metrics, Params, require
+from gm.losses import batches
 
 
 def elbo(log_likelihood: Array, kl: Array, *, beta: float = 1.0, free_nats: float = 0.0) -> Array:
@@ -57,8 +58,18 @@ def iwae_bound(log_weights: Array) -> Array:
 
 
 def log_weights(model: Latent, params: Params, key: Key, x: Array, num_samples: int) -> Array:
-    """log p(x, z_s) - log q(z_s | x) with z_s ~ q(. | x): [S], nats, for one example x."""
-    q, p = model.encode(params, x), model.prior(params)
+    """log p(x, z_s) - log q(z_s | x) with z_s ~ q(. | x): [S], nats, for one example x.
+
+    The values are right for every q; their gradients where q's samples are reparameterized.
+    """
+    return _log_weights(model, params, model.encode(params, x), key, x, num_samples)
+
+
+def _log_weights(
+    model: Latent, params: Params, q: Distribution, key: Key, x: Array, num_samples: int
+) -> Array:
+    """The log weights of samples of q: [S]"""
+    p = model.prior(params)
 
     def log_weight(key: Key) -> Array:
         z = q.sample(key)
@@ -94,15 +105,21 @@ def negative_elbo(
       Nats per example, and {"elbo", "kl", "log_likelihood"}; `elbo` has beta = 1 and no free nats.
 
     Raises:
-      TypeError: the model lacks a capability, or the KL has no closed form.
-      ValueError: x is not in the model's event space.
+      TypeError: the model lacks a capability, samples of its posterior are not reparameterized, the
+        KL has no closed form, or the batch is not a mapping.
+      ValueError: x is not in the model's event space, or num_samples is below 1.
     """
-    require(model, Latent, "negative_elbo")
-    x = batch["x"]
-    model.event.check(x)
+    x = _examples(model, batch, num_samples, "negative_elbo")
 
     def of_example(key: Key, x: Array) -> tuple[Array, Array, Array]:
         q, p = model.encode(params, x), model.prior(params)
+        _require_pathwise(model, q, "negative_elbo")
+        if analytic_kl and not dist.has_kl(q, p):
+            raise TypeError(
+                "negative_elbo needs analytic_kl=False here, which averages the KL over samples: "
+                f"KL({type(q).__name__} || {type(p).__name__}), from the posterior to the prior of "
+                f"{type(model).__name__}, has no closed form in gm.distributions."
+            )
         z = jax.vmap(q.sample)(jax.random.split(key, num_samples))
         log_likelihood = jax.vmap(lambda z: model.decode(params, z).log_prob(x))(z)
         if analytic_kl:
@@ -134,17 +151,39 @@ def negative_iwae(
       Nats per example, and {"iwae", "elbo"}, the latter from the same samples.
 
     Raises:
-      TypeError: the model lacks a capability.
-      ValueError: x is not in the model's event space.
+      TypeError: the model lacks a capability, samples of its posterior are not reparameterized, or
+        the batch is not a mapping.
+      ValueError: x is not in the model's event space, or num_samples is below 1.
     """
-    require(model, Latent, "negative_iwae")
-    x = batch["x"]
-    model.event.check(x)
+    x = _examples(model, batch, num_samples, "negative_iwae")
 
     def of_example(key: Key, x: Array) -> tuple[Array, Array]:
-        weights = log_weights(model, params, key, x, num_samples)
+        q = model.encode(params, x)
+        _require_pathwise(model, q, "negative_iwae")
+        weights = _log_weights(model, params, q, key, x, num_samples)
         return iwae_bound(weights), jnp.mean(weights)
 
     keys = jax.random.split(key, x.shape[0])
     bound, elbo_ = map(jnp.mean, jax.vmap(of_example)(keys, x))
     return -bound, {"iwae": bound, "elbo": elbo_}
+
+
+def _examples(model: Latent, batch: Batch, num_samples: int, name: str) -> Array:
+    """x: [B, *event] of a batch that a bound can be taken of."""
+    require(model, Latent, name)
+    if num_samples < 1:
+        raise ValueError(f"{name} needs num_samples of at least 1; got {num_samples}.")
+    (x,) = batches.examples(model.event, batch, name)
+    return x
+
+
+def _require_pathwise(model: Latent, q: Distribution, name: str) -> None:
+    """TypeError unless gradients flow through samples of q: otherwise they would be wrong."""
+    if not dist.is_reparameterized(q):
+        raise TypeError(
+            f"{name} needs a posterior with reparameterized samples, since its gradient passes "
+            f"through z; {type(model).__name__} encodes to {type(q).__name__}, whose samples stop "
+            "it. A score-function estimator (REINFORCE, VIMCO) of these log weights would do, or a "
+            "Gumbel-softmax (Concrete) relaxation of the posterior; gm.metrics.evaluate scores "
+            "such a model as it is."
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,19 @@ def with_error(value: float, standard_error: float | None) -> str:
     return f"{value:.{decimals}f} ± {standard_error:.{decimals}f}"
 
 
+def _error_of_mean(values: np.ndarray, block: int) -> float | None:
+    """The standard error of the mean of values: [N], by the means of all blocks of that length.
+
+    std / sqrt(N) for blocks of 1; None for N = 1.
+    """
+    count = len(values)
+    if count == 1:
+        return None
+    sums = np.cumsum(np.concatenate([[0.0], values - values.mean()]))
+    means = (sums[block:] - sums[:-block]) / block  # [N - b + 1]
+    return math.sqrt(block * np.sum(means**2) / ((count - block) * (count - block + 1)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Score:
     """The mean of a quantity over examples, or a statistic of samples.
@@ -35,6 +49,8 @@ class Score:
         one; "estimate" for a statistic of samples.
       num_samples: Monte-Carlo samples per example; None where there are none.
       p_value: of a test, under its null hypothesis; None where there is no test.
+      log_volume: nats that were taken off for what was done to the examples: `value` is that of the
+        examples before it (`Split.log_volume`).
     """
 
     value: float
@@ -44,22 +60,37 @@ class Score:
     kind: str = "exact"
     num_samples: int | None = None
     p_value: float | None = None
+    log_volume: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"Score needs a kind among {', '.join(KINDS)}; got {self.kind!r}.")
 
     @classmethod
-    def mean(cls, values: np.ndarray, **fields) -> Score:
-        """The mean of values: [N] and its standard error, std / sqrt(N); None for N = 1.
+    def mean(cls, values: np.ndarray, *, correlated: bool = False, **fields: Any) -> Score:
+        r"""The mean of values: [N] and its standard error, std / sqrt(N); None for N = 1.
 
-        Sums are taken in float64. `fields` are the Score's other attributes.
+        Neighbours that resemble each other, as consecutive windows of a text do, tell less than N
+        independent values would. `correlated` gives the standard error of overlapping batch means,
+
+            se^2 = b / ((N - b) (N - b + 1)) \sum_j (mean(values[j : j + b]) - mean(values))^2
+
+        with b = floor(N^(2/3)): Flegal & Jones (2010), arXiv:0811.1729. It is right as far as
+        values further apart than b are independent, too small otherwise, and itself uncertain by a
+        fraction of about sqrt(b / 3N): 0.22 for 341 windows. Blocks that long, for texts change
+        slowly: for bigrams on 341 windows of 128 characters of the Python docs it gives 3.5 times
+        the error of independent values, b = sqrt(N) 2.5 times.
+
+        Args:
+          values: [N], summed in float64.
+          correlated: whether values stand in an order in which neighbours are correlated.
+          **fields: the Score's other attributes.
         """
         values = np.asarray(values, np.float64)
         if values.ndim != 1 or not values.size:
             raise ValueError(f"Score.mean needs values of shape [N], N >= 1; got {values.shape}.")
         count = len(values)
-        error = float(values.std(ddof=1) / math.sqrt(count)) if count > 1 else None
+        error = _error_of_mean(values, int(count ** (2 / 3)) if correlated else 1)
         return cls(float(values.mean()), error, count, **fields)
 
     def bits_per_dim(self, event: Event, dequantized_levels: int | None = None) -> Score:
@@ -75,7 +106,8 @@ class Score:
           dequantized_levels: K, for a density of data dequantized into [0, 1); else None.
 
         Raises:
-          ValueError: the unit is not nats, or K is given for a discrete event.
+          ValueError: the unit is not nats, or K is given for a discrete event, or for a score that
+            knows its dequantization already.
         """
         if self.unit != "nats":
             raise ValueError(f"bits_per_dim needs a score in nats; got {self.unit}.")
@@ -83,6 +115,11 @@ class Score:
             raise ValueError(
                 "bits_per_dim takes dequantized_levels for real-valued events only; this one has "
                 f"{event.num_values} integer values and needs none."
+            )
+        if dequantized_levels is not None and self.log_volume:
+            raise ValueError(
+                "bits_per_dim needs no dequantized_levels here: the score is that of the integers "
+                f"already ({self.log_volume:g} nats of volume are in it)."
             )
         bits = functools.partial(likelihood.bits_per_dim, size=event.size)
         error = None if self.standard_error is None else bits(self.standard_error)
