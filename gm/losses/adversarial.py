@@ -100,7 +100,7 @@ def gradient_penalty(
       TypeError: the critic does not map one example to a scalar.
     """
     chex.assert_equal_shape([x_data, x_fake])
-    u = jax.random.uniform(key, (x_data.shape[0],) + (1,) * (x_data.ndim - 1))
+    u = jax.random.uniform(key, (x_data.shape[0],) + (1,) * (x_data.ndim - 1), x_data.dtype)
     return slope_penalty(critic, u * x_data + (1.0 - u) * x_fake, 1.0)
 
 

@@ -31,7 +31,7 @@ def order_agnostic_estimate(log_probs: Array, observed: Array) -> Array:
       log_probs: [D], log p(x_i | x_observed).
       observed: [D], booleans, d of them true, d < D.
     """
-    missing = jnp.sum(~observed)
+    missing = jnp.sum(~observed).astype(log_probs.dtype)
     return observed.size / missing * jnp.sum(jnp.where(observed, 0.0, log_probs))
 
 

@@ -77,7 +77,8 @@ def estimate(
             jnp.logaddexp(log_sum_squares, jax.nn.logsumexp(2 * log_weights)),
         ), None
 
-    nothing = jnp.float32(-jnp.inf)
+    dtype = jax.eval_shape(log_weight, jnp.arange(1)[0]).dtype
+    nothing = jnp.array(-jnp.inf, dtype)
     starts = jnp.arange(0, num_samples, chunk)
     (log_sum, log_sum_squares), _ = jax.lax.scan(add_chunk, (nothing, nothing), starts)
     return Estimate(log_sum - jnp.log(num_samples), jnp.exp(2 * log_sum - log_sum_squares))

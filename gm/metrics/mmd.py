@@ -74,7 +74,7 @@ def median_bandwidths(
     median, mean = jnp.median(distance), distance.mean()
     # Equal points are a rounding error apart, whose root is about 1e-3 of the norm.
     usual = jnp.where(median > 1e-2 * mean, median, mean)
-    return jnp.asarray(factors) * jnp.where(usual > 0, usual, 1.0)
+    return jnp.asarray(factors, jnp.float32) * jnp.where(usual > 0, usual, 1.0)
 
 
 @functools.partial(jax.jit, static_argnames="chunk")

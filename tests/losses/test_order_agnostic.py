@@ -37,7 +37,7 @@ class Table:
     num_members: int = 4
 
     def member_log_prob(self, params, x, m, context=None):
-        return dist.Bernoulli(params[m]).log_prob(x)
+        return dist.Bernoulli(jnp.asarray(params)[m]).log_prob(x)
 
 
 def log_sigmoid(x):

@@ -82,6 +82,7 @@ def test_what_cannot_be_judged_is_refused(digits, judge):
         recognition.log_spectrogram(np.zeros((2, 512), np.int32))
 
 
+@pytest.mark.slow
 def test_spoken_digits_are_recognised_at_4_khz(prepared):
     dataset = data.load(prepared("fsdd") + "_decimated", length=4096)
     assert dataset.event.shape == (2048,)

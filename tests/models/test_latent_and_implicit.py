@@ -1,7 +1,10 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from gm import distributions as dist
 from gm.core import Event
@@ -10,43 +13,120 @@ from gm.models.latent import VAE
 from gm.networks import MLP
 
 EVENT = Event((3, 2), 17)
-VAE_17 = VAE(
-    EVENT,
-    dist.CategoricalHead(17),
-    MLP((8,), (4,), input_ndim=3),
-    MLP((8,), (3, 2, 17)),
-    latent_dim=2,
-)
 
 
-def test_posterior_starts_at_the_stated_scale():
-    """Where the encoder says zero: here with all its weights at zero."""
-    params = jax.tree.map(jnp.zeros_like, VAE_17.init(jax.random.key(0)))
-    q = VAE_17.encode(params, jnp.zeros((3, 2), jnp.int32))
-    np.testing.assert_allclose(q.loc, [0.0, 0.0])
-    np.testing.assert_allclose(q.scale, 0.1 + 1e-4, rtol=1e-5)
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """x -> scale x + shift, in another shape; its parameters are the two."""
+
+    shape: tuple[int, ...]
+    params: tuple[float, float] = (1.0, 0.0)
+
+    def init(self, key, x):
+        return self.params
+
+    def apply(self, params, x):
+        scale, shift = params
+        return jnp.broadcast_to(scale * x.reshape(-1)[: self.shape[-1]] + shift, self.shape)
 
 
-def test_a_vae_draws_integers_of_its_event(key):
-    params = jax.jit(VAE_17.init)(key)
-    x = jax.vmap(VAE_17.sample, (None, 0))(params, jax.random.split(key, 20))
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """N(raw, 1) of each element."""
+
+    num_values = None
+    num_params = 1
+    num_features = 1
+
+    def __call__(self, raw):
+        return dist.Normal(raw[..., 0], jnp.ones(raw.shape[:-1]))
+
+    def features(self, x):
+        return x[..., None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread(Linear):
+    """[1] -> [4, 1]: the same value for each of four elements."""
+
+    def apply(self, params, z):
+        return jnp.broadcast_to(params[0] * z, self.shape)
+
+
+GAUSS = VAE(Event((4,)), Unit(), Linear((2,)), Spread((4, 1)), latent_dim=1)
+
+
+def test_samples_of_a_vae_have_the_noise_of_z_and_of_x_both_and_apart(key):
+    """x_i = 2 z + e_i: variance 5, covariance 4; with one key for both x_0 would be 3 z."""
+    params = {"encoder": (1.0, 0.0), "decoder": (2.0, 0.0)}
+    sample = jax.jit(jax.vmap(GAUSS.sample, (None, 0)))
+    x = np.asarray(sample(params, jax.random.split(key, 20_000)), np.float64)
+    want = 4.0 + np.eye(4)
+    # Five standard errors of a variance: 5 * 5 * sqrt(2 / N).
+    np.testing.assert_allclose(np.cov(x.T), want, atol=0.25)
+    np.testing.assert_allclose(x.mean(0), 0.0, atol=0.08)
+
+
+def test_the_noise_of_x_owes_nothing_to_that_of_z(key):
+    """With one element x = 2 z + e and z are as correlated as 2 / sqrt(5); e = z would give 1."""
+    one = VAE(Event((1,)), Unit(), Linear((2,)), Spread((1, 1)), latent_dim=1)
+    params = {"encoder": (1.0, 0.0), "decoder": (2.0, 0.0)}
+    sample = jax.jit(jax.vmap(one.sample, (None, 0)))
+    x = np.asarray(sample(params, jax.random.split(key, 20_000)), np.float64)
+    assert abs(x.var() - 5.0) < 0.25  # 9 with one key for both, 4 of modes
+
+
+def test_the_posterior_is_the_encoders_mean_and_softplus_scale(key):
+    """The raw scale of 0 is the stated scale, and a floor is added; the prior is standard."""
+    vae = dataclasses.replace(GAUSS, encoder=Linear((2,), (0.0, 0.0)), min_scale=0.01)
+    params = {"encoder": (0.0, 0.0), "decoder": (1.0, 0.0)}
+    q = vae.encode(params, jnp.zeros(4))
+    np.testing.assert_allclose(q.loc, [0.0])
+    np.testing.assert_allclose(q.scale, [0.1 + 0.01], rtol=1e-5)
+    q = vae.encode({"encoder": (1.0, 0.5)}, jnp.array([0.25, 1.0, 9.0, 9.0]))
+    np.testing.assert_allclose(q.loc, [0.75])
+    raw = 1.5 + np.log(np.expm1(0.1))
+    np.testing.assert_allclose(q.scale, [np.log1p(np.exp(raw)) + 0.01], rtol=1e-5)
+    z = jnp.array([1.3])
+    np.testing.assert_allclose(vae.prior(params).log_prob(z), stats.norm.logpdf(1.3), rtol=1e-6)
+
+
+def test_a_vae_samples_integers_of_its_event(key):
+    vae = VAE(
+        EVENT,
+        dist.CategoricalHead(17),
+        MLP((8,), (4,), input_ndim=3),
+        MLP((8,), (3, 2, 17)),
+        latent_dim=2,
+    )
+
+    def sample(key):
+        return jax.vmap(vae.sample, (None, 0))(vae.init(key), jax.random.split(key, 20))
+
+    x = jax.jit(sample)(key)
     EVENT.check(x)
     assert x.shape == (20, 3, 2)
-
-
-def test_a_likelihood_over_other_values_than_the_data_is_refused():
+    assert len(np.unique(x)) > 2
     with pytest.raises(ValueError, match=r"num_values=17.*got BernoulliHead"):
-        VAE(EVENT, dist.BernoulliHead(), VAE_17.encoder, VAE_17.decoder, latent_dim=2)
+        dataclasses.replace(vae, likelihood=dist.BernoulliHead())
 
 
-def test_generator_is_a_function_of_its_noise(key):
-    model = Generator(Event((2,)), MLP((8,), (2,), output_activation=jnp.tanh), latent_dim=3)
-    params = jax.jit(model.init)(key)
-    z = model.prior(params).sample(key)
-    np.testing.assert_array_equal(model.sample(params, key), model.generate(params, z))
-    assert np.all(np.abs(model.generate(params, 100 * z)) <= 1.0)
+def test_generator_is_a_function_of_standard_normal_noise(key):
+    """2 z + 1 is N(1, 4)."""
+    model = Generator(Event((2,)), Linear((2,), (2.0, 1.0)), latent_dim=2)
+    params = model.init(key)
+    np.testing.assert_array_equal(model.generate(params, jnp.array([0.5, -1.0])), [2.0, -1.0])
+    sample = jax.jit(jax.vmap(model.sample, (None, 0)))
+    x = np.asarray(sample(params, jax.random.split(key, 20_000)), np.float64)
+    np.testing.assert_allclose(x.mean(0), 1.0, atol=0.08)
+    np.testing.assert_allclose(np.cov(x.T), 4.0 * np.eye(2), atol=0.25)
 
 
-def test_critic_of_packs_scores_several_draws_at_once(key):
+def test_critic_of_packs_scores_several_samples_at_once(key):
     critic = Critic(Event((2,)), MLP((8,), (), input_ndim=2), pack=3)
-    assert critic.score(jax.jit(critic.init)(key), jnp.ones((3, 2))).shape == ()
+    params = jax.jit(critic.init)(key)
+    first = jnp.ones((3, 2))
+    score = jax.jit(critic.score)
+    assert score(params, first).shape == ()
+    for i in range(3):
+        assert score(params, first.at[i].add(1.0)) != score(params, first)

@@ -36,7 +36,7 @@ class Critic:
 
     def init(self, key: Key) -> Params:
         """Parameters of the network."""
-        return self.network.init(key, jnp.zeros(self.input_shape))
+        return self.network.init(key, jnp.zeros(self.input_shape, jnp.float32))
 
     def score(self, params: Params, x: Array) -> Array:
         """A scalar for x: [*event], or [pack, *event] when pack > 1."""

@@ -37,11 +37,12 @@ class Generator:
 
     def init(self, key: Key) -> Params:
         """Parameters of g."""
-        return self.network.init(key, jnp.zeros(self.latent_dim))
+        return self.network.init(key, jnp.zeros(self.latent_dim, jnp.float32))
 
     def prior(self, params: Params) -> dist.Normal:
         """p(z) = N(0, I)"""
-        return dist.Normal(jnp.zeros(self.latent_dim), jnp.ones(self.latent_dim))
+        zeros = jnp.zeros(self.latent_dim, jnp.float32)
+        return dist.Normal(zeros, jnp.ones_like(zeros))
 
     def generate(self, params: Params, z: Array) -> Array:
         """g(z)"""

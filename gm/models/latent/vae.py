@@ -54,15 +54,16 @@ class VAE:
     def init(self, key: Key) -> Params:
         """Parameters of the encoder and the decoder."""
         key_encoder, key_decoder = jax.random.split(key)
-        x = jnp.zeros((*self.event.shape, self.likelihood.num_features))
+        x = jnp.zeros((*self.event.shape, self.likelihood.num_features), jnp.float32)
         return {
             "encoder": self.encoder.init(key_encoder, x),
-            "decoder": self.decoder.init(key_decoder, jnp.zeros(self.latent_dim)),
+            "decoder": self.decoder.init(key_decoder, jnp.zeros(self.latent_dim, jnp.float32)),
         }
 
     def prior(self, params: Params) -> dist.Normal:
         """p(z) = N(0, I)"""
-        return dist.Normal(jnp.zeros(self.latent_dim), jnp.ones(self.latent_dim))
+        zeros = jnp.zeros(self.latent_dim, jnp.float32)
+        return dist.Normal(zeros, jnp.ones_like(zeros))
 
     def encode(self, params: Params, x: Array) -> dist.Normal:
         """q(z | x)"""
