@@ -32,9 +32,24 @@ class ImageNetwork(CausalNetwork):
     channels: int = 32
     places: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shape:  # a model gives it
+            self.check_image()
+
+    def check_image(self) -> None:
+        """Raises ValueError unless the event is an image."""
+        if len(self.shape) not in (2, 3):
+            raise ValueError(
+                f"{type(self).__name__} needs an event of images, [H, W] or [H, W, G]; got "
+                f"{self.shape}. For vectors gm.models.autoregressive has MADE and NADE; for "
+                "sequences gm.networks has WaveNet, Transformer and RecurrentNetwork."
+            )
+
     @property
     def width(self) -> int:
         """W"""
+        self.check_image()  # a scalar event cannot be told from none before
         return self.shape[1]
 
     @property

@@ -372,13 +372,16 @@ class PixelCNNPlusPlus(ImageNetwork):
     num_blocks: int = 5
     num_levels: int = 3
 
-    def setup(self) -> None:
-        """Both streams, and the last layer."""
+    def check_image(self) -> None:
+        """Raises ValueError unless the event is of whole pixels."""
         if len(self.shape) != 2:
             raise ValueError(
-                f"PixelCNNPlusPlus needs an event of whole pixels, [H, W]; got {self.shape}. For "
-                "[H, W, colours] put it into gm.models.autoregressive.PixelModel."
+                f"PixelCNNPlusPlus needs an event of whole pixels, [H, W]; got {self.shape}. Of "
+                "gm.models.autoregressive, PixelModel has [H, W, colours], MADE and NADE vectors."
             )
+
+    def setup(self) -> None:
+        """Both streams, and the last layer."""
 
         def stream(by_rows: bool) -> Level:
             sizes = (self.shape, self.channels, self.num_blocks, self.num_levels)

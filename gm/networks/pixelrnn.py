@@ -267,7 +267,8 @@ class PixelRNN(ImageNetwork):
 
     A first 7x7 convolution of mask A to 2 h channels; `num_layers` LSTMs of h channels, each with a
     1x1 convolution to 2 h after it and added to its input; then ReLU and 1x1 twice. A context adds
-    to the gates of every layer.
+    to the gates of every layer. By mask A no state of a row has seen its last pixel: the row below
+    sees that one as far as the first convolution reaches, and all others by Diagonal BiLSTMs.
 
     Attributes:
       channels: h, of each colour.

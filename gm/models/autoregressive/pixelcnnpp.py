@@ -66,7 +66,9 @@ class PixelModel:
     def __post_init__(self) -> None:
         if not self.event.discrete or len(self.event.shape) not in (2, 3):
             raise ValueError(
-                f"PixelModel needs an event of integers [H, W] or [H, W, G]; got {self.event}."
+                f"PixelModel needs an event of integers [H, W] or [H, W, G]; got {self.event}. "
+                "Quantize real images, or give CausalModel a network and a head of real values; "
+                "for vectors there are MADE and NADE."
             )
         sized = self.network.clone(
             shape=self.event.shape[:2],
