@@ -3,6 +3,7 @@
     digits = data.load("digits")                                       # Dataset
     mnist = data.load("mnist", transform=data.DynamicBinarization())   # mnist_dynamic
     mine = data.from_arrays(x_train, x_validation, x_test)
+    wine = data.load("wine.csv", label="quality", standardize=True)     # or .npz, .npy, .mat
 
     digits.event                              # Event(shape=(8, 8), num_values=17)
     batches = digits.train.batches(128, seed=0)
@@ -27,6 +28,7 @@ from gm.data.text import decode, encode, from_texts
 from gm.data.transforms import (
     Decimate,
     DynamicBinarization,
+    Lossless,
     MuLaw,
     Standardize,
     Threshold,
@@ -40,6 +42,7 @@ __all__ = [
     "Dataset",
     "Decimate",
     "DynamicBinarization",
+    "Lossless",
     "MuLaw",
     "Split",
     "Standardize",

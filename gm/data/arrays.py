@@ -1,174 +1,126 @@
-"""Arrays of one's own, and `.npz` files of them."""
+"""Arrays of one's own."""
 
 from __future__ import annotations
 
-import os
-import pathlib
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from gm.core import Event
+from gm.data import tables, values
 from gm.data.dataset import Dataset, cut, make
 from gm.data.stored import Arrays
+from gm.data.transforms import Standardize
 
-PARTS = {
-    "train": ("train", "x_train"),
-    "validation": ("validation", "valid", "val", "x_validation", "x_valid", "x_val"),
-    "test": ("test", "x_test"),
-}
-LABELS = {
-    "train": ("train_labels", "y_train"),
-    "validation": (
-        "validation_labels",
-        "valid_labels",
-        "val_labels",
-        "y_validation",
-        "y_valid",
-        "y_val",
-    ),
-    "test": ("test_labels", "y_test"),
-}
+PARTS = ("train", "validation", "test")
 
 
 def from_arrays(
-    train: np.ndarray,
-    validation: np.ndarray | None = None,
-    test: np.ndarray | None = None,
+    train: Any,
+    validation: Any = None,
+    test: Any = None,
     *,
     labels: Sequence[np.ndarray | None] = (None, None, None),
+    label: str | None = None,
     num_values: int | None = None,
+    binary: bool = False,
+    standardize: bool = False,
     name: str = "arrays",
 ) -> Dataset:
-    """A data set of one's own arrays.
+    """A data set of one's own arrays, or DataFrames.
 
     Integers and booleans are discrete, floats are real (held as float32). A missing validation
     or test split is cut from the training examples, first the test split: a tenth of what
     remains each time, or 10,000 of 50,000 or more, at random but always the same ones.
 
     Args:
-      train: [N, ...] examples.
+      train: [N, ...] examples, or a table of N rows.
       validation: [M, ...], or None.
       test: likewise.
       labels: [N] integers for each of the three splits; None where there are none.
-      num_values: K of integers in [0, K); by default the largest value of the splits plus 1.
+      label: the column of a table that holds the labels; by default the one named "label", if any.
+        "" says that there is none. Columns of integers beside real ones are refused until this is
+        said, then they are real values.
+      num_values: K of integers in [0, K); by default 256 for bytes that are not all 0 and 1, else
+        the largest value of the splits plus 1.
+      binary: the arrays hold two values, of any kind; the larger becomes 1, the other 0. Without
+        it floats that are all 0 and 1 are real values, and bytes that are all 0 and 255 have 256
+        levels: a warning says so.
+      standardize: subtract the training examples' mean and divide by their standard deviation, in
+        double precision, before the values are narrowed to float32: for columns such as times, of
+        little spread far from zero. `Split.log_volume` counts it, as with `Standardize`.
       name: of the data set.
 
     Raises:
-      ValueError: arrays of different shapes or kinds, values out of range, or labels that do
-        not fit.
+      ValueError: arrays of different shapes or kinds, values out of range or beyond the precision
+        of float32, or labels that do not fit.
     """
-    parts = [None if x is None else np.asarray(x) for x in (train, validation, test)]
-    labels = [None if y is None else np.asarray(y) for y in (*labels, None, None, None)[:3]]
-    event = _event([x for x in parts if x is not None], num_values, name)
-    for part, x, y in zip(PARTS, parts, labels, strict=True):
-        if x is not None:
-            _check(event, f"{name} {part}", x, y)
-        elif y is not None:
-            raise ValueError(f"{name} has labels for {part}, which is not given.")
-    if any(
-        (y is None) != (labels[0] is None)
-        for x, y in zip(parts, labels, strict=True)
-        if x is not None
-    ):
-        raise ValueError(f"{name} needs labels for every split that is given, or for none.")
-
-    columns = [_columns(event, x, y) for x, y in zip(parts, labels, strict=True)]
-    sources = [Arrays(column) for column in _fill(columns)]
+    given, labels = (train, validation, test), (*labels, None, None, None)[:3]
+    parts, labels, columns = tables.split_all(given, labels, label, name)
+    held = [x for x in parts if x is not None]
+    if binary:
+        recoded = iter(values.as_binary(held, name))
+        parts = [None if x is None else next(recoded) for x in parts]
+        held, num_values = [x for x in parts if x is not None], num_values or 2
+    event = values.event_of(held, num_values, name)
+    _check(event, parts, labels, name)
+    filled = _fill([_columns(x, y) for x, y in zip(parts, labels, strict=True)])
+    scale = _standardize(filled, event) if standardize else None
+    if not event.discrete:
+        values.check_precision([part["x"] for part in filled], name, columns)
+    sources = [Arrays(_narrow(event, part)) for part in filled]
     num_labels = (
         None if labels[0] is None else 1 + max(int(y.max()) for y in labels if y is not None)
     )
-    return make(name, sources, event, num_labels=num_labels)
+    dataset = make(name, sources, event, num_labels=num_labels)
+    return dataset if scale is None else _standardized(dataset, scale)
 
 
-def read_npz(path: str | os.PathLike[str]) -> Dataset:
-    """The data set of a `.npz` file, by the rules of `from_arrays`.
-
-    It holds `train`, maybe `validation` (or `valid`) and `test`, labels as `train_labels` and so
-    on; or `x` with maybe `label`, which is cut into three; and maybe `num_values`, K. Keras's
-    `x_train`, `y_train` and so on are understood as well. Pickled arrays are not loaded: they can
-    run any code.
-
-    Raises:
-      FileNotFoundError: no such file.
-      ValueError: pickled arrays, or no examples.
-    """
-    path = pathlib.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no file at {path}.")
-    with np.load(path, allow_pickle=False) as file:
-        held = {name: _entry(file, name, path) for name in file.files}
-
-    def first(names: Sequence[str]) -> Any:
-        return next((held[name] for name in names if name in held), None)
-
-    train = first((*PARTS["train"], "x"))
-    if train is None:
-        raise ValueError(
-            f"{path} needs an array 'train' or 'x'; it holds {', '.join(held) or 'none'}."
-        )
-    num_values = held.get("num_values")
-    return from_arrays(
-        train,
-        first(PARTS["validation"]),
-        first(PARTS["test"]),
-        labels=(
-            first((*LABELS["train"], "label", "labels", "y")),
-            first(LABELS["validation"]),
-            first(LABELS["test"]),
-        ),
-        num_values=None if num_values is None else int(num_values),
-        name=path.stem,
-    )
+def _check(
+    event: Event,
+    parts: Sequence[np.ndarray | None],
+    labels: Sequence[np.ndarray | None],
+    name: str,
+) -> None:
+    """Raises ValueError unless examples are of the event, and labels fit them."""
+    for part, x, y in zip(PARTS, parts, labels, strict=True):
+        where = f"{name} {part}"
+        if x is None:
+            if y is not None:
+                raise ValueError(f"{name} has labels for {part}, which is not given.")
+            continue
+        if x.shape[1:] != event.shape:
+            raise ValueError(f"{where} needs shape {('N', *event.shape)}, as train; got {x.shape}.")
+        event.check(x, where)
+        if (y is None) != (labels[0] is None):
+            raise ValueError(f"{name} needs labels for every split that is given, or for none.")
+        if y is None:
+            continue
+        if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
+            raise ValueError(
+                f"{where} needs a label of at least 0 for each of its {len(x)} examples, an "
+                f"integer array [N]; got {y.dtype} {y.shape}."
+            )
+        if y.min() < 0 or y.max() >= values.LARGEST:
+            raise ValueError(
+                f"{where} needs labels of at least 0 and below {values.LARGEST}; got labels from "
+                f"{y.min()} to {y.max()}."
+            )
 
 
-def _entry(file: Any, name: str, path: pathlib.Path) -> np.ndarray:
-    try:
-        return file[name]
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise
-        raise ValueError(
-            f"{path} holds {name!r} as a pickled array, which is not loaded because it can run any "
-            "code. Save it as an array of numbers: numpy.savez(path, train=x)."
-        ) from error
-
-
-def _event(parts: Sequence[np.ndarray], num_values: int | None, name: str) -> Event:
-    kinds = {x.dtype.kind for x in parts}
-    if not kinds <= set("iub") and kinds != {"f"}:
-        dtypes = ", ".join(sorted({str(x.dtype) for x in parts}))
-        raise ValueError(
-            f"{name} needs integers in every split or floats in every one; got {dtypes}."
-        )
-    if any(x.ndim < 1 or len(x) == 0 for x in parts):
-        shapes = [x.shape for x in parts]
-        raise ValueError(f"{name} needs examples [N, ...] in every split; got shapes {shapes}.")
-    if kinds != {"f"} and num_values is None:
-        num_values = max(2, 1 + max(int(x.max()) for x in parts))
-    return Event(parts[0].shape[1:], num_values)
-
-
-def _check(event: Event, name: str, x: np.ndarray, y: np.ndarray | None) -> None:
-    if x.shape[1:] != event.shape:
-        raise ValueError(f"{name} needs shape {('N', *event.shape)}, as train; got {x.shape}.")
-    event.check(x, name)
-    if y is not None and (y.shape != x.shape[:1] or y.dtype.kind not in "iu" or y.min() < 0):
-        raise ValueError(
-            f"{name} needs a label of at least 0 for each of its {len(x)} examples, an integer "
-            f"array [N]; got {y.dtype} {y.shape}."
-        )
-
-
-def _columns(
-    event: Event, x: np.ndarray | None, y: np.ndarray | None
-) -> dict[str, np.ndarray] | None:
-    """The checked arrays as they are held: bytes where they are enough, int32 or float32."""
+def _columns(x: np.ndarray | None, y: np.ndarray | None) -> dict[str, np.ndarray] | None:
     if x is None:
         return None
-    columns = {"x": x if x.dtype == np.uint8 else x.astype(event.dtype)}
-    return columns if y is None else {**columns, "label": y.astype(np.int32)}
+    return {"x": x} if y is None else {"x": x, "label": y}
+
+
+def _narrow(event: Event, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The checked arrays as they are held: bytes where they are enough, int32 or float32."""
+    x = columns["x"]
+    narrow = {"x": x if x.dtype == np.uint8 else x.astype(event.dtype)}
+    return {**narrow, "label": columns["label"].astype(np.int32)} if "label" in columns else narrow
 
 
 def _fill(columns: list[dict[str, np.ndarray] | None]) -> list[dict[str, np.ndarray]]:
@@ -188,3 +140,28 @@ def _fill(columns: list[dict[str, np.ndarray] | None]) -> list[dict[str, np.ndar
     if len(order) == 0:
         raise ValueError(f"{len(train['x'])} examples are too few to cut the missing splits from.")
     return [{name: values[order] for name, values in train.items()}, *held_out[::-1]]
+
+
+def _standardize(parts: list[dict[str, np.ndarray]], event: Event) -> Standardize:
+    """Standardizes real examples in place of them, in double precision; how it did."""
+    fitted = Standardize.fit(parts[0]["x"])
+    fitted.event(event)
+    mean, scale = (np.reshape(v, event.shape) for v in (fitted.mean, fitted.scale))
+    for part in parts:
+        part["x"] = ((part["x"].astype(np.float64) - mean) / scale).astype(np.float32)
+    return fitted
+
+
+def _standardized(dataset: Dataset, fitted: Standardize) -> Dataset:
+    """The data set of standardized examples, with the name, phrase and volume of a transform's."""
+    volume = fitted.log_volume(dataset.event)
+    splits = {
+        part: dataclasses.replace(getattr(dataset, part), stored_log_volume=volume)
+        for part in PARTS
+    }
+    return dataclasses.replace(
+        dataset,
+        name=dataset.name + fitted.suffix,
+        preprocessing=fitted.describe,
+        **splits,
+    )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import os
+import pathlib
+from typing import Any
 
-from gm.data import arrays, digits, text, tfds, toy
+from gm.data import digits, files, text, tfds, toy
 from gm.data.dataset import Dataset
 from gm.data.transforms import (
     Decimate,
     DynamicBinarization,
     MuLaw,
+    Standardize,
     Threshold,
     Transform,
     UniformDequantization,
@@ -27,6 +30,9 @@ def load(
     in_memory: bool | None = None,
     window: int = 128,
     length: int = 8192,
+    binary: bool = False,
+    label: str | None = None,
+    standardize: bool = False,
 ) -> Dataset:
     """Train, validation and test splits, and what models need to know of their examples.
 
@@ -38,7 +44,8 @@ def load(
     | a TFDS name: `mnist`, `wine_quality/red`, `set/config:version` | what TFDS has prepared | \
 the official ones; a missing one is cut from the end of train, test first: 10,000 examples of \
 50,000 or more, else a tenth (MNIST: 50,000 / 10,000 / 10,000) |
-    | a path that ends in `.npz` | arrays of one's own | see `arrays.read_npz` |
+    | a path that ends in `.npz`, `.npy`, `.csv`, `.tsv` or `.mat` | arrays of one's own | those \
+of the file; a missing one is cut from train as by `from_arrays` |
     | any of these + `_threshold`, `_dynamic`, `_dequantized` | with `Threshold()`, \
 `DynamicBinarization()`, `UniformDequantization()`: `mnist_dynamic` | as above |
     | sound + `_mulaw`, `_decimated` | with `MuLaw()`, `Decimate()`: `fsdd_decimated_mulaw` | \
@@ -48,6 +55,11 @@ as above |
     Images are [H, W] where there is one channel, else [H, W, C], K = 256 (`binarized_mnist`: 2);
     audio is in [-1, 1); tables of numbers are vectors in the order of the column names; the
     texts of a split are joined.
+
+    A `.npz` or `.mat` file holds `train`, maybe `validation` (or `valid`, `val`) and `test`, labels
+    as `train_labels` and so on; or `x` with maybe `label`; and maybe `num_values`, K. Keras's
+    `x_train`, `y_train`, and `train_data` and so on, are understood as well. A `.npy` file holds
+    one array; a `.csv` file a table of numbers, with names in its first line or without.
 
     Args:
       name: see above.
@@ -59,38 +71,60 @@ as above |
         in memory. The batches are the same either way.
       window: T of text, characters per example.
       length: of audio, samples per example.
+      binary: a file's arrays hold two values and are binary data, whatever their type; as in
+        `from_arrays`. A set that is not of a file and has more levels is refused.
+      label: the column of a `.csv` file that holds the labels; as in `from_arrays`.
+      standardize: real values to mean 0 and variance 1 over the training examples; those of a file
+        in double precision.
 
     Raises:
-      ValueError: an unknown name (the message has near matches), or a transform that does not fit.
+      ValueError: a file that cannot be read, an unknown name (the message has near matches), or a
+        transform or options that do not fit.
       FileNotFoundError: a TFDS set that is not prepared here, or a file that is not there.
     """
-    dataset = _load(os.fspath(name), data_dir, in_memory, window, length)
+    direct = _is_file(os.fspath(name))
+    own = {"binary": binary, "label": label, "standardize": standardize and direct}
+    dataset = _load(os.fspath(name), data_dir, own, (in_memory, window, length))
+    if binary and 2 not in (dataset.train.stored.num_values, dataset.train.scored_event.num_values):
+        raise ValueError(
+            f"binary=True is for files that hold two values; got {dataset}. "
+            "gm.data.Threshold and gm.data.DynamicBinarization make two of many: "
+            f"'{dataset.name}_threshold', '{dataset.name}_dynamic'."
+        )
+    if standardize and not direct:
+        dataset = dataset.map(Standardize.fit(dataset.train.x))
     return dataset if transform is None else dataset.map(transform)
 
 
 def _load(
-    name: str,
-    data_dir: str | os.PathLike[str] | None,
-    in_memory: bool | None,
-    window: int,
-    length: int,
+    name: str, data_dir: str | os.PathLike[str] | None, own: dict[str, Any], sizes: tuple[Any, ...]
 ) -> Dataset:
+    if _is_file(name):
+        return files.read(name, **own)
+    dataset = _built_in(name, sizes[1])
+    folder = None if dataset else tfds.find(name, data_dir)
+    if folder is not None:
+        dataset = tfds.read(name, folder, *sizes)
+    if dataset is not None:
+        if own["label"] is not None:
+            raise ValueError(f"label names a column of a .csv file; {name!r} is none.")
+        return dataset
+    for transform in NAMED:
+        if name.endswith(transform.suffix):
+            return _load(name.removesuffix(transform.suffix), data_dir, own, sizes).map(transform)
+    raise files.foreign(name) or _missing(name, data_dir)
+
+
+def _built_in(name: str, window: int) -> Dataset | None:
     if name == "digits":
         return digits.digits()
     if name == "python_docs":
         return text.python_docs(window)
-    if name in toy.DENSITIES:
-        return toy.drawn(name, toy.DENSITIES[name])
-    if name.endswith(".npz"):
-        return arrays.read_npz(name)
-    folder = tfds.find(name, data_dir)
-    if folder is not None:
-        return tfds.read(name, folder, in_memory, window, length)
-    for transform in NAMED:
-        if name.endswith(transform.suffix):
-            base = name.removesuffix(transform.suffix)
-            return _load(base, data_dir, in_memory, window, length).map(transform)
-    raise _missing(name, data_dir)
+    return toy.drawn(name, toy.DENSITIES[name]) if name in toy.DENSITIES else None
+
+
+def _is_file(name: str) -> bool:
+    return pathlib.Path(name).suffix in files.SUFFIXES
 
 
 def _missing(name: str, data_dir: str | os.PathLike[str] | None) -> Exception:
@@ -112,5 +146,5 @@ def _missing(name: str, data_dir: str | os.PathLike[str] | None) -> Exception:
     guess = "; did you mean " + " or ".join(map(repr, near)) + "?" if near else "."
     return ValueError(
         f"unknown dataset {name!r}{guess} Built in are {', '.join(sorted(built_in))}; other names "
-        f"are those of TFDS (looked in {where}) and paths of .npz files."
+        f"are those of TFDS (looked in {where}) and paths of {', '.join(files.SUFFIXES)} files."
     )

@@ -86,6 +86,7 @@ class Streams(Batches):
 
     def _finish(self, batch: Batch, step: int | Array, places: np.ndarray) -> Batch:
         batch = super()._finish(batch, step, places)
+        step = step if isinstance(step, int) else step.astype(np.int32)  # as strict promotion asks
         first = (self._offsets(places).astype(np.int32) + step) % self.windows == 0
         return {**batch, "first": first | (step == 0)}
 

@@ -27,8 +27,11 @@ def encode(text: str, vocabulary: str) -> np.ndarray:
     """[T] int32, the place in the vocabulary of every character.
 
     Raises:
-      ValueError: a character that the vocabulary lacks.
+      ValueError: a character that the vocabulary lacks, or a vocabulary that holds one twice.
     """
+    check_vocabulary(vocabulary)
+    if not isinstance(text, str):
+        raise ValueError(f"encode needs a text, str; got {type(text).__name__}.")
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     table = np.full(max(int(codes.max(initial=0)), max(map(ord, vocabulary))) + 1, -1, np.int32)
     table[list(map(ord, vocabulary))] = np.arange(len(vocabulary))
@@ -42,8 +45,30 @@ def encode(text: str, vocabulary: str) -> np.ndarray:
 
 
 def decode(x: Array | np.ndarray, vocabulary: str) -> str:
-    """The text of x: [T] integers."""
-    return "".join(vocabulary[i] for i in np.asarray(x))
+    """The text of x: [T] integers.
+
+    Raises:
+      ValueError: x is no row of places in the vocabulary.
+    """
+    x = np.asarray(x)
+    if x.ndim != 1 or (x.size and x.dtype.kind not in "iu"):
+        raise ValueError(f"decode needs integers [T]; got {x.dtype} of shape {x.shape}.")
+    if x.size and not 0 <= x.min() <= x.max() < len(vocabulary):
+        raise ValueError(
+            f"decode needs places in a vocabulary of {len(vocabulary)} characters, from 0; got "
+            f"values from {x.min()} to {x.max()}."
+        )
+    return "".join(vocabulary[i] for i in x)
+
+
+def check_vocabulary(vocabulary: str) -> None:
+    """Raises ValueError unless each of two characters or more is there once."""
+    twice = sorted({c for c in vocabulary if vocabulary.count(c) > 1})
+    if twice or len(vocabulary) < 2:
+        got = f"{', '.join(map(repr, twice))} more than once" if twice else repr(vocabulary)
+        raise ValueError(
+            f"a vocabulary needs two characters or more, and each of them once; got {got}."
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,15 +121,29 @@ class Windows:
         return np.lib.stride_tricks.sliding_window_view(self.codes, self.length)[:: self.stride]
 
 
-def from_texts(name: str, texts: Sequence[str], window: int, vocabulary: str = "") -> Dataset:
+def from_texts(name: str, texts: str | Sequence[str], window: int, vocabulary: str = "") -> Dataset:
     """Windows of a training, a validation and a test text.
 
     Args:
       name: of the data set.
-      texts: the three texts.
+      texts: the three texts; or one, of which the first 90 % train, the next 5 % validate and the
+        last 5 % test.
       window: T.
       vocabulary: its characters; by default the sorted characters of the three texts.
+
+    Raises:
+      ValueError: another number of texts, one shorter than a window, a character that the
+        vocabulary lacks, or a vocabulary that holds one twice.
     """
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if not all(isinstance(text, str) for text in texts) or len(texts) not in (1, 3):
+        kinds = ", ".join(type(text).__name__ for text in texts[:4])
+        raise ValueError(
+            f"{name} needs one text, which is cut in three, or three, for training, validation and "
+            f"test; got {len(texts)} ({kinds}{', ...' * (len(texts) > 4)}). Join many into one: "
+            "'\\n'.join(texts)."
+        )
+    texts = cut_text(texts[0]) if len(texts) == 1 else texts
     if window < 1:
         raise ValueError(f"{name} needs a window of at least 1 character; got {window}.")
     vocabulary = vocabulary or "".join(sorted(set().union(*texts)))

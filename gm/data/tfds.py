@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from gm.core import Batch, Event
+from gm.data import values
 from gm.data.dataset import Dataset, cut, make
-from gm.data.stored import Records
+from gm.data.stored import Arrays, Records
 from gm.data.text import from_texts
 
 MEMORY = 2_000_000_000  # bytes, decoded; larger sets are streamed
@@ -112,15 +113,23 @@ def read(
     arrays = [source.in_memory() for source in records]
     for source in arrays:
         event.check(source.columns["x"], name)
+    if not event.discrete:
+        arrays = _single([source.columns for source in arrays], name)
     if label_name is not None and details["num_labels"] is None:
         details["num_labels"] = 1 + max(int(a.columns["label"].max()) for a in arrays)
     return make(name, arrays, event, **details)
 
 
+def _single(parts: list[Mapping[str, np.ndarray]], name: str) -> list[Arrays]:
+    """Real examples as float32, once it is known that float32 holds them."""
+    values.check_precision([part["x"] for part in parts], name)
+    return [Arrays({**part, "x": part["x"].astype(np.float32, copy=False)}) for part in parts]
+
+
 def _decode(x_name: str, label_name: str | None, decode_x: Callable, example: Any) -> Batch:
     out = {"x": decode_x(example[x_name])}
     if label_name is not None:
-        out["label"] = np.int32(example[label_name])
+        out["label"] = np.int32(int(example[label_name]))  # int: too large a one is an error
     return out
 
 
@@ -205,7 +214,7 @@ def _decoder(
             "shape, audio, text and tables. Give arrays of your own to gm.data.from_arrays."
         )
     if dtype.kind == "f":
-        return Event(shape), lambda x: np.asarray(x, np.float32), "none"
+        return Event(shape), lambda x: np.asarray(x, np.promote_types(dtype, np.float32)), "none"
     shape = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape  # one channel is none
     if dtype not in (np.bool_, np.uint8):
         raise ValueError(
@@ -234,8 +243,9 @@ def _table(name: str, feature: Any) -> tuple[Event, Callable[[Any], np.ndarray],
     if not all(_is_numeric(feature[c]) and None not in feature[c].shape for c in columns):
         raise ValueError(f"{name} has features that are not numbers among {', '.join(columns)}.")
     size = sum(math.prod(feature[c].shape) for c in columns)
+    dtype = np.result_type(np.float32, *(np.dtype(feature[c].np_dtype) for c in columns))
 
     def decode(row: Any) -> np.ndarray:
-        return np.concatenate([np.ravel(np.asarray(row[c], np.float32)) for c in columns])
+        return np.concatenate([np.ravel(np.asarray(row[c], dtype)) for c in columns])
 
     return Event((size,)), decode, "none"

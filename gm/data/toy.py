@@ -69,8 +69,10 @@ class GaussianMixture:
         key_mode, key_noise = jax.random.split(key)
         # By the inverse distribution function: one uniform draw, not one per mode.
         below = jnp.cumsum(jnp.exp(log_weights))[:-1]
-        mode = jnp.searchsorted(below, jax.random.uniform(key_mode), side="right")
-        return centers[mode] + scales[mode] * jax.random.normal(key_noise, self.event.shape)
+        u = jax.random.uniform(key_mode, (), jnp.float32)
+        mode = jnp.searchsorted(below, u, side="right")
+        noise = jax.random.normal(key_noise, self.event.shape, jnp.float32)
+        return centers[mode] + scales[mode] * noise
 
     def _arrays(self) -> tuple[Array, Array, Array]:
         """Centers [M, D], scales [M] and log weights [M]."""
@@ -103,14 +105,15 @@ class Checkerboard:
         on_board = jnp.all((square >= 0) & (square < self.num_squares))
         dark = jnp.sum(square) % 2 == 0
         log_area = 2 * math.log(2 * self.radius) - math.log(2)
-        return jnp.where(on_board & dark, -log_area, -jnp.inf)
+        return jnp.where(on_board & dark, -log_area, -jnp.inf).astype(x.dtype)
 
     def sample(self, key: Key) -> Array:
         """One x: [2]."""
         key_row, key_column, key_place = jax.random.split(key, 3)
-        row = jax.random.randint(key_row, (), 0, self.num_squares)
-        column = 2 * jax.random.randint(key_column, (), 0, self.num_squares // 2) + row % 2
-        place = jnp.stack([column, row]) + jax.random.uniform(key_place, (2,))
+        row = jax.random.randint(key_row, (), 0, self.num_squares, jnp.int32)
+        half = jax.random.randint(key_column, (), 0, self.num_squares // 2, jnp.int32)
+        square = jnp.stack([2 * half + row % 2, row]).astype(jnp.float32)
+        place = square + jax.random.uniform(key_place, (2,), jnp.float32)
         return place * (2 * self.radius / self.num_squares) - self.radius
 
 

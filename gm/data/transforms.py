@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
+import warnings
 from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
@@ -148,7 +150,7 @@ class UniformDequantization:
 
     def __call__(self, event: Event, key: Key, x: Array) -> Array:
         """float32 in [0, 1)"""
-        u = jax.random.uniform(key, x.shape)
+        u = jax.random.uniform(key, x.shape, jnp.float32)
         # x + u may round up to K.
         largest = 1.0 - float(np.finfo(np.float32).epsneg)
         return jnp.minimum((x.astype(jnp.float32) + u) / event.num_values, largest)
@@ -179,11 +181,25 @@ class Standardize:
 
     @classmethod
     def fit(cls, x: np.ndarray) -> Standardize:
-        """Mean and standard deviation of x: [N, ...]; elements that never vary keep their scale."""
+        """Mean and standard deviation of x: [N, ...].
+
+        Elements that never vary keep their scale, 1, and add no volume; a warning names them.
+        """
         flat = np.asarray(x, np.float64).reshape(len(x), -1)
-        scale = flat.std(axis=0)
-        scale = np.where(scale > 0, scale, 1.0)
-        return cls(tuple(flat.mean(axis=0).tolist()), tuple(scale.tolist()))
+        # From the first example: of times in seconds a plain sum loses digits.
+        first, flat = flat[0], flat - flat[0]
+        varies = np.any(flat != 0, axis=0)
+        mean = first + flat.mean(axis=0)
+        scale = np.where(varies, flat.std(axis=0), 1.0)
+        if not varies.all():
+            still = np.flatnonzero(~varies)
+            named = ", ".join(map(str, still[:8])) + ", ..." * (len(still) > 8)
+            warnings.warn(
+                f"Standardize.fit found {len(still)} of {varies.size} elements that never vary "
+                f"({named}); their scale stays 1.",
+                stacklevel=2,
+            )
+        return cls(tuple(mean.tolist()), tuple(scale.tolist()))
 
     @property
     def describe(self) -> str:
@@ -202,7 +218,7 @@ class Standardize:
     def log_volume(self, event: Event) -> float:
         """-sum log scale, nats to add to log p(z) for log p(x)."""
         del event
-        return -sum(math.log(s) for s in self.scale)
+        return sum(-math.log(s) for s in self.scale)
 
     def __call__(self, event: Event, key: Key, x: Array) -> Array:
         """float32"""
@@ -229,6 +245,9 @@ class MuLaw:
     num_values: int = 256
     suffix: ClassVar[str] = "_mulaw"
 
+    def __post_init__(self) -> None:
+        _check_levels(self.num_values)
+
     @property
     def describe(self) -> str:
         """`256 mu-law levels`"""
@@ -240,12 +259,26 @@ class MuLaw:
         return Event(event.shape, self.num_values)
 
     def __call__(self, event: Event, key: Key, x: Array) -> Array:
-        """int32 in {0, ..., K - 1}; the key is not used."""
+        """int32 in {0, ..., K - 1}; the key is not used.
+
+        Inside jit nan becomes -1, which every likelihood gives probability zero.
+
+        Raises:
+          ValueError: x is known and holds nan.
+        """
         del event, key
         mu = self.num_values - 1
+        if not isinstance(x, jax.core.Tracer) and np.isnan(x).any():
+            raise ValueError("MuLaw needs real values; x holds nan.")
         x = jnp.clip(x.astype(jnp.float32), -1.0, 1.0)
         y = jnp.sign(x) * jnp.log1p(mu * jnp.abs(x)) / math.log1p(mu)
-        return jnp.floor((y + 1.0) / 2.0 * mu + 0.5).astype(jnp.int32)
+        level = jnp.floor((y + 1.0) / 2.0 * mu + 0.5)
+        return jnp.where(jnp.isnan(level), -1.0, level).astype(jnp.int32)
+
+
+def _check_levels(num_values: int) -> None:
+    if not isinstance(num_values, numbers.Integral) or num_values < 2:
+        raise ValueError(f"mu-law companding needs num_values of at least 2; got {num_values!r}.")
 
 
 def mu_law_decode(x: Array, num_values: int = 256) -> Array:
@@ -259,7 +292,12 @@ def mu_law_decode(x: Array, num_values: int = 256) -> Array:
 
     Returns:
       float32, of the same shape.
+
+    Raises:
+      ValueError: x is no array of integers, or is known and has values outside [0, K).
     """
+    _check_levels(num_values)
+    Event(jnp.shape(x), num_values).check(jnp.asarray(x), "mu_law_decode's x")
     mu = num_values - 1
     y = 2.0 * jnp.asarray(x).astype(jnp.float32) / mu - 1.0
     return jnp.sign(y) * jnp.expm1(jnp.abs(y) * math.log1p(mu)) / mu

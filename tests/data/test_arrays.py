@@ -1,13 +1,17 @@
-"""Arrays of one's own, and .npz files."""
+"""Arrays of one's own: their kinds, their splits, and what 32 bits would lose of them."""
 
 import numpy as np
 import pytest
 
 from gm import data
 from gm.core import Event
+from gm.data.dataset import cut
 
 RNG = np.random.default_rng(0)
-IMAGES = RNG.integers(0, 5, (100, 3, 3)).astype(np.uint8)
+IMAGES = RNG.integers(0, 5, (100, 3, 3))
+BYTES = np.append(RNG.integers(0, 200, 299), 200).astype(np.uint8).reshape(100, 3)
+BINARY = RNG.integers(0, 2, (100, 3))
+TIMES = 1.7e9 + RNG.uniform(-10, 10, (20_000, 1))
 LABELS = np.arange(100) % 4
 
 
@@ -29,6 +33,8 @@ def test_missing_splits_are_cut_from_train_without_overlap():
     assert sorted(np.concatenate(parts)) == list(range(100))
     np.testing.assert_array_equal(dataset.test.y, parts[2] % 4)
     np.testing.assert_array_equal(data.from_arrays(x).test.x.ravel(), parts[2])
+    order = np.random.RandomState(0).permutation(100)  # NumPy keeps these numbers for ever
+    np.testing.assert_array_equal(np.concatenate(parts), order)
 
 
 def test_a_given_test_split_is_kept_whole():
@@ -39,6 +45,7 @@ def test_a_given_test_split_is_kept_whole():
 def test_the_cut_takes_ten_thousand_of_fifty_thousand():
     dataset = data.from_arrays(np.zeros((60_000, 1)), test=np.zeros((1, 1)))
     assert [len(dataset.train), len(dataset.validation)] == [50_000, 10_000]
+    assert [cut(n) for n in (1, 10, 59, 49_999, 50_000)] == [1, 1, 5, 4_999, 10_000]
 
 
 def test_kinds_follow_the_dtype():
@@ -75,38 +82,91 @@ def test_wrong_arrays_have_one_clear_error(arrays, options, message):
         data.from_arrays(*arrays, **options)
 
 
-def test_npz_with_splits(tmp_path):
-    path = tmp_path / "mine.npz"
-    np.savez(path, train=IMAGES[:80], valid=IMAGES[80:90], test=IMAGES[90:], num_values=8)
-    dataset = data.load(path)
-    assert (dataset.name, dataset.event) == ("mine", Event((3, 3), 8))
-    np.testing.assert_array_equal(dataset.validation.x, IMAGES[80:90])
+def test_bytes_have_256_levels_unless_they_are_binary_or_it_is_said():
+    assert data.from_arrays(BYTES).event == Event((3,), 256)
+    assert data.from_arrays(BYTES, num_values=201).event.num_values == 201
+    assert data.from_arrays(BYTES.astype(int)).event.num_values == 201
+    assert data.from_arrays(BINARY.astype(np.uint8)).event.num_values == 2
+    with pytest.warns(UserWarning, match=r"bytes of at most 4, taken for 256 .* num_values=5 says"):
+        assert data.from_arrays(IMAGES.astype(np.uint8)).event.num_values == 256
 
 
-def test_npz_with_x_and_label(tmp_path):
-    path = tmp_path / "mine.npz"
-    np.savez(path, x=IMAGES, label=LABELS)
-    dataset = data.load(str(path), transform=data.Threshold())
-    assert [len(s) for s in (dataset.train, dataset.validation, dataset.test)] == [81, 9, 10]
-    assert (dataset.name, dataset.num_labels) == ("mine_threshold", 4)
+@pytest.mark.parametrize(
+    ("x", "event", "taken"),
+    [
+        (BINARY.astype(np.float32), Event((3,)), "only 0 and 1, taken for real values"),
+        (2.0 * BINARY - 1, Event((3,)), "only -1 and 1, taken for real values"),
+        (255.0 * BINARY, Event((3,)), "only 0 and 255, taken for real values"),
+        (BINARY.astype(np.uint8) * 255, Event((3,), 256), "only 0 and 255, taken for 256 levels"),
+        (BINARY * 7, Event((3,), 8), "only 0 and 7, taken for 8 levels"),
+    ],
+    ids=["0.0 and 1.0", "-1.0 and 1.0", "0.0 and 255.0", "0 and 255", "0 and 7"],
+)
+def test_two_values_are_binary_where_it_is_said_and_noticed_where_it_is_not(x, event, taken):
+    with pytest.warns(UserWarning, match=f"{taken}.*; binary=True .*--binary"):
+        assert data.from_arrays(x).event == event
+    dataset = data.from_arrays(x[:60], x[60:80], x[80:], binary=True)
+    assert dataset.event == Event((3,), 2)
+    np.testing.assert_array_equal(dataset.train.x, BINARY[:60])
+    np.testing.assert_array_equal(dataset.test.x, BINARY[80:])
 
 
-def test_npz_in_the_form_of_keras(tmp_path):
-    path = tmp_path / "keras.npz"
-    np.savez(path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:7], y_test=LABELS[:7])
-    np.testing.assert_array_equal(data.load(path).test.y, LABELS[:7])
+def test_what_holds_more_than_two_values_is_not_binary():
+    for x in (IMAGES, RNG.normal(size=(20, 2)), np.full((20, 2), 3)):
+        with pytest.raises(ValueError, match=r"two values, .* for binary=True; got .*Threshold"):
+            data.from_arrays(x, binary=True)
+    assert data.from_arrays(np.zeros((20, 2)), binary=True).event == Event((2,), 2)
+    assert data.from_arrays(np.ones((20, 2)), binary=True).train.x.min() == 1
+    # Three levels that begin like two; 1 and 2 are not in question.
+    assert data.from_arrays(np.append(np.tile([0.0, 1.0], 9_000), 0.5)[:, None]).event == Event(
+        (1,)
+    )
+    assert data.from_arrays(np.tile([1, 2], 20)[:, None]).event.num_values == 3
 
 
-def test_a_pickled_array_is_refused(tmp_path):
-    path = tmp_path / "pickled.npz"
-    np.savez(path, train=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(ValueError, match="'train' as a pickled array, which is not loaded"):
-        data.load(path)
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        (np.array([[0], [2**40]]), {}, "integers of at most 2147483647; got 1099511627776"),
+        (np.array([[0], [2**63]], np.uint64), {}, "integers of at most 2147483647"),
+        (np.linspace(0.0, -1e39, 40)[:, None], {}, r"floats of at most 3\.4e38, .*; got 1e\+39"),
+        (IMAGES, {"labels": [np.full(100, 3_000_000_000)]}, "below 2147483647; got labels from 3"),
+        (IMAGES, {"labels": [np.full(100, -1)]}, "labels of at least 0 .* from -1 to -1"),
+        (
+            TIMES,
+            {},
+            r"does not hold, 0: values up to 1\.7e\+09, .* steps of 128, .*standardize=True",
+        ),
+        (RNG.uniform(0, 1e-47, (50, 1)), {}, "float32 does not hold"),
+        ((IMAGES, LABELS), {}, "one array for each split; got a tuple of 2"),
+        (IMAGES, {"label": "y"}, "no columns with names, so label='y'"),
+    ],
+)
+def test_nothing_is_narrowed_to_other_values(x, options, message):
+    with pytest.raises(ValueError, match=message):
+        data.from_arrays(x, **options)
 
 
-def test_npz_without_examples_or_file(tmp_path):
-    np.savez(tmp_path / "other.npz", weights=IMAGES)
-    with pytest.raises(ValueError, match="needs an array 'train' or 'x'; it holds weights"):
-        data.load(tmp_path / "other.npz")
-    with pytest.raises(FileNotFoundError, match=r"absent\.npz"):
-        data.load(tmp_path / "absent.npz")
+def test_the_largest_values_that_32_bits_hold_are_kept():
+    top, steps = np.float64(np.finfo(np.float32).max), np.array([[0], [1], [2**31 - 2]])
+    x = data.from_arrays(np.array([[0.0], [-top]]), steps[:1] * 0.0, steps[:1] * 0.0).train.x
+    assert x.min() == -np.finfo(np.float32).max
+    dataset = data.from_arrays(steps, steps, steps, labels=[steps[:, 0]] * 3)
+    assert dataset.train.x.max() == dataset.train.y.max() == 2**31 - 2
+    np.testing.assert_array_equal(data.from_arrays(np.full((40, 1), 0.1)).test.x, np.float32(0.1))
+
+
+def test_columns_far_from_zero_are_standardized_in_double_precision():
+    """What float32 makes one value, scored by the density of the columns as they were."""
+    mean, std = 1.7e9 + (TIMES[:15_000] - 1.7e9).mean(), (TIMES[:15_000] - 1.7e9).std()
+    x = np.concatenate([TIMES, RNG.normal(2.0, 3.0, (20_000, 1))], 1)
+    dataset = data.from_arrays(x[:15_000], x[15_000:16_000], x[16_000:], standardize=True)
+    assert (dataset.name, dataset.preprocessing) == ("arrays_standardized", "standardized")
+    np.testing.assert_allclose(dataset.test.x[:, 0], (TIMES[16_000:, 0] - mean) / std, atol=3e-7)
+    assert len(np.unique(dataset.train.x[:, 0])) > 14_900
+    for split in (dataset.train, dataset.validation, dataset.test):
+        want = -np.log(std) - np.log(x[:15_000, 1].std())
+        assert split.log_volume == pytest.approx(want, rel=1e-9)
+        assert (split.bound, split.scored_event) == (False, Event((2,)))
+    with pytest.raises(ValueError, match="Standardize needs real values"):
+        data.from_arrays(IMAGES, standardize=True)

@@ -101,6 +101,22 @@ def test_transforms_of_sound_refuse_what_is_none():
         Decimate(0)
 
 
+def test_mu_law_of_what_is_no_number_has_one_clear_error(key):
+    x = jnp.array([0.0, jnp.nan])
+    with pytest.raises(ValueError, match="MuLaw needs real values; x holds nan"):
+        MuLaw()(Event((2,)), key, x)
+    inside = jax.jit(lambda x: MuLaw()(Event((2,)), key, x))(x)
+    np.testing.assert_array_equal(inside, [128, -1])  # of probability zero: -1 is no level
+    for num_values in (1, 0, -3, 2.5, float("nan")):
+        for make in (MuLaw, lambda k: data.mu_law_decode(jnp.array([0]), k)):
+            with pytest.raises(ValueError, match="num_values of at least 2; got"):
+                make(num_values)
+    for levels, message in (([0, 256], r"\[0, 256\); got values from 0"), ([0.5], "got float32")):
+        with pytest.raises(ValueError, match=message):
+            data.mu_law_decode(jnp.array(levels))
+    np.testing.assert_array_equal(data.mu_law_decode(jnp.array([0, 1]), 2), [-1, 1])
+
+
 def test_a_file_holds_the_samples_that_were_written(tmp_path):
     x = np.array([0.0, 0.5, -0.5, 1.0, -1.0, 7.0, 1e-5], np.float32)
     path = data.write_wav(tmp_path / "new" / "sound.wav", x, 8000)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gm import data
+from gm.data.streams import shifts
 
 TEXT = "".join(chr(97 + i % 26) for i in range(103))
 SPLIT = data.from_texts("letters", [TEXT, TEXT, TEXT], window=8).train
@@ -32,6 +33,18 @@ def test_lanes_begin_spread_over_the_text_and_turn_back_at_its_end():
     first = np.stack([batches(step)["first"] for step in range(WINDOWS + 1)])
     assert first[0].all()
     np.testing.assert_array_equal(np.argmax(first[1:], 0) + 1, [12, 8, 4])
+    five = data.streams(SPLIT, 5, seed=1).indices(0) // T
+    np.testing.assert_array_equal(five, [0, 2, 4, 7, 9])  # 12 windows do not divide by 5
+
+
+def test_lanes_and_turns_begin_by_draws_of_their_own():
+    found = np.stack([shifts(3, turn, 500, T) for turn in range(2)])
+    assert np.mean(found[0] != found[1]) > 0.5
+    for turn, row in enumerate(found):
+        np.testing.assert_allclose(np.bincount(row, minlength=T) / 500, 1 / T, atol=0.06)
+        # Not those that shuffle the examples of an epoch.
+        raw = np.random.Philox(key=np.array([3, turn], np.uint64)).random_raw(500)
+        assert np.mean(row == raw % np.uint64(T)) < 0.3
 
 
 def test_a_turn_starts_anywhere_in_the_first_window_by_the_seed():

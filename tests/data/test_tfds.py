@@ -1,13 +1,17 @@
-"""Prepared TFDS data sets; each test skips where its set is absent."""
+"""TFDS: features of every kind, and prepared data sets (skipped where absent)."""
 
 import functools
 import itertools
+import pathlib
+import types
 
 import numpy as np
 import pytest
 
 from gm import data
 from gm.core import Event
+from gm.data import tfds
+from gm.data.stored import Records
 
 
 @functools.cache
@@ -16,9 +20,17 @@ def load(name, **options):
 
 
 def test_mnist_splits_are_the_customary_ones(prepared):
-    mnist = load(prepared("mnist"))
+    mnist = load(prepared("mnist"), in_memory=False)
     assert [len(s) for s in (mnist.train, mnist.validation, mnist.test)] == [50_000, 10_000, 10_000]
     assert (mnist.event, mnist.num_labels) == (Event((28, 28), 256), 10)
+    batch = next(mnist.test.in_order(100))
+    mnist.event.check(batch["x"])
+    assert set(batch["label"]) == set(range(10))
+
+
+@pytest.mark.slow
+def test_mnist_holds_the_published_numbers_of_each_label(prepared):
+    mnist = load(prepared("mnist"))
     assert not mnist.train.streamed
     assert mnist.train.source.columns["x"].dtype == np.uint8
     # Counts of the test labels, as in the files of LeCun et al.
@@ -30,19 +42,13 @@ def test_mnist_splits_are_the_customary_ones(prepared):
     )
 
 
-def test_mnist_streams_the_batches_that_memory_gives(prepared):
-    memory = load(prepared("mnist")).map(data.DynamicBinarization())
-    streamed = data.load("mnist", transform=data.DynamicBinarization(), in_memory=False)
-    assert streamed.name == "mnist_dynamic"
-    assert streamed.train.streamed
-    for name in ("train", "validation"):
-        a, b = (
-            getattr(memory, name).batches(32, seed=1),
-            getattr(streamed, name).batches(32, seed=1),
-        )
-        for of_memory, of_grain in zip(
-            itertools.islice(a.starting_at(1562), 3), b.starting_at(1562), strict=False
-        ):
+def test_a_prepared_set_streams_the_batches_that_memory_gives(prepared):
+    name = prepared("fsdd") + "_mulaw"
+    memory, streamed = (load(name, length=64, in_memory=held) for held in (True, False))
+    assert (streamed.train.streamed, memory.train.streamed) == (True, False)
+    for part in ("train", "validation"):
+        a, b = (getattr(d, part).batches(32, seed=1).starting_at(1562) for d in (memory, streamed))
+        for of_memory, of_grain in zip(itertools.islice(a, 3), b, strict=False):
             np.testing.assert_array_equal(of_memory["x"], of_grain["x"])
             np.testing.assert_array_equal(of_memory["label"], of_grain["label"])
 
@@ -111,3 +117,110 @@ def test_a_set_with_configurations_or_other_versions_says_so(prepared):
     with pytest.raises(FileNotFoundError, match=r"'wine_quality/red' is prepared as 1\.0\.0"):
         data.load("wine_quality/red:9.9.9")
     assert len(data.load("wine_quality/red:1.0.0").test) == 159
+
+
+def feature(dtype, shape=(), kind="Tensor"):
+    """As much of a feature of TFDS as is looked at."""
+    return type(kind, (), {"np_dtype": np.dtype(dtype), "shape": shape})()
+
+
+class Columns(dict):
+    """Features by name, which are one feature as well."""
+
+    @property
+    def np_dtype(self):
+        return {name: column.np_dtype for name, column in self.items()}
+
+
+def test_sound_is_cropped_or_padded_at_its_end_and_full_scale_is_one():
+    event, decode, _ = tfds._decoder("sound", feature("int16", (None,)), None, 4)
+    assert event == Event((4,))
+    np.testing.assert_array_equal(decode(np.array([-(2**15), 2**14])), [-1, 0.5, 0, 0])
+    np.testing.assert_array_equal(decode(np.arange(9) * 2**12), [0, 0.125, 0.25, 0.375])
+    _, of_floats, _ = tfds._decoder("sound", feature("float32", (None,)), None, 2)
+    np.testing.assert_array_equal(of_floats(np.array([0.5])), [0.5, 0])
+
+
+def test_images_of_one_channel_have_none_and_bytes_have_256_levels():
+    event, decode, _ = tfds._decoder("grey", feature("uint8", (2, 3, 1)), None, 0)
+    assert event == Event((2, 3), 256)
+    np.testing.assert_array_equal(decode(np.arange(6).reshape(2, 3, 1)), [[0, 1, 2], [3, 4, 5]])
+    colour, _, _ = tfds._decoder("colour", feature("uint8", (2, 3, 3)), None, 0)
+    assert colour == Event((2, 3, 3), 256)
+    assert tfds._decoder("bits", feature("bool", (5,)), None, 0)[0] == Event((5,), 2)
+    with pytest.raises(ValueError, match="holds int64, which does not say how many values"):
+        tfds._decoder("ints", feature("int64", (5,)), None, 0)
+
+
+def test_tables_are_vectors_in_the_order_of_their_names():
+    columns = Columns(b=feature("float32"), a=feature("float32", (2,)), c=feature("int64"))
+    event, decode, _ = tfds._decoder("table", columns, None, 0)
+    assert event == Event((4,))
+    # int64 beside float32: double precision, until it is known that float32 is enough.
+    row = decode({"b": 1.5, "a": [2.0, 3.0], "c": 1_700_000_001})
+    np.testing.assert_array_equal(row, [2.0, 3.0, 1.5, 1_700_000_001])
+
+
+def test_reals_are_narrowed_once_float32_is_enough():
+    near, far = np.arange(40.0)[:, None], 1.7e9 + np.arange(40.0)[:, None] % 10
+    (held,) = tfds._single([{"x": near, "label": near}], "near")
+    assert held.columns["x"].dtype == np.float32
+    with pytest.raises(ValueError, match="far has a column that float32 does not hold"):
+        tfds._single([{"x": near}, {"x": far}, {"x": far}], "far")
+
+
+def test_x_and_label_are_those_of_the_task_or_the_first_image():
+    image, label = feature("uint8", (2, 2, 1), "Image"), feature("int64", (), "ClassLabel")
+    assert tfds._choose({"a": image, "b": label}, ("a", "b")) == ("a", "b")
+    found = tfds._choose({"name": feature("O", (), "Text"), "image": image, "label": label}, None)
+    assert found == ("image", "label")
+    assert tfds._choose({"a": image, "b": feature("float32")}, ("a", "b")) == ("a", None)
+    with pytest.raises(ValueError, match="no images, text or numbers"):
+        tfds._choose({"label": label}, None)
+    with pytest.raises(OverflowError):
+        tfds._decode("x", "y", np.asarray, {"x": 0, "y": np.int64(3_000_000_000)})
+
+
+class Builder:
+    """A prepared data set of 100 numbers."""
+
+    name = "numbers"
+
+    def __init__(self, **splits):
+        self.held = splits
+        self.info = types.SimpleNamespace(splits=splits)
+
+    def as_data_source(self, split):
+        return [{"x": i} for i in self.held[split]]
+
+
+def numbers(source):
+    return [source.examples[i]["x"] for i in source.numbers]
+
+
+def test_a_missing_split_is_cut_from_the_end_of_train_first_test_then_validation():
+    parts = list(map(numbers, tfds._splits(Builder(train=range(100)))))
+    assert parts == [list(range(81)), list(range(81, 90)), list(range(90, 100))]
+    parts = list(map(numbers, tfds._splits(Builder(train=range(10), test=range(20, 23)))))
+    assert parts == [list(range(9)), [9], [20, 21, 22]]
+    parts = list(map(numbers, tfds._splits(Builder(train=range(10), dev=[5], test=[6]))))
+    assert parts == [list(range(10)), [5], [6]]
+    with pytest.raises(ValueError, match="numbers has no split 'train', only test"):
+        tfds._splits(Builder(test=range(3)))
+
+
+def test_texts_of_a_split_are_joined():
+    examples = [{"text": b"one"}, {"text": "two"}, {"text": b"three"}]
+    assert tfds._text(Records(examples, range(1, 3), dict), "text") == "two\nthree"
+
+
+def test_the_newest_version_is_found_by_its_numbers(tmp_path):
+    for version in ("9.0.0", "10.0.0", "notes"):
+        folder = pathlib.Path(tmp_path, "mine", version)
+        folder.mkdir(parents=True)
+        (folder / "dataset_info.json").touch()
+    assert tfds.find("mine", tmp_path).name == "10.0.0"
+    assert tfds.find("mine:9.0.0", tmp_path).name == "9.0.0"
+    with pytest.raises(FileNotFoundError, match=r"prepared as 10\.0\.0, 9\.0\.0"):
+        tfds.find("mine:8.0.0", tmp_path)
+    assert tfds.find("yours", tmp_path) is None

@@ -1,5 +1,7 @@
 """What is done to examples: closed forms and frequencies."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ LEVELS = np.arange(17, dtype=np.uint8)
 def levels():
     """400 examples that show each of the 17 levels once."""
     x = np.tile(LEVELS, (400, 1))
-    return data.from_arrays(x, x, x[:50])
+    return data.from_arrays(x, x, x[:50], num_values=17)
 
 
 def test_threshold_is_a_comparison(key):
@@ -66,7 +68,9 @@ def test_dequantization_is_uniform_within_each_level(levels):
 
 def test_dequantization_stays_below_one_at_the_largest_value(monkeypatch, key):
     """255 + (1 - 2^-24) rounds to 256 in float32."""
-    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.full(shape, 1 - 2.0**-24))
+    monkeypatch.setattr(
+        jax.random, "uniform", lambda key, shape, dtype: jnp.full(shape, 1 - 2.0**-24)
+    )
     z = UniformDequantization()(Event((2,), 256), key, jnp.array([255, 0], jnp.uint8))
     assert np.all(np.asarray(z) < 1)
 
@@ -84,7 +88,8 @@ def test_standardize_gives_mean_zero_and_variance_one():
     x = np.random.default_rng(0).normal([5.0, -2.0, 1.0], [3.0, 0.1, 0.0], (500, 3))
     x = x.astype(np.float32)
     dataset = data.from_arrays(x, x, x)
-    transform = Standardize.fit(dataset.train.x)
+    with pytest.warns(UserWarning, match=r"1 of 3 elements that never vary \(2\); .* stays 1"):
+        transform = Standardize.fit(dataset.train.x)
     z = dataset.map(transform).train.x
     np.testing.assert_allclose(z.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(z.std(0), [1, 1, 0], atol=1e-4)
@@ -124,6 +129,15 @@ def test_the_volume_of_standardized_reals_is_exact_and_gives_the_density_of_what
     assert (z.bound, z.scored_event) == (False, Event((2,)))
 
 
+def test_what_never_varies_keeps_its_scale_and_adds_no_volume():
+    """The standard deviation of 0.1 repeated is 1.4e-17 in double precision."""
+    x = np.stack([np.full(50, 0.1), np.arange(50.0)], 1)
+    with pytest.warns(UserWarning, match="1 of 2 elements that never vary"):
+        found = Standardize.fit(x)
+    assert (found.mean[0], found.scale[0]) == (0.1, 1.0)
+    assert found.log_volume(Event((2,))) == pytest.approx(-np.log(np.arange(50).std()))
+
+
 def test_names_and_phrases_say_what_was_done(levels):
     dynamic = levels.map(DynamicBinarization())
     assert (dynamic.name, dynamic.preprocessing) == ("arrays_dynamic", "dynamic binarization")
@@ -142,3 +156,30 @@ def test_a_transform_that_does_not_fit_is_refused(levels):
     for transform in (Threshold(), DynamicBinarization(), UniformDequantization()):
         with pytest.raises(ValueError, match=r"needs integers in \[0, K\)"):
             transform.event(Event((2,)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stamp:
+    """Writes a number of the key into one element."""
+
+    place: int
+    suffix = "_stamped"
+    describe = "stamped"
+
+    def event(self, event):
+        return event
+
+    def __call__(self, event, key, x):
+        return x.at[self.place].set(jax.random.uniform(key, (), jnp.float32))
+
+
+def test_each_transform_example_step_seed_and_split_has_noise_of_its_own():
+    """Every number is drawn from a key of its own, so no two are equal."""
+    x = np.zeros((5, 3), np.float32)
+    dataset = data.from_arrays(x, x, x)
+    for place in range(3):
+        dataset = dataset.map(Stamp(place))
+    batches = [dataset.train.batches(5, seed=seed)(step)["x"] for seed in (7, 8) for step in (0, 1)]
+    scored = [split.x for split in (dataset.train, dataset.validation, dataset.test)]
+    drawn = np.stack([np.asarray(part) for part in (*batches, *scored)])
+    assert len(np.unique(drawn)) == 7 * 5 * 3
