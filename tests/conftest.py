@@ -13,6 +13,8 @@ import pathlib
 import platform
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 
@@ -37,6 +39,20 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)
+
+
+@pytest.fixture
+def random_params():
+    """A function from `init` and its inputs to parameters without a zero; nothing is compiled."""
+
+    def sample(init, *inputs, scale=0.5):
+        generator = np.random.default_rng(0)
+        shapes = jax.eval_shape(init, jax.random.key(0), *inputs)
+        return jax.tree.map(
+            lambda a: jnp.asarray(generator.normal(0.0, scale, a.shape), a.dtype), shapes
+        )
+
+    return sample
 
 
 @pytest.fixture

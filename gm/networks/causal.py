@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, PyTree
-from gm.networks.layers import Dense, add_bias, convolve, product
+from gm.networks.layers import Dense, Frozen, add_bias, convolve, product
 
 Run = Callable[..., Any]
 
@@ -86,7 +86,7 @@ class Window:
         return y
 
 
-class CausalNetwork(nn.Module, kw_only=True):
+class CausalNetwork(Frozen, kw_only=True):
     """What causal networks share: both faces of `body`. The model that holds one sets its sizes.
 
     Attributes:

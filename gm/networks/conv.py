@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gm.core import Array
-from gm.networks.layers import Conv, Dense
+from gm.networks.layers import Conv, Dense, Frozen
 
 
 class ConvBlock(nn.Module):
@@ -36,7 +36,7 @@ class ConvBlock(nn.Module):
         return x + h
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(Frozen):
     """Image to vector: strided convolutions that halve the image, residual blocks between.
 
     Attributes:
@@ -66,7 +66,7 @@ class ConvEncoder(nn.Module):
         return y.reshape(*batch, *self.output_shape).astype(jnp.float32)
 
 
-class ConvDecoder(nn.Module):
+class ConvDecoder(Frozen):
     """Vector to image: the mirror of `ConvEncoder`, doubling by nearest-neighbour resizing.
 
     Resizing before an ordinary convolution leaves no checkerboard (Odena, Dumoulin & Olah, 2016,

@@ -12,6 +12,7 @@ So are the sums of a convolution rounded once, since GPUs have none from bfloat1
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,9 +20,29 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from gm.core import Array
+
+
+class Frozen(nn.Module):
+    """A module whose lists and arrays become tuples, so that it hashes by value."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if field.init and field.name not in ("parent", "name"):
+                object.__setattr__(self, field.name, frozen(getattr(self, field.name)))
+        super().__post_init__()
+
+
+def frozen(value: Any) -> Any:
+    """Lists, tuples and arrays as nested tuples, their numbers as Python's."""
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        value = value.tolist()
+    if type(value) in (list, tuple):
+        return tuple(map(frozen, value))
+    return value
 
 
 class Dense(nn.Module):

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array
-from gm.networks.layers import Dense, add_bias, product
+from gm.networks.layers import Dense, Frozen, add_bias, product
 from gm.numerics import block_size
 
 
@@ -134,7 +134,7 @@ def earlier(times_in: Array, times_out: Array) -> Array:
     return jnp.asarray(times_in)[:, None] <= jnp.asarray(times_out)[None, :]
 
 
-class MaskedMLP(nn.Module):
+class MaskedMLP(Frozen):
     """Causal network over D elements of C features; an element's outputs see those before it.
 
     Which elements come before is the wiring: the order of the elements, and the degree of each

@@ -10,10 +10,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gm.core import Array
-from gm.networks.layers import Dense
+from gm.networks.layers import Dense, Frozen
 
 
-class MLP(nn.Module):
+class MLP(Frozen):
     """Dense layers from inputs with `input_ndim` axes to outputs of `output_shape`.
 
     Attributes:
@@ -62,7 +62,7 @@ class ResidualBlock(nn.Module):
         return x + Dense(width, self.dtype, nn.initializers.zeros)(self.activation(h))
 
 
-class ResidualMLP(nn.Module):
+class ResidualMLP(Frozen):
     """x -> x + f(x), repeated: pre-activation residual blocks of two dense layers.
 
     He, Zhang, Ren & Sun (2016), "Identity mappings in deep residual networks", arXiv:1603.05027.

@@ -29,11 +29,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, PyTree
-from gm.networks.layers import Dense, product
+from gm.networks.layers import Dense, Frozen, product
 from gm.numerics import block_size
 
 
-class NADE(nn.Module):
+class NADE(Frozen):
     """Causal network over D elements of C features whose first layer of H units accumulates.
 
     Attributes:

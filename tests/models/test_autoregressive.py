@@ -1,78 +1,143 @@
+"""MADE and FVSBN against NumPy, and sampling in blocks."""
+
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 from gm import distributions as dist
 from gm.core import Event
-from gm.models.autoregressive import MADE, degrees_by_entropy, walk
+from gm.models.autoregressive import FVSBN, MADE, degrees_by_entropy, walk
 
 IMAGE = Event((2, 3), 2)
 ORDER = (5, 0, 3, 1, 4, 2)
 MODEL = MADE(IMAGE, dist.BernoulliHead(), hidden=(9,), order=ORDER)
 
 
-def randomized(model, key):
-    def move(a):
-        return a + 0.3 * jax.random.normal(key, a.shape)
-
-    return jax.jit(lambda key: jax.tree.map(move, model.init(key)))(key)
+def exact(params):
+    return jax.tree.map(lambda a: np.asarray(a, np.float64), params["params"])
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        MODEL,
-        MADE(Event((5,), 4), dist.CategoricalHead(4), hidden=(8, 6)),
-        MADE(Event((3,)), dist.MixtureOfNormalsHead(2), hidden=(8,), direct=False),
-    ],
-    ids=["Bernoulli", "Categorical", "mixture of Normals"],
-)
-def test_walk_draws_what_the_naive_sampler_draws_from_the_same_key(model, key):
-    params, keys = randomized(model, key), jax.random.split(key, 32)
-    walked = jax.jit(jax.vmap(lambda k: walk.sample(model, params, k)))(keys)
-    naive = jax.jit(jax.vmap(lambda k: walk.sample_by_passes(model, params, k)))(keys)
-    np.testing.assert_allclose(walked, naive, atol=1e-4)
-    assert walked.shape == (32, *model.event.shape)
+def mask(ins, outs, strictly):
+    """M of Germain et al. (2015), equations 12 and 13, from the degrees of both sides."""
+    return np.array([[a < b if strictly else a <= b for b in outs] for a in ins], float)
+
+
+def made(p, f, order, degrees, y=None):
+    """Raw outputs [D, P] of MADE: equations 9 to 13 and section 4.2 (direct connections).
+
+    f: [D, C]; elements count from 1 in the order, a unit of degree d sees elements 1 .. d + 1.
+    """
+    num_outputs = p[f"layers_{len(degrees)}"]["bias"].size // len(f)
+    place = np.argsort(order) + 1
+    ins, outs = np.repeat(place, f.shape[1]), np.repeat(place, num_outputs)
+    levels = [ins, *(np.array(layer) + 1 for layer in degrees), outs]
+    h = x = f.ravel()
+    for n, (a, b) in enumerate(itertools.pairwise(levels)):
+        last = n == len(degrees)
+        layer = p[f"layers_{n}"]
+        h = h @ (layer["kernel"] * mask(a, b, strictly=last)) + layer["bias"]
+        if y is not None:
+            h = h + y @ p[f"contexts_{n}"]["kernel"] + p[f"contexts_{n}"]["bias"]
+        h = h if last else np.maximum(h, 0.0)
+    if "shortcut" in p:
+        h = h + x @ (p["shortcut"]["kernel"] * mask(ins, outs, strictly=True))
+    return h.reshape(len(f), num_outputs)
+
+
+def bernoulli(logits, x):
+    return special.log_expit(np.where(x == 1, logits, -logits)).sum()
+
+
+def test_fvsbn_is_logistic_regressions_on_the_past(random_params):
+    model = FVSBN(IMAGE, dist.BernoulliHead(), order=ORDER)
+    params, x = random_params(model.init, scale=1.0), np.array([[1, 0, 1], [1, 0, 1]])
+    layer, flat = exact(params)["layers_0"], x.ravel()
+    logits = layer["bias"].copy()
+    for place, i in enumerate(ORDER):
+        logits[i] += sum(layer["kernel"][j, i] * flat[j] for j in ORDER[:place])
+    got = jax.jit(model.log_prob)(params, x)
+    np.testing.assert_allclose(got, bernoulli(logits, flat), rtol=1e-5)
+
+
+def test_made_of_one_layer_is_that_of_its_paper(random_params):
+    """As many units as elements, so that no shape says which way a weight goes."""
+    degrees = ((4, 0, 2, 1, 3, 0),)
+    model = MADE(IMAGE, dist.BernoulliHead(), (6,), order=ORDER, degrees=degrees, direct=False)
+    params, x = random_params(model.init, scale=1.0), np.array([[1, 0, 1], [1, 0, 1]])
+    logits = made(exact(params), x.reshape(6, 1), ORDER, degrees)[:, 0]
+    got = jax.jit(model.log_prob)(params, x)
+    np.testing.assert_allclose(got, bernoulli(logits, x.ravel()), rtol=1e-5)
+
+
+def test_made_of_two_layers_is_that_of_its_paper(random_params):
+    """Of equal widths and unequal degrees, with direct connections, an order and a context."""
+    degrees, order = ((0, 2, 1, 0), (1, 0, 0, 2)), (2, 0, 3, 1)
+    event, head = Event((4,), 3), dist.CategoricalHead(3)
+    model = MADE(event, head, (4, 4), order=order, degrees=degrees, context=Event((2,)))
+    params, rng = random_params(model.init, scale=1.0), np.random.default_rng(0)
+    x, y = rng.integers(0, 3, 4), rng.normal(size=2).astype(np.float32)
+    logits = made(exact(params), np.eye(3)[x], order, degrees, y)
+    want = special.log_softmax(logits, -1)[np.arange(4), x].sum()
+    np.testing.assert_allclose(jax.jit(model.log_prob)(params, x, y), want, rtol=1e-5)
+
+
+def test_degrees_are_spread_evenly_and_drawn_again_by_a_seed():
+    def degrees(**options):
+        return MADE(Event((5,), 2), dist.BernoulliHead(), (8, 8), **options).network.wiring()[1:]
+
+    for layer in degrees():
+        np.testing.assert_array_equal(layer, [0, 0, 1, 1, 2, 2, 3, 3])
+    drawn = [tuple(layer) for seed in (0, 1) for layer in degrees(wiring_seed=seed)]
+    assert {tuple(sorted(layer)) for layer in drawn} == {(0, 0, 1, 1, 2, 2, 3, 3)}
+    assert len(set(drawn)) == 4  # another place in each layer, and by each seed
+
+
+def test_sampling_by_blocks_takes_the_values_of_the_textbook_sampler(random_params):
+    """Each block's fixed point, found to the end: a pass for every element gives the same x."""
+    order = tuple(map(int, np.random.default_rng(1).permutation(20)))
+    model = MADE(Event((20,), 2), dist.BernoulliHead(), (16,), order=order)
+    assert model.draws_blocks
+    assert model.network.num_blocks > 1
+    params, keys = random_params(model.init, scale=1.0), jax.random.split(jax.random.key(0), 64)
+    samplers = jax.vmap(
+        lambda k: (model.sample(params, k), walk.sample_by_passes(model, params, k))
+    )
+    by_blocks, by_passes = jax.jit(samplers)(keys)
+    np.testing.assert_array_equal(by_blocks, by_passes)
+    assert len(np.unique(by_passes, axis=0)) > 16
 
 
 def test_elements_are_put_back_where_they_came_from():
-    x = jnp.arange(6).reshape(2, 3)
+    x = np.arange(6).reshape(2, 3)
     np.testing.assert_array_equal(walk.in_order(MODEL, x), ORDER)
     np.testing.assert_array_equal(walk.from_order(MODEL, walk.in_order(MODEL, x)), x)
 
 
-def test_first_element_of_the_order_is_drawn_without_looking(key):
-    params = randomized(MODEL, key)
-    first = [
-        dist.element(MODEL.conditionals(params, x), IMAGE.shape, ORDER[0]).logits
-        for x in (jnp.zeros((2, 3), jnp.int32), jnp.ones((2, 3), jnp.int32))
-    ]
-    assert first[0] == first[1]
-    start = MODEL.predict(params, MODEL.start(params)).logits
-    np.testing.assert_allclose(start, first[0], rtol=1e-6)
-
-
-def test_every_later_conditional_depends_on_every_earlier_element(key):
-    """Nothing is masked in vain: flipping element i moves all that come after it."""
-    params = randomized(MODEL, key)
-    x = jax.random.randint(key, (2, 3), 0, 2)
-    logits = MODEL.conditionals(params, x).logits.reshape(-1)[jnp.array(ORDER)]
-    for i, element in enumerate(ORDER):
-        y = x.reshape(-1).at[element].add(1) % 2
-        moved = MODEL.conditionals(params, y.reshape(2, 3)).logits.reshape(-1)[jnp.array(ORDER)]
-        assert np.all(np.abs(moved - logits)[i + 1 :] > 1e-6)
-
-
-def test_deep_and_shallow_and_linear_models_have_the_parameters_they_state(key):
+def test_deep_and_shallow_and_linear_models_have_the_parameters_they_state():
     def count(**options):
-        params = MADE(Event((10,), 2), dist.BernoulliHead(), **options).init(key)
+        model = MADE(Event((10,), 2), dist.BernoulliHead(), **options)
+        params = jax.eval_shape(model.init, jax.random.key(0))
         return sum(leaf.size for leaf in jax.tree.leaves(params))
 
     assert count(hidden=(7,), direct=False) == 10 * 7 + 7 + 7 * 10 + 10
     assert count(hidden=(7,), direct=True) == 10 * 7 + 7 + 7 * 10 + 10 + 100
     assert count(hidden=(7, 5), direct=False) == 77 + 7 * 5 + 5 + 5 * 10 + 10
     assert count(hidden=(), direct=True) == 110
+
+
+def test_lists_and_arrays_serve_as_well_as_tuples():
+    listed = MADE(
+        IMAGE, dist.BernoulliHead(), [3], order=np.array(ORDER), degrees=[[0, 1, 2]], wiring_seed=1
+    )
+    tupled = MADE(
+        IMAGE, dist.BernoulliHead(), (3,), order=ORDER, degrees=((0, 1, 2),), wiring_seed=1
+    )
+    assert listed == tupled
+    assert hash(listed) == hash(tupled)
 
 
 def test_an_order_that_is_no_permutation_is_refused():
@@ -85,14 +150,15 @@ def test_a_conditional_over_other_values_than_the_data_is_refused():
         MADE(Event((3,), 17), dist.BernoulliHead())
 
 
-def test_floats_given_to_bernoulli_and_a_pixel_of_17_are_refused(key):
+def test_floats_given_to_bernoulli_and_a_pixel_of_17_are_refused(random_params):
     with pytest.raises(ValueError, match=r"needs integers in \[0, 2\); got float32"):
-        MODEL.log_prob(jax.jit(MODEL.init)(key), jnp.zeros((2, 3)))
+        MODEL.log_prob(random_params(MODEL.init), jnp.zeros((2, 3)))
     model = MADE(Event((3,), 17), dist.CategoricalHead(17), hidden=(4,))
+    params = random_params(model.init)
     with pytest.raises(ValueError, match=r"\[0, 17\); got values from 0 to 17"):
-        model.log_prob(jax.jit(model.init)(key), jnp.array([0, 17, 3]))
+        model.log_prob(params, jnp.array([0, 17, 3]))
     # Under jit the value is not known in advance; its probability is zero.
-    assert jax.jit(model.log_prob)(jax.jit(model.init)(key), jnp.array([0, 17, 3])) == -jnp.inf
+    assert jax.jit(model.log_prob)(params, jnp.array([0, 17, 3])) == -jnp.inf
 
 
 def test_degrees_by_entropy_follow_the_pixels_that_vary_in_the_order_of_the_model():

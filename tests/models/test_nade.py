@@ -1,4 +1,4 @@
-"""NADE and its kin: what each paper says, and what their ensembles may not do."""
+"""NADE and its kin against NumPy: what each paper says, and what their ensembles may not do."""
 
 import itertools
 
@@ -6,140 +6,164 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special, stats
 
 from gm import distributions as dist
 from gm.core import Event
-from gm.models.autoregressive import FVSBN, MADE, NADE, DeepNADE, Ensemble
+from gm.models.autoregressive import MADE, NADE, DeepNADE, Ensemble
 from gm.networks.nade import scan_in_blocks
 from gm.numerics import block_size
 
 BITS = Event((5,), 2)
 ORDER = (3, 0, 4, 1, 2)
+X = np.array([1, 0, 1, 1, 0])
 
 
-def randomized(model, key):
-    def move(a):
-        return a + 0.5 * jax.random.normal(key, a.shape)
-
-    return jax.jit(lambda key: jax.tree.map(move, model.init(key)))(key)
+def exact(params):
+    return jax.tree.map(lambda a: np.asarray(a, np.float64), params["params"])
 
 
-def states(size):
-    return jnp.array([*itertools.product((0, 1), repeat=size)], jnp.int32)
+def bernoulli(logits, x):
+    return special.log_expit(np.where(x == 1, logits, -logits)).sum(-1)
 
 
-def sigmoid(a):
-    return 1.0 / (1.0 + np.exp(-a))
+def nade(p, f, order, activation, y=None):
+    """Raw outputs [D, P] of Larochelle & Murray (2011), with the factors of RNADE where p has them.
+
+    f: [D, C]; every bias is moved by a context y.
+    """
+    a, raw = p["bias"], p["output_bias"].copy()
+    if y is not None:
+        moved = [y @ p[f"contexts_{n}"]["kernel"] + p[f"contexts_{n}"]["bias"] for n in range(2)]
+        a, raw = a + moved[0], raw + moved[1].reshape(raw.shape)
+    for i in order:
+        raw[i] += activation(p["scales"][i] * a if "scales" in p else a) @ p["outputs"][i]
+        a = a + f[i] @ p["inputs"][i]
+    return raw
 
 
-def test_nade_is_the_recursion_of_its_paper(key):
-    model = NADE(BITS, dist.BernoulliHead(), 7, order=ORDER)
-    params, x = randomized(model, key), np.array([1, 0, 1, 1, 0])
-    p = jax.tree.map(np.asarray, params["params"])
-    a, want = p["bias"].copy(), np.zeros(5)
-    for i in ORDER:
-        want[i] = p["outputs"][i, :, 0] @ sigmoid(a) + p["output_bias"][i, 0]
-        a = a + p["inputs"][i, 0] * x[i]
-    got = model.conditionals(params, jnp.array(x)).logits
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+def test_nade_is_the_recursion_of_its_paper(random_params):
+    """Of three values, given a vector, over an image in an order."""
+    event, head, order = Event((2, 2), 3), dist.CategoricalHead(3), (2, 0, 3, 1)
+    model = NADE(event, head, 7, order=order, context=Event((2,)))
+    params, rng = random_params(model.init, scale=1.0), np.random.default_rng(0)
+    x, y = rng.integers(0, 3, (2, 2)), rng.normal(size=2).astype(np.float32)
+    logits = nade(exact(params), np.eye(3)[x.ravel()], order, special.expit, y)
+    want = special.log_softmax(logits, -1)[np.arange(4), x.ravel()].sum()
+    np.testing.assert_allclose(jax.jit(model.log_prob)(params, x, y), want, rtol=1e-5)
 
 
-def test_fvsbn_is_a_logistic_regression_on_the_past(key):
-    model = FVSBN(BITS, dist.BernoulliHead(), order=ORDER)
-    params, x = randomized(model, key), np.array([1, 0, 1, 1, 0])
-    (layer,) = params["params"].values()
-    kernel, bias = np.asarray(layer["kernel"]), np.asarray(layer["bias"])
-    want = bias.copy()
-    for place, i in enumerate(ORDER):
-        want[i] += sum(kernel[j, i] * x[j] for j in ORDER[:place])
-    got = model.conditionals(params, jnp.array(x)).logits
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+def test_rnade_is_the_recursion_of_its_paper_with_a_mixture_behind_it(random_params):
+    """Factors stand before the activation; some are negative, so that relu tells the sides."""
+    order, head = (2, 0, 1), dist.MixtureOfNormalsHead(2)
+    model = NADE(Event((3,)), head, 6, activation=jax.nn.relu, rescaled=True, order=order)
+    params, x = random_params(model.init, scale=1.0), np.array([0.3, -1.2, 0.7], np.float32)
+    p = exact(params)
+    assert np.min(p["scales"]) < 0.0 < np.max(p["scales"])
+    raw = nade(p, x[:, None].astype(np.float64), order, lambda a: np.maximum(a, 0.0))
+    weights, loc, scale = np.split(raw, 3, 1)
+    # The head's own start: locations at -1/2 and 1/2, scales at 1.
+    scale = 1e-3 + np.logaddexp(0.0, scale + np.log(np.e - 1.0))
+    density = stats.norm(loc + np.array([-0.5, 0.5]), scale)
+    parts = special.log_softmax(weights, -1) + density.logpdf(x[:, None])
+    want = special.logsumexp(parts, -1).sum()
+    np.testing.assert_allclose(jax.jit(model.log_prob)(params, x), want, rtol=1e-5)
 
 
-def test_rescaled_units_of_rnade_see_the_factor_before_the_activation(key):
-    model = NADE(
-        Event((3,)), dist.NormalHead(), 4, activation=jax.nn.relu, rescaled=True, order=(2, 0, 1)
-    )
-    params, x = randomized(model, key), np.array([0.3, -1.2, 0.7], np.float32)
-    p = jax.tree.map(np.asarray, params["params"])
-    a, want = p["bias"].copy(), np.zeros(3)
-    for i in (2, 0, 1):
-        h = np.maximum(p["scales"][i] * a, 0.0)
-        want[i] = (h @ p["outputs"][i] + p["output_bias"][i])[0]
-        a = a + p["inputs"][i, 0] * x[i]
-    got = model.conditionals(params, jnp.array(x)).loc
-    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+def test_factors_of_rnade_start_at_one_and_fall_along_the_order(key):
+    model = NADE(Event((3,)), dist.NormalHead(), 4, rescaled=True, order=(2, 0, 1))
+    scales = jax.jit(model.init)(key)["params"]["scales"]
+    want = 1.0 / np.sqrt([1.0 + 1.0 / 3.0, 1.0 + 2.0 / 3.0, 1.0])
+    np.testing.assert_allclose(scales, want, rtol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1, 7, 20, 23])
-def test_a_scan_in_blocks_is_a_scan_with_its_gradients(size, key):
-    rows = jax.random.normal(key, (size, 3))
+def deep_nade(p, x, observed):
+    """Logits of all elements given those observed: Uria et al. (2014), section 2, two layers."""
+    seen = x * observed
+    h = np.maximum(seen @ p["inputs"][:, 0] + observed @ p["seen"] + p["bias"], 0.0)
+    h = np.maximum(h @ p["deeper_0"]["kernel"] + p["deeper_0"]["bias"], 0.0)
+    return np.einsum("h,dh->d", h, p["outputs"][..., 0]) + p["output_bias"][:, 0]
+
+
+def test_deep_nade_is_that_of_its_paper_for_an_order_and_for_a_set(random_params):
+    model = DeepNADE(BITS, dist.BernoulliHead(), (6, 6), order=ORDER)
+    params = random_params(model.init, scale=1.0)
+    places = [np.isin(np.arange(5), ORDER[:place]) for place in range(5)]
+
+    @jax.jit
+    def both(params, x, observed):
+        # What is not observed is not looked at.
+        noise = jnp.where(observed, x, 1 - x)
+        of_set = jax.vmap(lambda x, o: model.conditionals_given(params, x, o).logits)
+        return model.log_prob(params, x), of_set(noise, observed)
+
+    got, of_sets = both(params, X, np.array(places))
+    logits = np.array([deep_nade(exact(params), X, seen) for seen in places])
+    np.testing.assert_allclose(of_sets, logits, rtol=1e-4, atol=1e-5)
+    in_order = logits[np.arange(5), ORDER]
+    np.testing.assert_allclose(got, bernoulli(in_order, X[list(ORDER)]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [20, 23])  # blocks of 4 or 5, and of 1
+def test_a_scan_in_blocks_is_a_scan_with_its_gradients(size):
+    rows = jnp.asarray(np.random.default_rng(0).normal(size=(size, 3)), jnp.float32)
 
     def step(carry, row):
         return jnp.tanh(carry + row), jnp.sum(carry * row)
 
-    def total(scan, rows):
-        outputs = scan(step, jnp.ones(3), rows)
-        return jnp.sum(jnp.sin(outputs)), outputs
+    def plain(rows):
+        return jnp.sum(jnp.sin(jax.lax.scan(step, jnp.ones(3), rows)[1]))
 
-    def plain(step, carry, rows):
-        return jax.lax.scan(step, carry, rows)[1]
+    def blocks(rows):
+        return jnp.sum(jnp.sin(scan_in_blocks(step, jnp.ones(3), rows, block_size(size))))
 
-    def blocks(step, carry, rows):
-        return scan_in_blocks(step, carry, rows, block_size(size))
-
-    (want, _), want_grad = jax.value_and_grad(lambda r: total(plain, r), has_aux=True)(rows)
-    (got, _), got_grad = jax.value_and_grad(lambda r: total(blocks, r), has_aux=True)(rows)
+    both = jax.jit(lambda rows: [jax.value_and_grad(f)(rows) for f in (plain, blocks)])
+    (want, want_grad), (got, got_grad) = both(rows)
     np.testing.assert_allclose(got, want, rtol=1e-6)
-    np.testing.assert_allclose(got_grad, want_grad, rtol=1e-6)
+    np.testing.assert_allclose(got_grad, want_grad, rtol=1e-5, atol=1e-6)
 
 
-def test_deep_nade_gives_the_same_conditionals_for_a_set_as_for_a_place_of_an_order(key):
-    """The parameters after o(<d) in any order are those given the set o(<d)."""
-    model = DeepNADE(BITS, dist.BernoulliHead(), (7, 6), order=ORDER)
-    params, x = randomized(model, key), jnp.array([1, 0, 1, 1, 0])
-    in_order = model.conditionals(params, x).logits
-    for place, i in enumerate(ORDER):
-        observed = jnp.isin(jnp.arange(5), jnp.array(ORDER[:place]))
-        noise = jnp.where(observed, x, 1 - x)  # what is not observed is not looked at
-        of_set = model.conditionals_given(params, noise, observed).logits
-        np.testing.assert_allclose(of_set[i], in_order[i], rtol=1e-4, atol=1e-5)
-
-
+NADE_ = NADE(BITS, dist.BernoulliHead(), 6, wiring_seed=3)
 MEMBERS = {
-    "NADE": NADE(BITS, dist.BernoulliHead(), 6, wiring_seed=3),
-    "MADE, orders and masks": MADE(BITS, dist.BernoulliHead(), (9, 8), wiring_seed=3),
-    "MADE, masks": MADE(BITS, dist.BernoulliHead(), (9,), wiring_seed=3, shuffled=False),
+    "MADE, masks": MADE(BITS, dist.BernoulliHead(), (9, 9), wiring_seed=3, shuffled=False),
     "DeepNADE": DeepNADE(BITS, dist.BernoulliHead(), (6, 5), wiring_seed=3),
 }
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_an_ensemble_averages_the_probabilities_of_whole_examples(name, key):
+def test_an_ensemble_averages_the_probabilities_of_whole_examples(name, random_params):
+    """So over all examples they sum to one; members are models of their own, and differ."""
     ensemble = Ensemble(MEMBERS[name], 3)
-    params, x = randomized(ensemble, key), states(5)
-    apart = [jax.vmap(lambda x, m=m: ensemble.member(m).log_prob(params, x))(x) for m in range(3)]
-    want = np.log(np.mean(np.exp(np.array(apart, np.float64)), axis=0))
-    got = jax.jit(jax.vmap(lambda x: ensemble.log_prob(params, x)))(x)
+    params = random_params(ensemble.init)
+    x = np.array([*itertools.product((0, 1), repeat=5)], np.int32)
+
+    @jax.jit
+    @jax.vmap
+    def scores(x):
+        apart = [ensemble.member(m).log_prob(params, x) for m in range(3)]
+        return (
+            ensemble.log_prob(params, x),
+            ensemble.member_log_prob(params, x, jnp.array(2)),
+            jnp.stack(apart),
+        )
+
+    got, last, apart = (np.asarray(a, np.float64) for a in scores(x))
+    want = special.logsumexp(apart, axis=1) - np.log(3.0)
     np.testing.assert_allclose(got, want, rtol=1e-4)
-    one = jax.vmap(lambda x: ensemble.member_log_prob(params, x, jnp.array(2)))(x)
-    np.testing.assert_allclose(one, apart[2], rtol=1e-4)
+    np.testing.assert_allclose(last, apart[:, 2], rtol=1e-4)
+    np.testing.assert_allclose(np.exp(got).sum(), 1.0, rtol=1e-4)
+    assert np.abs(np.diff(apart, axis=1)).max(0).min() > 0.01
 
 
-def test_averaging_logits_element_by_element_leaks_the_future_and_ours_does_not(key):
-    """The textbook mistake sums to something else than one; the ensemble sums to one."""
-    ensemble = Ensemble(MEMBERS["DeepNADE"], 3)
-    params, x = randomized(ensemble, key), states(5)
-
-    def mistaken(x):
-        logits = [ensemble.member(m).conditionals(params, x).logits for m in range(3)]
-        return dist.Bernoulli(jnp.mean(jnp.stack(logits), 0)).log_prob(x)
-
-    totals = [
-        jnp.sum(jnp.exp(jax.vmap(f)(x))) for f in (mistaken, lambda x: ensemble.log_prob(params, x))
-    ]
-    assert abs(totals[0] - 1.0) > 0.01
-    assert abs(totals[1] - 1.0) < 1e-4
+def test_an_ensemble_of_nade_is_the_mean_of_its_recursions(random_params):
+    ensemble = Ensemble(NADE_, 3)
+    params = random_params(ensemble.init)
+    orders = [ensemble.member(m).order for m in range(3)]
+    assert orders[0] == NADE_.order
+    assert len(set(orders)) == 3
+    raws = [nade(exact(params), X[:, None], order, special.expit) for order in orders]
+    want = special.logsumexp([bernoulli(raw[:, 0], X) for raw in raws]) - np.log(3.0)
+    np.testing.assert_allclose(jax.jit(ensemble.log_prob)(params, X), want, rtol=1e-5)
 
 
 def test_wirings_differ_by_seed_and_are_functions_of_it():
@@ -150,21 +174,12 @@ def test_wirings_differ_by_seed_and_are_functions_of_it():
     assert len(orders) > 4
     masks = MADE(BITS, dist.BernoulliHead(), (20,), wiring_seed=1, shuffled=False)
     assert masks.order == (0, 1, 2, 3, 4)
-    assert sorted(masks.network.wiring()[1]) == [0] * 5 + [1] * 5 + [2] * 5 + [3] * 5
-
-
-def test_every_weight_of_a_rewired_model_is_drawn(key):
-    """Another wiring may use any of them."""
-    params = MADE(BITS, dist.BernoulliHead(), (20,), wiring_seed=1).init(key)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if "kernel" in jax.tree_util.keystr(path):
-            assert np.all(np.asarray(leaf) != 0.0)
 
 
 def test_what_cannot_be_rewired_is_refused():
     with pytest.raises(ValueError, match=r"wiring_seed=0"):
         Ensemble(MADE(BITS, dist.BernoulliHead()), 2)
     with pytest.raises(ValueError, match="at least 1 member"):
-        Ensemble(MEMBERS["NADE"], 0)
+        Ensemble(NADE_, 0)
     with pytest.raises(ValueError, match="at least one hidden layer"):
         DeepNADE(BITS, dist.BernoulliHead(), ())

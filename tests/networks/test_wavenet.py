@@ -1,4 +1,4 @@
-"""WaveNet: what each output sees, and that the pass and the walk are one distribution."""
+"""WaveNet against NumPy, and what each of its outputs sees."""
 
 import dataclasses
 
@@ -6,113 +6,94 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 from gm import distributions as dist
 from gm.core import Event
 from gm.models.autoregressive import CausalModel
 from gm.networks import WaveNet
 
-NETWORK = WaveNet(channels=4, skip_channels=5, dilations=(1, 2, 4, 1))
-REAL = NETWORK.clone(shape=(16,), num_features=1, num_params=2)
-LABELLED = CausalModel(Event((12,), 3), dist.CategoricalHead(3), NETWORK, Event((), 4))
+K, CHANNELS, SKIPS = 3, 4, 5
 
 
-@jax.jit
-def randomized(init, key):
-    return jax.tree.map(lambda a: a + 0.3 * jax.random.normal(key, a.shape), init)
+def model_of(dilations, size, shape=(6,)):
+    network = WaveNet(channels=CHANNELS, skip_channels=SKIPS, dilations=dilations, size=size)
+    return CausalModel(Event(shape, K), dist.CategoricalHead(K), network, Event((2,)))
 
 
-def influence(network, key, num_x):
-    """[T, T], whether output i moves with input j; in float64-like contrast by large weights."""
-    f = jax.random.normal(key, (num_x, 1))
-    params = randomized(jax.jit(network.init)(key, f), key)
-    jacobian = jax.jacobian(lambda f: network.apply(params, f).sum(-1))(f)[..., 0]
-    return np.asarray(jacobian) != 0.0
+def dense(p, x):
+    return x @ p["kernel"] + p["bias"]
+
+
+def logits_of(p, x, y, dilations, size):
+    """van den Oord et al. (2016), figure 4 and section 2.5, one element and one tap at a time."""
+    previous = np.concatenate([np.zeros((1, K + 1)), np.eye(K + 1)[x.ravel()[:-1]]])
+    previous[0, K] = 1.0  # that there is none
+    given = dense(p["given"]["dense"], y).reshape(len(dilations), 2 * CHANNELS)
+    h, skips = dense(p["entry"], previous), np.zeros((x.size, SKIPS))
+    for n, dilation in enumerate(dilations):
+        conv, a = p[f"convs_{n}"], np.zeros((x.size, 2 * CHANNELS))
+        for t in range(x.size):
+            a[t] = conv["bias"] + given[n]
+            for back in range(size):
+                if t - back * dilation >= 0:
+                    a[t] += h[t - back * dilation] @ conv["kernel"][size - 1 - back]
+        gate = np.tanh(a[:, :CHANNELS]) * special.expit(a[:, CHANNELS:])
+        out = dense(p[f"mixes_{n}"], gate)
+        skips += out[:, :SKIPS]
+        if n < len(dilations) - 1:
+            h = h + out[:, SKIPS:]
+    return dense(p["exit"], np.maximum(dense(p["hidden"], np.maximum(skips, 0.0)), 0.0))
+
+
+@pytest.mark.parametrize(("dilations", "size"), [((1, 2, 4, 1), 2), ((2, 1), 3)])
+def test_log_prob_is_that_of_the_paper_at_any_length(dilations, size, random_params):
+    """Parameters of six elements score an image of twelve, in raster order, given a vector."""
+    short = model_of(dilations, size)
+    model = dataclasses.replace(short, event=Event((3, 4), K))
+    params, rng = random_params(short.init, scale=1.0), np.random.default_rng(0)
+    x, y = rng.integers(0, K, (3, 4)), rng.normal(size=2).astype(np.float32)
+    exact = jax.tree.map(lambda a: np.asarray(a, np.float64), params["params"])
+    log_p = special.log_softmax(logits_of(exact, x, y, dilations, size), -1)
+    want = log_p[np.arange(12), x.ravel()].sum()
+    np.testing.assert_allclose(jax.jit(model.log_prob)(params, x, y), want, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("dilations", "size", "want"), [((1, 2, 4, 1), 2, 9), ((1, 2), 3, 7), ((3,), 2, 4)]
 )
-def test_receptive_field_is_the_stated_one_and_its_far_end_is_seen(dilations, size, want, key):
-    network = REAL.clone(dilations=dilations, size=size)
-    assert network.receptive_field == want
-    sees, (i, j) = influence(network, key, 16), np.indices((16, 16))
-    assert not np.any(sees[(j >= i) | (j < i - want)])
-    assert np.all(sees[j == i - want])
-    assert np.all(sees[j == i - 1])
-
-
-def test_every_element_of_the_field_is_seen_where_dilations_double(key):
-    sees, (i, j) = influence(REAL.clone(dilations=(1, 2, 4)), key, 16), np.indices((16, 16))
-    np.testing.assert_array_equal(sees, (j < i) & (j >= i - 8))
-
-
-def test_the_walk_gives_the_logits_of_the_pass(key):
-    x, y = jax.random.randint(key, (12,), 0, 3), jnp.array(2)
-    params = randomized(jax.jit(LABELLED.init)(key), key)
-    want = LABELLED.conditionals(params, x, y).logits
-
-    def advance(carry, x_i):
-        return LABELLED.observe(params, carry, x_i), LABELLED.predict(params, carry).logits
-
-    _, found = jax.lax.scan(advance, LABELLED.start(params, y), x)
-    np.testing.assert_allclose(found, want, atol=2e-6)  # float32 sums in another order
-
-
-def test_every_block_is_given_the_context(key):
-    """All but one slice of the context's weights at zero, the outputs still depend on it."""
-    x, params = jnp.zeros(12, jnp.int32), randomized(jax.jit(LABELLED.init)(key), key)
-    kernel = params["params"]["given"]["dense"]["kernel"]
-    assert kernel.shape == (4, 4 * 2 * 4)
-    for block in range(4):
-        one = jnp.zeros_like(kernel).at[:, 8 * block : 8 * block + 8].set(1.0)
-        gain = jnp.arange(4.0)[:, None]  # so that labels differ
-        given = {"dense": params["params"]["given"]["dense"] | {"kernel": one * gain}}
-        moved = {"params": params["params"] | {"given": given}}
-        first, second = (LABELLED.conditionals(moved, x, jnp.array(y)).logits for y in (0, 1))
-        assert np.all(np.max(np.abs(first - second), -1) > 1e-4)
-
-
-def test_parameters_of_one_length_serve_every_other(key):
-    """Causal: the first elements of a longer row are scored as those of the shorter one."""
-    params = jax.jit(LABELLED.init)(key)
-    longer = dataclasses.replace(LABELLED, event=Event((20,), 3))
-    x, y = jax.random.randint(key, (20,), 0, 3), jnp.array(1)
-    np.testing.assert_allclose(
-        longer.conditionals(params, x, y).logits[:12],
-        LABELLED.conditionals(params, x[:12], y).logits,
-        atol=1e-6,
-    )
-    assert longer.sample(params, key, y).shape == (20,)
-
-
-def test_an_image_is_read_as_one_row_of_its_elements(key):
-    image = dataclasses.replace(LABELLED, event=Event((3, 4), 3))
-    params, x = jax.jit(LABELLED.init)(key), jax.random.randint(key, (12,), 0, 3)
-    logits = image.conditionals(params, x.reshape(3, 4), jnp.array(0)).logits
-    assert logits.shape == (3, 4, 3)
-    np.testing.assert_array_equal(
-        logits.reshape(12, 3), LABELLED.conditionals(params, x, jnp.array(0)).logits
-    )
-
-
-def test_the_stream_and_the_skips_start_at_one_scale_whatever_the_depth(key):
-    """Gradients of the first block neither vanish nor grow over 30 blocks."""
-    f = jax.random.normal(key, (40, 8))
-    spread = []
-    for depth in (3, 30):
-        network = WaveNet(
-            channels=16,
-            skip_channels=16,
-            dilations=(1, 2, 4) * (depth // 3),
-            shape=(40,),
-            num_features=8,
-            num_params=4,
+def test_receptive_field_is_what_the_reference_sees(dilations, size, want, random_params):
+    """By the last output, moved through element after element."""
+    model = model_of(dilations, size)
+    assert model.network.receptive_field == want
+    exact = jax.tree.map(np.asarray, random_params(model.init)["params"])
+    x, y = np.zeros(16, int), np.zeros(2)
+    last = logits_of(exact, x, y, dilations, size)[-1]
+    seen = [
+        back
+        for back in range(1, 16)
+        if np.any(
+            logits_of(exact, np.eye(16, dtype=int)[15 - back], y, dilations, size)[-1] != last
         )
-        spread.append(float(jnp.std(network.apply(jax.jit(network.init)(key, f), f))))
-    assert 0.5 < spread[0] / spread[1] < 2.0
+    ]
+    assert seen[-1] == want
+
+
+def test_what_blocks_add_starts_smaller_by_the_root_of_their_number(key):
+    """So that neither the stream nor the sum of the skips grows with the depth."""
+    network = WaveNet(channels=32, skip_channels=32, dilations=(1, 2, 4, 8))
+
+    @jax.jit
+    def kernels():
+        params = network.init(key, jnp.zeros((5, 1)))["params"]
+        return [params[f"mixes_{n}"]["kernel"] for n in (0, 3)]  # a stream and skips; skips alone
+
+    for kernel in kernels():
+        want = 1.0 / np.sqrt(4 * 32)  # where the usual scale is 1 / sqrt(inputs)
+        assert abs(np.std(kernel) / want - 1.0) < 0.1
 
 
 def test_a_stack_without_blocks_is_refused(key):
+    network = WaveNet(dilations=(), shape=(16,), num_features=1, num_params=2)
     with pytest.raises(ValueError, match="WaveNet needs at least one dilation"):
-        REAL.clone(dilations=()).init(key, jnp.zeros((16, 1)))
+        network.init(key, jnp.zeros((16, 1)))

@@ -72,7 +72,7 @@ def MADE(
     """
     check_order("MADE", event, order)
     if degrees is not None and (
-        tuple(map(len, degrees)) != hidden
+        list(map(len, degrees)) != list(hidden)
         or any(min(d) < 0 or max(d) > max(event.size - 2, 0) for d in degrees)
     ):
         raise ValueError(

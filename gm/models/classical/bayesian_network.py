@@ -60,6 +60,8 @@ class BayesianNetwork:
     parents: graphs.Parents
 
     def __post_init__(self) -> None:
+        parents = tuple(tuple(map(int, of_i)) for of_i in self.parents)
+        object.__setattr__(self, "parents", parents)  # so that lists hash
         if not self.event.discrete or len(self.parents) != self.event.size:
             raise ValueError(
                 "BayesianNetwork needs a discrete event and one tuple of parents for each of its "
