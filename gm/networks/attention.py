@@ -149,7 +149,7 @@ class CausalSelfAttention(nn.Module):
         queries = self.queries(x) / math.sqrt(keys.shape[-1])
         scores = product(self._heads(queries), keys.swapaxes(1, 2))  # [heads, Q, T]
         last = time - 1 if self.strict else time
-        seen = (jnp.arange(keys.shape[1])[None, :] <= last[:, None])[None]
+        seen = (jnp.arange(keys.shape[1], dtype=last.dtype)[None, :] <= last[:, None])[None]
         weights = jax.nn.softmax(jnp.where(seen, scores, NEVER))
         if self.strict:
             weights = jnp.where(seen, weights, 0.0)  # of the first element, which sees nothing

@@ -117,7 +117,8 @@ class CausalNetwork(Frozen, kw_only=True):
 
     def start(self, context: Array | None = None) -> tuple[PyTree, Array]:
         """The cache before any element is known, and the raw parameters [P] of element 0."""
-        return self._advance(Walk(jnp.zeros((), jnp.int32)), jnp.zeros(self.num_features), context)
+        nothing = jnp.zeros(self.num_features, jnp.float32)
+        return self._advance(Walk(jnp.zeros((), jnp.int32)), nothing, context)
 
     def step(self, cache: PyTree, f_i: Array) -> tuple[PyTree, Array]:
         """Takes the features [C] of the next element; returns the raw parameters of the one after.

@@ -61,8 +61,8 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x: [..., inputs] -> [..., features]"""
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         return add_bias(product(x.astype(self.dtype), kernel.astype(self.dtype)), bias)
 
 
@@ -86,8 +86,8 @@ class Conv(nn.Module):
     def __call__(self, x: Array) -> Array:
         """x: [..., H, W, inputs] -> [..., H / stride, W / stride, features], rounded up"""
         shape = (self.size, self.size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         strides = (self.stride, self.stride)
         y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), "SAME", strides=strides)
         return add_bias(y, bias)

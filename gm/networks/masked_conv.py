@@ -75,8 +75,9 @@ class MaskedConv(nn.Module):
         num_taps = self.above * (self.left + 1 + self.right) + self.left + self.has_centre
         colours, inputs = self.num_colours, self.inputs + self.strict
         shape = (num_taps * self.channels, colours * self.features)
-        self.kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        self.bias = self.param("bias", nn.initializers.zeros, (colours, self.features))
+        init, zeros = nn.initializers.lecun_normal(), nn.initializers.zeros
+        self.kernel = self.param("kernel", init, shape, jnp.float32)
+        self.bias = self.param("bias", zeros, (colours, self.features), jnp.float32)
         seen = np.tril(np.ones((colours, colours), bool), -1 if self.strict else 0).T
         mask = np.ones((num_taps, colours, inputs, colours, self.features), bool)
         if self.has_centre:
@@ -114,7 +115,7 @@ class MaskedConv(nn.Module):
         columns = self.left + self.width + self.right
         weights = self._weights().reshape(-1, self.num_colours, self.features)
         return {
-            "ring": jnp.zeros((self.above + 1, columns, self.channels)),
+            "ring": jnp.zeros((self.above + 1, columns, self.channels), jnp.float32),
             "weights": jnp.moveaxis(weights, 1, 0),
         }
 
@@ -125,18 +126,17 @@ class MaskedConv(nn.Module):
         rows, colours = self.above + 1, self.num_colours
         if self.strict:
             x = jnp.append(x, (time > 0).astype(x.dtype))
-        source = time - self.strict
+        source = time - int(self.strict)
         pixel = source // colours
-        where = (pixel // self.width % rows, pixel % self.width + self.left)
+        row, column = pixel // self.width % rows, pixel % self.width + self.left
+        where = at(row, column, source % colours * len(x))
         # Written before it is read, so that XLA need not copy the ring at each step.
-        ring = jax.lax.dynamic_update_slice(
-            cache["ring"], x[None, None], (*where, source % colours * len(x))
-        )
+        ring = jax.lax.dynamic_update_slice(cache["ring"], x[None, None], where)
         row, column = time // colours // self.width, time // colours % self.width
 
         def read(row: Array, size: int) -> Array:
             shape = (1, size, self.channels)
-            return jax.lax.dynamic_slice(ring, (row % rows, column, 0), shape).reshape(-1)
+            return jax.lax.dynamic_slice(ring, at(row % rows, column, 0), shape).reshape(-1)
 
         taps = [read(row - back, self.left + 1 + self.right) for back in range(self.above, 0, -1)]
         if self.left + self.has_centre:
@@ -171,8 +171,9 @@ class RowConv(nn.Module):
         """Kernel [taps C, features] and bias [features]."""
         taps = (self.above + (not self.strict)) * (2 * self.reach + 1)
         shape = (taps * self.inputs, self.features)
-        self.kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        init, zeros = nn.initializers.lecun_normal(), nn.initializers.zeros
+        self.kernel = self.param("kernel", init, shape, jnp.float32)
+        self.bias = self.param("bias", zeros, (self.features,), jnp.float32)
 
     def _convolve(self, x: Array, above: int) -> Array:
         """x: [R, W, C], below so many rows of zeros -> [R + above - rows seen + 1, W, features]"""
@@ -189,15 +190,20 @@ class RowConv(nn.Module):
 
     def start(self, x: Array) -> Array:
         """An empty ring of rows."""
-        return jnp.zeros((self.above + (not self.strict), *x.shape))
+        return jnp.zeros((self.above + (not self.strict), *x.shape), jnp.float32)
 
     def step(self, ring: Array, time: Array, x: Array) -> tuple[Array, Array]:
         """x: [W, C] -> [W, features]"""
         rows = len(ring)
-        newest = time - self.strict
+        newest = time - int(self.strict)
         ring = jax.lax.dynamic_update_index_in_dim(ring, x, newest % rows, 0)
         read = [
             jax.lax.dynamic_index_in_dim(ring, (newest - back) % rows, 0, keepdims=False)
             for back in range(rows - 1, -1, -1)
         ]
         return ring, self._convolve(jnp.stack(read), 0)[0]
+
+
+def at(*place: Array | int) -> tuple[Array, ...]:
+    """Indices as int32; beside them a number of Python would be int64 where JAX has 64 bits."""
+    return tuple(jnp.asarray(index, jnp.int32) for index in place)

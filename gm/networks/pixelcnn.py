@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from gm.core import Array, PyTree
 from gm.networks.causal import CausalNetwork, Once, Run, Walk, parallel
 from gm.networks.layers import Dense, add_bias, gated
-from gm.networks.masked_conv import MaskedConv, RowConv
+from gm.networks.masked_conv import MaskedConv, RowConv, at
 
 
 class ImageNetwork(CausalNetwork):
@@ -98,7 +98,7 @@ class Places(nn.Module):
     def setup(self) -> None:
         """The map, [H, W, G, C], zero at first."""
         shape = (*self.shape, self.num_colours, self.features)
-        self.table = self.param("table", nn.initializers.zeros, shape)
+        self.table = self.param("table", nn.initializers.zeros, shape, jnp.float32)
 
     def __call__(self, x: Array) -> Array:
         """x: [H, W, G, C] -> [H, W, G, C]"""
@@ -220,7 +220,7 @@ class VerticalStack(nn.Module):
     def start(self, f: Array, context: Array | None) -> PyTree:
         """The caches after the first row, whose outputs see nothing."""
         del f
-        row = jnp.zeros((self.shape[1], self.num_colours * self.inputs + 1))
+        row = jnp.zeros((self.shape[1], self.num_colours * self.inputs + 1), jnp.float32)
         walk = Walk(jnp.zeros((), jnp.int32))
         outputs = jnp.stack(self._body(row, context, walk), -2)
         return {"row": row, "layers": walk.caches, "outputs": outputs}
@@ -231,9 +231,8 @@ class VerticalStack(nn.Module):
         """f of the element before: [C] -> [L, outputs]; a new row is computed when it begins."""
         colours, width = self.num_colours, self.shape[1]
         source = time - 1
-        row = jax.lax.dynamic_update_slice(
-            cache["row"], f[None], (source // colours % width, source % colours * self.inputs)
-        )
+        where = at(source // colours % width, source % colours * self.inputs)
+        row = jax.lax.dynamic_update_slice(cache["row"], f[None], where)
         row = row.at[:, -1].set((time > 0).astype(row.dtype))
 
         def next_row() -> tuple[list[PyTree], Array]:

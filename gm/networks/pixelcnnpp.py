@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from gm.core import Array, PyTree
 from gm.networks.causal import Once, Run, Walk, parallel
 from gm.networks.layers import Dense, add_bias
-from gm.networks.masked_conv import MaskedConv, RowConv
+from gm.networks.masked_conv import MaskedConv, RowConv, at
 from gm.networks.pixelcnn import ImageNetwork, marked
 
 
@@ -175,7 +175,7 @@ class Level(nn.Module):
         """Zeros in the place of what is said in a row."""
         deeper = self.coarser.level.silence() if self.num_levels > 1 else ()
         count = len(self.down) + len(self.up)
-        return (jnp.zeros((self.shape[1], count, self.channels)), *deeper)
+        return (jnp.zeros((self.shape[1], count, self.channels), jnp.float32), *deeper)
 
 
 class Coarser(nn.Module):
@@ -258,7 +258,7 @@ class CoarserPixels(Coarser):
     def start(self, x: Array, rows: tuple[Array, ...], context: Array | None) -> PyTree:
         """Empty caches and rows."""
         layers, _ = self._pixel(Beginning(), x, rows, context)
-        empty = jnp.zeros((2, 2 * self.level.shape[1], self.level.channels))
+        empty = jnp.zeros((2, 2 * self.level.shape[1], self.level.channels), jnp.float32)
         return {"layers": layers, "rows": empty}
 
     def step(
@@ -276,7 +276,7 @@ class CoarserPixels(Coarser):
         def next_pixel() -> PyTree:
             walk = Walk(coarse_time, cache["layers"])
             layers, y = self._pixel(walk, x, rows, context)
-            new = jax.lax.dynamic_update_slice(cache["rows"], y, (0, column, 0))
+            new = jax.lax.dynamic_update_slice(cache["rows"], y, at(0, column, 0))
             return {"layers": layers, "rows": new}
 
         begins = (row % 2 == 0) & (column % 2 == 0)
@@ -334,7 +334,7 @@ class RowStream(nn.Module):
     def start(self, f: Array, context: Array | None) -> PyTree:
         """Empty caches, and a row of which nothing is known."""
         del f
-        row, walk = jnp.zeros((self.level.shape[1], self.inputs + 1)), Beginning()
+        row, walk = jnp.zeros((self.level.shape[1], self.inputs + 1), jnp.float32), Beginning()
         self._body(row, context, walk)
         return {"row": row, "layers": walk.caches, "said": self.level.silence()}
 
@@ -343,7 +343,7 @@ class RowStream(nn.Module):
     ) -> tuple[PyTree, tuple[Array, ...]]:
         """f of the pixel before: [inputs] -> for each level [W, blocks, C]"""
         width = self.level.shape[1]
-        row = jax.lax.dynamic_update_slice(cache["row"], f[None], ((time - 1) % width, 0))
+        row = jax.lax.dynamic_update_slice(cache["row"], f[None], at((time - 1) % width, 0))
         row = row.at[:, -1].set((time > 0).astype(row.dtype))
 
         def next_row() -> tuple[list[PyTree], tuple[Array, ...]]:

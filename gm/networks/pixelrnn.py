@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from gm.core import Array, PyTree
 from gm.networks.causal import Once, Run
 from gm.networks.layers import add_bias, product
-from gm.networks.masked_conv import MaskedConv
+from gm.networks.masked_conv import MaskedConv, at
 from gm.networks.pixelcnn import ImageNetwork
 
 
@@ -78,7 +78,7 @@ class ImageLSTM(nn.Module):
 
     def _states(self, *shape: int) -> Array:
         """Zeros [*shape, G, h]: no state."""
-        return jnp.zeros((*shape, self.num_colours, self.features))
+        return jnp.zeros((*shape, self.num_colours, self.features), jnp.float32)
 
     def _recur(self, h: Array, kernel: Array) -> Array:
         """States side by side [..., taps G h] times a kernel [..., taps G h, outputs]."""
@@ -115,7 +115,8 @@ class RowLSTM(ImageLSTM):
         self.gates = self._input_to_state(self.size // 2)
         states = self.num_colours * self.features
         shape = (self.size * states, 4 * states)
-        self.recurrent = self.param("recurrent", nn.initializers.lecun_normal(), shape)
+        init = nn.initializers.lecun_normal()
+        self.recurrent = self.param("recurrent", init, shape, jnp.float32)
 
     def _from_above(self, h: Array) -> Array:
         """K_ss * h of a row: [W, G, h] -> [W, G, 4 h]"""
@@ -140,7 +141,7 @@ class RowLSTM(ImageLSTM):
         """No states in the row above, and what they give."""
         del bias
         none = self._states(self.width)
-        above = jnp.zeros((self.width, self.num_colours, 4 * self.features))
+        above = jnp.zeros((self.width, self.num_colours, 4 * self.features), jnp.float32)
         return {"gates": self.gates.start(x), "c": none, "h": none, "above": above}
 
     def step(
@@ -182,8 +183,8 @@ class DiagonalBiLSTM(ImageLSTM):
         """K_is of both directions, and K_ss of each: [2, 2 G h, G 4 h], beside and above."""
         self.gates = self._input_to_state(0)
         states = self.num_colours * self.features
-        draw = nn.initializers.lecun_normal(batch_axis=(0,))
-        self.recurrent = self.param("recurrent", draw, (2, 2 * states, 4 * states))
+        init, shape = nn.initializers.lecun_normal(batch_axis=(0,)), (2, 2 * states, 4 * states)
+        self.recurrent = self.param("recurrent", init, shape, jnp.float32)
 
     def __call__(self, x: Array, bias: Array | None = None) -> Array:
         """x: [H, W, G, C] -> [H, W, G, h]"""
@@ -209,7 +210,7 @@ class DiagonalBiLSTM(ImageLSTM):
         del bias
         halves = jnp.split(self.recurrent, 2, 1)
         beside = halves[0][0].reshape(-1, self.num_colours, 4 * self.features)
-        row = jnp.zeros((self.width, self.num_colours, 4 * self.features))
+        row = jnp.zeros((self.width, self.num_colours, 4 * self.features), jnp.float32)
         return {
             "gates": self.gates.start(x),
             "beside": jnp.moveaxis(beside, 1, 0),  # K_ss of the left direction, for each colour
@@ -317,7 +318,7 @@ def lstm(gates: Array, c: Array) -> tuple[Array, Array]:
 def put(rows: Array, x: Array, *place: Array) -> Array:
     """The rows with x at a place of their first axes, without a scatter."""
     x = x.reshape((1,) * len(place) + x.shape)
-    return jax.lax.dynamic_update_slice(rows, x, (*place, *(0 for _ in range(x.ndim - len(place)))))
+    return jax.lax.dynamic_update_slice(rows, x, at(*place, *[0] * (x.ndim - len(place))))
 
 
 def skewed(x: Array) -> Array:

@@ -1,5 +1,6 @@
 """Masked convolutions, PixelCNN and Gated PixelCNN: the papers' equations, and who sees whom."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +8,15 @@ import pytest
 from gm import distributions as dist
 from gm.core import Event
 from gm.models.autoregressive import CausalModel
-from gm.networks import GatedPixelCNN, PixelCNN, PixelRNN, PixelSNAIL
+from gm.networks import (
+    DiagonalBiLSTM,
+    GatedPixelCNN,
+    PixelCNN,
+    PixelCNNPlusPlus,
+    PixelRNN,
+    PixelSNAIL,
+    RowLSTM,
+)
 from tests.references import pixels
 from tests.references.faces import faces, influence, random_params
 
@@ -78,3 +87,26 @@ def test_a_scalar_is_refused_as_soon_as_it_can_be_told_from_no_event(key):
     model = CausalModel(Event(()), dist.NormalHead(), PixelCNN())
     with pytest.raises(ValueError, match=r"an event of images.*got \(\)"):
         model.init(key)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        PixelCNN(**SMALL),
+        GatedPixelCNN(**SMALL),
+        PixelRNN(layer=RowLSTM, num_layers=1),
+        PixelRNN(layer=DiagonalBiLSTM, num_layers=1),
+        PixelCNNPlusPlus(channels=2, num_blocks=1, num_levels=2),
+        PixelSNAIL(channels=2, num_blocks=1, num_layers=1),
+    ],
+    ids=lambda network: type(network).__name__ + getattr(network, "layer", str).__name__,
+)
+def test_all_is_float32_where_jax_has_64_bits_and_never_promotes(network, key):
+    model = CausalModel(Event((3, 4), 2), dist.BernoulliHead(), network, Event((2,)))
+    x, y = np.zeros((3, 4), np.int32), np.zeros(2, np.float32)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        params = jax.eval_shape(model.init, key)
+        log_p, slopes = jax.eval_shape(jax.value_and_grad(model.log_prob), params, x, y)
+        found = jax.eval_shape(model.sample, params, key, y)
+    assert {leaf.dtype for leaf in jax.tree.leaves((params, log_p, slopes))} == {np.dtype("f4")}
+    assert found.dtype == np.int32

@@ -77,8 +77,9 @@ class CausalModel:
 
     def init(self, key: Key) -> Params:
         """Parameters of the network."""
-        f = jnp.zeros((*self.event.shape, self.conditional.num_features))
-        context = None if self.context is None else jnp.zeros(self.context.vector_size)
+        f = jnp.zeros((*self.event.shape, self.conditional.num_features), jnp.float32)
+        size = None if self.context is None else self.context.vector_size
+        context = None if size is None else jnp.zeros(size, jnp.float32)
         return self.network.init(key, f, context)
 
     def conditionals(
