@@ -37,8 +37,8 @@ class LayerNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x: [..., C] -> [..., C]"""
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
         x = x.astype(jnp.float32)
         x = x - jnp.mean(x, -1, keepdims=True)
         x = x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + self.epsilon)
@@ -173,7 +173,7 @@ class Positions(nn.Module):
     def setup(self) -> None:
         """One vector a place."""
         init = nn.initializers.normal(self.scale)
-        self.table = self.param("table", init, (self.length, self.features))
+        self.table = self.param("table", init, (self.length, self.features), jnp.float32)
 
     def __call__(self, x: Array) -> Array:
         """x: [T, features] -> [T, features]"""

@@ -233,8 +233,8 @@ class CausalConv(nn.Module):
     def setup(self) -> None:
         """Kernel [size, inputs, features], the newest tap last, and bias [features]."""
         shape = (self.size, self.inputs, self.features)
-        self.kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        self.kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        self.bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
 
     def __call__(self, x: Array) -> Array:
         """x: [T, inputs] -> [T, features]"""

@@ -108,18 +108,19 @@ class MaskedDense(nn.Module):
 
         def draw(key: Array) -> Array:
             if self.zero:
-                return jnp.zeros(mask.shape)
+                return jnp.zeros(mask.shape, jnp.float32)
             # At the scale of each output's own fan-in.
-            fan_in = jnp.maximum(jnp.sum(mask, axis=0, keepdims=True), 1)
+            fan_in = jnp.maximum(jnp.sum(mask, axis=0, keepdims=True, dtype=jnp.float32), 1.0)
             if self.rewired:
                 fan_in = jnp.full_like(fan_in, max(self.inputs // 2, 1))
             kept = jnp.ones_like(mask) if self.rewired else mask
-            return jax.random.normal(key, mask.shape) * kept / jnp.sqrt(fan_in)
+            weights = jax.random.normal(key, mask.shape, jnp.float32)
+            return jnp.where(kept, weights, 0.0) / jnp.sqrt(fan_in)
 
         kernel = self.param("kernel", draw)
-        bias = (
-            self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
-        )
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         return jnp.where(mask, kernel, 0.0).astype(self.dtype), bias
 
     def __call__(self, x: Array, times_in: Array, times_out: Array) -> Array:
@@ -131,7 +132,8 @@ class MaskedDense(nn.Module):
 
 def earlier(times_in: Array, times_out: Array) -> Array:
     """The mask [n, m] of what may be seen: times_in[j] <= times_out[k]."""
-    return jnp.asarray(times_in)[:, None] <= jnp.asarray(times_out)[None, :]
+    times_in, times_out = (jnp.asarray(times, jnp.int32) for times in (times_in, times_out))
+    return times_in[:, None] <= times_out[None, :]
 
 
 class MaskedMLP(Frozen):
@@ -388,7 +390,8 @@ def spread(num_elements: int, num_units: int, weights: np.ndarray | None = None)
 
 def _write(units: Array, values: Array, block: Array, first: Array) -> Array:
     """units with values at [block, first:]."""
-    return jax.lax.dynamic_update_slice(units, values[None].astype(units.dtype), (block, first))
+    place = block, jnp.asarray(first, block.dtype)  # of one type where JAX has 64 bits, too
+    return jax.lax.dynamic_update_slice(units, values[None].astype(units.dtype), place)
 
 
 def _by_group(w: Array, rows: _Slots, columns: _Slots, group: int) -> Array:

@@ -75,22 +75,25 @@ class NADE(Frozen):
         d, normal, zeros = math.prod(self.shape), nn.initializers.normal, nn.initializers.zeros
         first, last, outputs = self.hidden[0], self.hidden[-1], self.num_params
         scale = 1.0 / math.sqrt(max(d * self.num_features, 1))
-        self.inputs = self.param("inputs", normal(scale), (d, self.num_features, first))
-        self.seen = self.param("seen", normal(scale), (d, first)) if self.order_agnostic else None
-        self.bias = self.param("bias", zeros, (first,))
+        self.inputs = self._weights("inputs", normal(scale), d, self.num_features, first)
+        self.seen = self._weights("seen", normal(scale), d, first) if self.order_agnostic else None
+        self.bias = self._weights("bias", zeros, first)
         self.deeper = [Dense(units, self.dtype) for units in self.hidden[1:]]
-        self.outputs = self.param("outputs", normal(last**-0.5), (d, last, outputs))
-        self.output_bias = self.param("output_bias", zeros, (d, outputs))
-        self.scales = (
-            self.param("scales", self._init_scales, (d,)) if self.rescaled else jnp.ones(d)
-        )
+        self.outputs = self._weights("outputs", normal(last**-0.5), d, last, outputs)
+        self.output_bias = self._weights("output_bias", zeros, d, outputs)
+        ones = jnp.ones(d, jnp.float32)
+        self.scales = self._weights("scales", self._init_scales, d) if self.rescaled else ones
         if self.context_dim:
             self.contexts = [Dense(first, self.dtype), Dense(d * outputs, self.dtype)]
 
-    def _init_scales(self, key: Array, shape: tuple[int, ...]) -> Array:
+    def _weights(self, name: str, init: Callable[..., Array], *shape: int) -> Array:
+        """A parameter in float32."""
+        return self.param(name, init, shape, jnp.float32)
+
+    def _init_scales(self, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
         """1 at first, then falling as the sums grow: 1 / sqrt(1 + number of terms / D)."""
         del key
-        rank = jnp.argsort(jnp.asarray(self.wiring()[0])).astype(jnp.float32)
+        rank = jnp.argsort(jnp.asarray(self.wiring()[0])).astype(dtype)
         return 1.0 / jnp.sqrt(1.0 + rank / shape[0])
 
     def _parts(self, context: Array | None, order: Array | None) -> tuple[Array, dict]:

@@ -41,7 +41,7 @@ class RecurrentLayer(nn.Module):
         """A dense layer of the inputs, and the recurrent weights."""
         self.inputs = Dense(self.num_gates * self.features, self.dtype)
         shape = (self.features, self.num_gates * self.features)
-        self.recurrent = self.param("recurrent", _orthogonal, shape)
+        self.recurrent = self.param("recurrent", _orthogonal, shape, jnp.float32)
 
     def cell(self, state: PyTree, x: Array) -> tuple[PyTree, Array]:
         """The next state and the output h: [H], from the gates' inputs x: [gates H]."""
@@ -97,7 +97,7 @@ class LSTM(RecurrentLayer):
     def start(self, x: Array, bias: Array | None = None) -> tuple[Array, Array]:
         """c and h: zeros [H]."""
         del x, bias
-        return jnp.zeros(self.features), jnp.zeros(self.features)
+        return jnp.zeros(self.features, jnp.float32), jnp.zeros(self.features, jnp.float32)
 
     def cell(self, state: tuple[Array, Array], x: Array) -> tuple[tuple[Array, Array], Array]:
         """The next c and h, and h, from x: [4 H]."""
@@ -126,12 +126,12 @@ class GRU(RecurrentLayer):
     def setup(self) -> None:
         """One more bias, d, that the reset gate multiplies."""
         super().setup()
-        self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        self.bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
 
     def start(self, x: Array, bias: Array | None = None) -> Array:
         """h: zeros [H]."""
         del x, bias
-        return jnp.zeros(self.features)
+        return jnp.zeros(self.features, jnp.float32)
 
     def cell(self, state: Array, x: Array) -> tuple[Array, Array]:
         """The next h, twice, from x: [3 H]."""
@@ -142,12 +142,12 @@ class GRU(RecurrentLayer):
         return h, h
 
 
-def _orthogonal(key: Key, shape: tuple[int, int]) -> Array:
+def _orthogonal(key: Key, shape: tuple[int, int], dtype: Any) -> Array:
     """[H, gates H], one orthogonal matrix beside the other."""
     size, width = shape
     draw = nn.initializers.orthogonal()
     keys = jax.random.split(key, width // size)
-    return jnp.concatenate([draw(k, (size, size)) for k in keys], 1)
+    return jnp.concatenate([draw(k, (size, size), dtype) for k in keys], 1)
 
 
 class RecurrentNetwork(CausalNetwork):

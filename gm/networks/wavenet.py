@@ -75,7 +75,7 @@ class WaveNet(CausalNetwork):
         given = [None] * len(self.dilations)
         if context is not None:
             given = jnp.split(run(self.given, context), len(self.dilations))
-        skips = jnp.zeros((*x.shape[:-1], self.skip_channels))
+        skips = jnp.zeros((*x.shape[:-1], self.skip_channels), jnp.float32)
         for conv, mix, bias in zip(self.convs, self.mixes, given, strict=True):
             h = run(conv, x)
             y = mix(gated(h if bias is None else add_bias(h, bias)))

@@ -166,6 +166,23 @@ def test_an_ensemble_of_nade_is_the_mean_of_its_recursions(random_params):
     np.testing.assert_allclose(jax.jit(ensemble.log_prob)(params, X), want, rtol=1e-5)
 
 
+def test_samples_of_an_ensemble_come_from_every_member(random_params):
+    """By the frequencies of all 2^5 examples."""
+    ensemble, num_samples = Ensemble(NADE_, 3), 4096
+    params = random_params(ensemble.init, scale=1.0)
+    x = np.array([*itertools.product((0, 1), repeat=5)], np.int32)
+
+    @jax.jit
+    def both(keys):
+        samples = jax.vmap(lambda k: ensemble.sample(params, k))(keys)
+        return samples, jax.vmap(lambda x: ensemble.log_prob(params, x))(x)
+
+    samples, log_p = both(jax.random.split(jax.random.key(0), num_samples))
+    want = num_samples * np.exp(np.asarray(log_p, np.float64))
+    count = np.bincount(samples @ 2 ** np.arange(5)[::-1], minlength=32)
+    assert np.sum((count - want) ** 2 / want) < stats.chi2(31).ppf(0.999)
+
+
 def test_wirings_differ_by_seed_and_are_functions_of_it():
     first, again = (MADE(BITS, dist.BernoulliHead(), (20,), wiring_seed=1) for _ in range(2))
     assert first == again

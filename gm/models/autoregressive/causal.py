@@ -152,8 +152,9 @@ class CausalModel:
 
     def memory(self, params: Params) -> PyTree:
         """What there is to remember before any element: zeros."""
-        f = jnp.zeros((1, self.conditional.num_features))
-        given = None if self.context is None else jnp.zeros(self.context.vector_size)
+        f = jnp.zeros((1, self.conditional.num_features), jnp.float32)
+        size = None if self.context is None else self.context.vector_size
+        given = None if size is None else jnp.zeros(size, jnp.float32)
         after = functools.partial(self.network.apply, method="window")
         shapes, _ = jax.eval_shape(after, params, None, f, given)
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)

@@ -113,7 +113,7 @@ class BayesianNetwork:
         """Logits of zero, uniform distributions; the loss is convex, so no start is better."""
         del key
         values = () if self.event.num_values == 2 else (self.event.num_values,)
-        return {"logits": jnp.zeros((self.num_rows, *values))}
+        return {"logits": jnp.zeros((self.num_rows, *values), jnp.float32)}
 
     def fit(self, x: np.ndarray, *, smoothing: float = 1.0) -> Params:
         r"""Maximum likelihood in closed form: conditional frequencies, smoothed.
@@ -173,7 +173,7 @@ class BayesianNetwork:
         """p(x_o(i) | x_pa(o(i))) of the next element, a scalar event."""
         i = jnp.array(self.order)[carry.num_known]
         first, parents, strides = (jnp.array(a)[i] for a in self._addresses)
-        row = first + jnp.sum(carry.x[parents] * strides)
+        row = first + jnp.sum(carry.x[parents] * strides, dtype=jnp.int32)
         return self._distribution(jnp.asarray(params["logits"])[row])
 
     def observe(self, params: Params, carry: Carry, x_i: Array) -> Carry:
@@ -189,7 +189,7 @@ class BayesianNetwork:
     def _rows(self, x: Array | np.ndarray) -> Array | np.ndarray:
         """The row of every element: [..., D] for x: [..., D] in raster order."""
         first, parents, strides = self._addresses
-        return first + (x[..., parents] * strides).sum(-1)
+        return first + (x[..., parents] * strides).sum(-1, dtype=x.dtype)
 
     def _distribution(self, logits: Array) -> Distribution:
         """Rows of the tables as a distribution."""
