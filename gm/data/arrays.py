@@ -61,9 +61,11 @@ def from_arrays(
     parts, labels, columns = tables.split_all(given, labels, label, name)
     held = [x for x in parts if x is not None]
     if binary:
+        if num_values not in (None, 2):
+            raise ValueError(f"{name} cannot be binary with num_values={num_values}; give one.")
         recoded = iter(values.as_binary(held, name))
         parts = [None if x is None else next(recoded) for x in parts]
-        held, num_values = [x for x in parts if x is not None], num_values or 2
+        held, num_values = [x for x in parts if x is not None], 2
     event = values.event_of(held, num_values, name)
     _check(event, parts, labels, name)
     filled = _fill([_columns(x, y) for x, y in zip(parts, labels, strict=True)])

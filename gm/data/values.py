@@ -17,20 +17,43 @@ SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 PRECISION = 100  # float32 numbers per standard deviation of a column, at least
 
 
-def event_of(
-    parts: Sequence[np.ndarray], num_values: int | None, name: str, said: bool = False
-) -> Event:
+def event_of(parts: Sequence[np.ndarray], num_values: int | None, name: str) -> Event:
     """The space of arrays [N, ...], one for each split: see `gm.data.from_arrays`.
 
     Args:
       parts: the examples of the splits.
       num_values: K, or None for what the values say.
       name: of the data set.
-      said: whether the caller has said what the values are, so that nothing is to be noticed.
 
     Raises:
       ValueError: integers beside floats, text, no examples, or integers that 32 bits do not hold.
     """
+    kinds = _kinds(parts, name)
+    low, high = _extent(parts)
+    shape = parts[0].shape[1:]
+    if kinds == {"f"}:
+        if (low, high) in TWO_FLOATS and _only(low, high, parts):
+            _notice_two(name, low, high, "real values, with a density")
+        return Event(shape, num_values)
+    if high > LARGEST:
+        raise ValueError(f"{name} needs integers of at most {LARGEST}; got {high}.")
+    if num_values is not None:
+        return Event(shape, int(num_values))
+    is_bytes = high > 1 and {x.dtype for x in parts} == {np.dtype(np.uint8)}
+    num_values = BYTES if is_bytes else max(2, 1 + int(high))
+    if low == 0 and high > 1 and _only(low, high, parts):
+        _notice_two(name, low, high, f"{num_values} levels")
+    elif is_bytes and high < BYTES // 2:
+        warnings.warn(
+            f"{name} holds bytes of at most {high}, taken for {BYTES} levels; "
+            f"num_values={high + 1} says that there are no more.",
+            stacklevel=3,
+        )
+    return Event(shape, num_values)
+
+
+def _kinds(parts: Sequence[np.ndarray], name: str) -> set[str]:
+    """The kinds of the dtypes, once they are known to go together."""
     kinds = {x.dtype.kind for x in parts}
     if not kinds <= set("iub") and kinds != {"f"}:
         dtypes = ", ".join(sorted({str(x.dtype) for x in parts}))
@@ -40,27 +63,7 @@ def event_of(
     if any(x.ndim < 1 or x.size == 0 for x in parts):
         shapes = [x.shape for x in parts]
         raise ValueError(f"{name} needs examples [N, ...] in every split; got shapes {shapes}.")
-    low, high = _extent(parts)
-    shape = parts[0].shape[1:]
-    if kinds == {"f"}:
-        if not said and (low, high) in TWO_FLOATS and _only(low, high, parts):
-            _notice_two(name, low, high, "real values, with a density")
-        return Event(shape, num_values)
-    if high > LARGEST:
-        raise ValueError(f"{name} needs integers of at most {LARGEST}; got {high}.")
-    if num_values is not None:
-        return Event(shape, int(num_values))
-    is_bytes = high > 1 and {x.dtype for x in parts} == {np.dtype(np.uint8)}
-    num_values = BYTES if is_bytes else max(2, 1 + int(high))
-    if not said and low == 0 and high > 1 and _only(low, high, parts):
-        _notice_two(name, low, high, f"{num_values} levels")
-    elif is_bytes and high < BYTES // 2:
-        warnings.warn(
-            f"{name} holds bytes of at most {high}, taken for {BYTES} levels; "
-            f"num_values={high + 1} says that there are no more.",
-            stacklevel=3,
-        )
-    return Event(shape, num_values)
+    return kinds
 
 
 def _notice_two(name: str, low: float, high: float, taken: str) -> None:

@@ -115,6 +115,8 @@ def test_what_holds_more_than_two_values_is_not_binary():
     for x in (IMAGES, RNG.normal(size=(20, 2)), np.full((20, 2), 3)):
         with pytest.raises(ValueError, match=r"two values, .* for binary=True; got .*Threshold"):
             data.from_arrays(x, binary=True)
+    with pytest.raises(ValueError, match="cannot be binary with num_values=4"):
+        data.from_arrays(BINARY, binary=True, num_values=4)
     assert data.from_arrays(np.zeros((20, 2)), binary=True).event == Event((2,), 2)
     assert data.from_arrays(np.ones((20, 2)), binary=True).train.x.min() == 1
     # Three levels that begin like two; 1 and 2 are not in question.
@@ -127,6 +129,7 @@ def test_what_holds_more_than_two_values_is_not_binary():
 @pytest.mark.parametrize(
     ("x", "options", "message"),
     [
+        (np.arange(40)[:, None] + 2**31 - 39, {}, "integers of at most 2147483647; got 2147483648"),
         (np.array([[0], [2**40]]), {}, "integers of at most 2147483647; got 1099511627776"),
         (np.array([[0], [2**63]], np.uint64), {}, "integers of at most 2147483647"),
         (np.linspace(0.0, -1e39, 40)[:, None], {}, r"floats of at most 3\.4e38, .*; got 1e\+39"),

@@ -37,6 +37,11 @@ def test_lanes_begin_spread_over_the_text_and_turn_back_at_its_end():
     np.testing.assert_array_equal(five, [0, 2, 4, 7, 9])  # 12 windows do not divide by 5
 
 
+def test_each_lane_has_a_shift_of_its_own():
+    found = [tuple(data.streams(SPLIT, B, seed).indices(0) % T) for seed in range(8)]
+    assert max(len(set(row)) for row in found) == B
+
+
 def test_lanes_and_turns_begin_by_draws_of_their_own():
     found = np.stack([shifts(3, turn, 500, T) for turn in range(2)])
     assert np.mean(found[0] != found[1]) > 0.5
