@@ -17,13 +17,15 @@ import logging
 import os
 import pathlib
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, PyTree
-from gm.train import sharding
+from gm.train import identity, sharding
 from gm.train.state import State
 
 _log = logging.getLogger(__name__)
@@ -76,12 +78,20 @@ class Save:
       folder: the run's folder.
       step: the number of updates made.
       state: any pytree of arrays.
+      about: what the manifest says besides, as plain JSON; a run says what it is (`identity`).
     """
 
-    def __init__(self, folder: str | os.PathLike, step: int, state: PyTree) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        step: int,
+        state: PyTree,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
         import orbax.checkpoint as ocp
 
         self.folder, self.step = pathlib.Path(folder).absolute(), step
+        self.about = dict(about or {})
         leaves = _leaves(state)
         self.described = {name: _describe(x) for name, x in leaves.items()}
         self._partial = self.folder / "checkpoints" / f"partial-{step:09d}"
@@ -117,6 +127,7 @@ class Save:
             "step": self.step,
             "jax": jax.__version__,
             "leaves": self.described,
+            "about": self.about,
             "files": _fingerprints(self._partial, durable=True),
         }
         manifest = json.dumps({"body": body, "sha256": _sha256_of(body)}, indent=1)
@@ -220,13 +231,15 @@ def newest_intact(folder: str | os.PathLike) -> tuple[int, dict, list[str]]:
     raise DamagedCheckpoint(f"no checkpoint of {folder} is intact: {'; '.join(problems)}.")
 
 
-def restore(folder: str | os.PathLike, like: State) -> State:
+def restore(folder: str | os.PathLike, like: State, *, model: Any = None) -> State:
     """The newest intact checkpoint of a run.
 
     Args:
       folder: the run's folder; on several hosts, one that they share.
       like: a state of the same structure; its arrays say on which devices the restored ones go,
         whatever devices they were saved from.
+      model: what the run's loss was of, held to the description in the manifest: masks and orders,
+        which no shape tells. None, and checkpoints of releases that wrote none, are not held to it.
 
     Raises:
       FileNotFoundError: there is no checkpoint.
@@ -239,6 +252,7 @@ def restore(folder: str | os.PathLike, like: State) -> State:
         if problems:
             _log.warning("going back to step %d, because %s", step, "; ".join(problems))
         _check_same(body["leaves"], like, folder, step)
+        _check_model(body.get("about", {}).get("run"), model, folder, step)
         return step
 
     step = sharding.on_first_host(choose)
@@ -285,6 +299,17 @@ def _check_same(saved: dict[str, str], like: State, folder: str | os.PathLike, s
         f"the checkpoint of step {step} in {folder} is of another model or optimizer:\n"
         + differences(saved, here, "checkpoint")
     )
+
+
+def _check_model(run: dict | None, model: Any, folder: str | os.PathLike, step: int) -> None:
+    """Raises unless the run's loss was of this model, where both are known."""
+    if run is None or model is None:
+        return
+    if lines := identity.differences_within(run["loss"], identity.describe(model)):
+        raise ValueError(
+            f"the checkpoint of step {step} in {folder} is of another model:\n  "
+            + "\n  ".join(lines[:12])
+        )
 
 
 def differences(saved: dict[str, str], here: dict[str, str], where: str) -> str:

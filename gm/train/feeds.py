@@ -46,6 +46,24 @@ class Resident(Protocol):
         """The batch of a step, computed on the device."""
 
 
+def check(batches: Any) -> None:
+    """Raises TypeError unless batches can be what `run` takes."""
+    if isinstance(batches, Batches):
+        return
+    if hasattr(batches, "batches"):
+        how = "call its batches(batch_size)"
+    elif isinstance(batches, Mapping) or hasattr(batches, "shape"):
+        how = "gm.data.from_arrays(train, validation, test).train.batches(batch_size) makes them"
+    elif not isinstance(batches, Iterable):
+        how = "give an iterable of them, or an object with starting_at(step)"
+    else:
+        return
+    raise TypeError(
+        f'run needs batches, each a dict of arrays such as {{"x": [B, ...]}}; got one '
+        f"{type(batches).__name__}: {how}."
+    )
+
+
 class OneByOne:
     """One batch, one dispatch.
 
@@ -84,6 +102,11 @@ class OneByOne:
             raise ValueError(
                 f"batches ended after {done} steps; {self._num_steps} were asked for. Repeat them, "
                 "or ask for fewer steps."
+            )
+        if not isinstance(batch, Mapping):
+            raise TypeError(
+                f'a batch is a dict of arrays, such as {{"x": x, "label": y}}; that of step {done} '
+                f"is a {type(batch).__name__}."
             )
         shapes = {name: np.shape(x) for name, x in batch.items()}
         if self._shapes is None:

@@ -1,6 +1,7 @@
 """The folder of a run: which configuration it belongs to, whether a run may enter, what befell it.
 
-    config.json     what the run is; a folder that holds another one is refused
+    config.json     what the run is called; a folder that holds another one is refused
+    run.json        what the run is (`identity`); a folder that holds another one is refused
     history.jsonl   each process that worked here: its command, where it began, how it ended
     metrics.jsonl   rows
     checkpoints/    states
@@ -20,27 +21,54 @@ import os
 import pathlib
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from gm.train import checkpoints
+import jax
+import numpy as np
+
+from gm.train import checkpoints, identity, sharding
+from gm.train.state import State
 
 RESUME = ("auto", "must", "never")
+_REFUSED = {
+    "config.json": ("a different configuration", "edit"),
+    "run.json": ("another loss, optimizer or batches", "remove"),
+}
 
 
-def enter(folder: pathlib.Path, config: Any, resume: str) -> bool:
+def begin(folder: pathlib.Path, config: Any, run: identity.Run, resume: str, state: State) -> State:
+    """The newest intact state of the folder, which host 0 makes or checks; or the state given.
+
+    Raises:
+      ValueError: what `enter` and `checkpoints.restore` refuse, or a run that has another key.
+    """
+    if not sharding.on_first_host(lambda: int(enter(folder, config, run, resume))):
+        return state
+    restored = checkpoints.restore(folder, state)
+    there, here = (np.asarray(jax.random.key_data(s.key)) for s in (restored, state))
+    if not np.array_equal(there, here):
+        raise ValueError(
+            f"the run in {folder} began with another key ({there} there, {here} here): it is not "
+            "this run. Choose another folder, or the same seed."
+        )
+    return restored
+
+
+def enter(folder: pathlib.Path, config: Any, run: identity.Run, resume: str) -> bool:
     """Makes or checks the folder, and says whether there is a checkpoint to resume from.
 
     Args:
       folder: the run's folder.
       config: a dataclass or dict that describes the run; None to claim nothing. A field that holds
         the folder itself is left out: a folder may be moved.
+      run: its losses, optimizers and batches.
       resume: "auto" resumes where there is something, "must" insists, "never" wants a new folder.
 
     Raises:
       FileExistsError: "never", and the folder holds a run.
       FileNotFoundError: "must", and there is no checkpoint.
-      ValueError: the folder holds a run of a different configuration, or of an unknown one.
+      ValueError: the folder holds another run, or one of an unknown configuration.
     """
     found = checkpoints.steps(folder)
     if resume == "never" and folder.is_dir() and any(folder.iterdir()):
@@ -59,9 +87,12 @@ def enter(folder: pathlib.Path, config: Any, resume: str) -> bool:
                 f"{folder} holds checkpoints but no config.json, so whose they are is not known. "
                 "Choose another folder, or put the config.json of that run back."
             )
-        _claim(
-            folder / "config.json", {k: v for k, v in as_json(config).items() if v != str(folder)}
-        )
+        ours = {k: v for k, v in as_json(config).items() if v != str(folder)}
+        here = identity.Description(_flat(ours))
+        _claim(folder / "config.json", ours, lambda there: identity.differences(_flat(there), here))
+    if not found:  # nothing that another run could have left
+        (folder / "run.json").unlink(missing_ok=True)
+    _claim(folder / "run.json", run.as_json(), run.differences)
     return bool(found)
 
 
@@ -98,22 +129,17 @@ def history(folder: str | os.PathLike) -> list[dict]:
     return events
 
 
-def _claim(path: pathlib.Path, ours: dict) -> None:
-    """Writes config.json, or compares with the one that is there."""
+def _claim(path: pathlib.Path, ours: dict, differences: Callable[[dict], list[str]]) -> None:
+    """Writes what a run is, or compares with what is there."""
     if not path.exists():
         replace(path, json.dumps(ours, indent=2) + "\n")
-        return
-    theirs, ours = _flat(json.loads(path.read_text())), _flat(ours)
-    lines = [
-        f"  {name}: {theirs.get(name, 'absent')!r} there, {ours.get(name, 'absent')!r} here"
-        for name in theirs | ours
-        if theirs.get(name) != ours.get(name) or (name in theirs) != (name in ours)
-    ]
-    if lines:
+    elif lines := differences(json.loads(path.read_text())):
+        what, hint = _REFUSED[path.name]
+        more = [f"and {len(lines) - 12} more"] if len(lines) > 12 else []
         raise ValueError(
-            f"{path.parent} holds a run of a different configuration:\n"
-            + "\n".join(lines)
-            + f"\nChoose another folder; or, to go on in this one on purpose, edit {path}."
+            f"{path.parent} holds a run of {what}:\n  "
+            + "\n  ".join(lines[:12] + more)
+            + f"\nChoose another folder; or, to go on in this one on purpose, {hint} {path}."
         )
 
 

@@ -51,6 +51,8 @@ from typing import Any
 
 import jax
 
+from gm.train import stopping
+
 HEARTBEAT_SECONDS = 20  # a host that is silent for so long is lost
 GRACE_SECONDS = 40.0  # for hosts of this machine to end by themselves when one has failed
 END_SECONDS = 7 * 24 * 3600  # that a host which is done waits for one that still evaluates
@@ -99,6 +101,7 @@ def join(
             # What is said in full is meant: no cluster is to hand each process one device of it.
             cluster_detection_method=None if missing else "deactivate",
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=END_SECONDS,  # all hosts are lost where one comes later
         )
     except ValueError as error:
         if not missing or "coordinator_address" not in str(error):
@@ -120,7 +123,7 @@ def explain(error: BaseException) -> str | None:
     )
 
 
-def work(options: argparse.Namespace) -> None:
+def work(options: argparse.Namespace) -> int:
     """Joins the others, runs the script, and ends without waiting for a host that is gone."""
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     join(options.coordinator, options.num_hosts, options.host)
@@ -143,22 +146,11 @@ def work(options: argparse.Namespace) -> None:
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    if status:
+    if status not in (0, stopping.INTERRUPTED):
         os._exit(status)  # what runs at exit would wait for all hosts
     if jax.distributed.is_initialized():
-        _meet_at_the_end()
         jax.distributed.shutdown()
-
-
-def _meet_at_the_end() -> None:
-    """Waits for every host: shutdown alone kills them all where one comes 5 minutes late."""
-    from jax._src import distributed
-
-    try:
-        distributed.global_state.client.wait_at_barrier("gm: the end", END_SECONDS * 1000)
-    except jax.errors.JaxRuntimeError as error:
-        print(explain(error) or error, file=sys.stderr, flush=True)
-        os._exit(1)
+    return status
 
 
 def _follow(launcher: int) -> None:
@@ -239,8 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.script:
         parser.error("a script to run is missing")
     if options.worker:
-        work(options)
-        return 0
+        return work(options)
     same = [*(["-m"] if options.module else []), *options.script]
     worker = [sys.executable, *_interpreter_flags(), "-m", "gm.train.hosts", "--worker"]
     if options.local:

@@ -20,12 +20,12 @@ from jax.sharding import Mesh
 
 from gm.core import Array, Batch, Metrics
 from gm.train import best as bests
-from gm.train import checkpoints, feeds, folders, sharding, stopping
+from gm.train import checkpoints, feeds, folders, identity, sharding, stopping
 from gm.train.background import Worker
 from gm.train.best import Best
 from gm.train.every import Every
 from gm.train.feeds import Batches, Resident
-from gm.train.logs import Record
+from gm.train.logs import Display, Record
 from gm.train.state import State
 from gm.train.step import Step
 
@@ -60,9 +60,11 @@ def run(
     """Trains until the state has made num_steps updates, and returns it.
 
     With a folder, the newest intact checkpoint there is where the run goes on, and its end has
-    every bit that an uninterrupted run would have. SIGTERM, SIGINT or SIGUSR1 finish the step,
-    save, and exit with status 0; a second signal ends the process at once. Whatever else ends the
-    run early, the last good state is saved first.
+    every bit that an uninterrupted run would have; more steps than before may be asked for, another
+    run is refused. SIGTERM, SIGINT or SIGUSR1 finish the step,
+    save, and exit with status 0 (130 for SIGINT, that Ctrl-C ends a shell's loop too); a second
+    signal ends the process at once. Whatever else ends the run early, the last good state is saved
+    first.
 
     Evaluations, pictures and files are made on a thread of their own, from a copy of the state on
     one device, while training goes on. (A state that a rule such as `fsdp` splits may not fit on
@@ -102,9 +104,16 @@ def run(
       FloatingPointError: loss, gradients or new parameters were not finite.
       FileExistsError, FileNotFoundError: what `resume` asks for is not so.
       RuntimeError: another host is gone.
-      ValueError: another configuration, model or key in the folder; batches that end too early or
-        change their shapes.
+      TypeError: a step, a state or batches that are none.
+      ValueError: another configuration, loss, optimizer, key or batches in the folder; batches that
+        end too early or change their shapes.
     """
+    if not isinstance(step, Step) or not isinstance(state, State):
+        raise TypeError(
+            "run needs step = train.make_step(loss, optimizer) and state = train.init(params, "
+            f"optimizer, key); got {type(step).__name__} and {type(state).__name__}."
+        )
+    feeds.check(batches)
     if resume not in folders.RESUME:
         raise ValueError(f"resume is one of {', '.join(folders.RESUME)}; got {resume!r}.")
     tenth = max(num_steps // 10, 1)
@@ -123,45 +132,32 @@ def run(
         raise ValueError("best needs evaluate, whose numbers decide.")
     folder = None if folder is None else pathlib.Path(folder)
     state = step.place(state)
-    if folder is not None and _enter(folder, config, resume):
-        state = _restore(folder, state)
+    described = identity.describe_run(step.game, batches)
+    if folder is not None:
+        state = folders.begin(folder, config, described, resume, state)
     start = _updates(state)
     if best is not None:
         bests.begin(best, folder, state)
+    leads = jax.process_index() == 0
     if start >= num_steps:
+        if leads and progress:
+            Display().say(f"already at step {start} of {num_steps}, in {folder}")
         if best is not None and step.rule is sharding.whole:
             bests.share(best, state)
         return state
-    leads = jax.process_index() == 0
     record = Record(folder if leads else None, start, num_steps, progress and leads)
     if start and folder and progress and leads:
         record.display.say(f"going on from step {start} of {folder}")
     keeping = {"keep": keep, "keep_every": keep_every}
+    about = {"run": described.as_json()}
     loop = _Loop(
-        step, state, batches, num_steps, folder, keeping, evaluate, best, draw, every, record
+        step, state, batches, num_steps, folder, about, keeping, evaluate, best, draw, every, record
     )
     try:
         with stopping.on_signals(enabled=folder is not None) as stop:
             return loop.go(stop)
     finally:
         record.close()
-
-
-def _enter(folder: pathlib.Path, config: Any, resume: str) -> bool:
-    """Makes or checks the folder, on host 0; whether there is a checkpoint, on all hosts."""
-    return bool(sharding.on_first_host(lambda: int(folders.enter(folder, config, resume))))
-
-
-def _restore(folder: pathlib.Path, state: State) -> State:
-    """The newest intact state, unless it grew from another key."""
-    restored = checkpoints.restore(folder, state)
-    there, here = (np.asarray(jax.random.key_data(s.key)) for s in (restored, state))
-    if not np.array_equal(there, here):
-        raise ValueError(
-            f"the run in {folder} began with another key ({there} there, {here} here): it is not "
-            "this run. Choose another folder, or the same seed."
-        )
-    return restored
 
 
 def _updates(state: State) -> int:
@@ -178,6 +174,7 @@ class _Loop:
     batches: Any
     num_steps: int
     folder: pathlib.Path | None
+    about: dict[str, Any]
     keeping: dict[str, int | None]
     evaluate: Evaluate | None
     best: Best | None
@@ -218,7 +215,7 @@ class _Loop:
                 f"stopped by {stop.signal or 'another host'} at step {done} of {self.num_steps}; "
                 f"saved in {self.folder}. To go on: {folders.command()}"
             )
-            raise SystemExit(0)
+            raise SystemExit(stop.status)
         if self.best is not None and self.best.step >= 0:
             self.record.say(str(self.best))
         return self.state
@@ -373,7 +370,7 @@ class _Loop:
             return
         with self.record.paused():
             self._await(self.saving)
-            save = checkpoints.Save(self.folder, done, self.state)
+            save = checkpoints.Save(self.folder, done, self.state, about=self.about)
         self.saving = self.worker.submit(save.finish, **self.keeping)
         self.saved = done
 

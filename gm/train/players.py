@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import optax
 
@@ -34,6 +35,7 @@ class Player:
     entries: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_optimizer(self.optimizer)
         if self.updates < 1:
             raise ValueError(f"a Player makes at least 1 update per step; got {self.updates}.")
 
@@ -107,6 +109,23 @@ class Game:
                 f"no player moves {', '.join(f'params[{entry!r}]' for entry in unclaimed)}; give "
                 "them to a player with Player(entries=...), or keep constants out of params."
             )
+
+
+def check_loss(loss: Any) -> None:
+    """Raises TypeError unless this can be called."""
+    if not callable(loss):
+        raise TypeError(
+            "a loss is a function (params, key, batch) -> (scalar, metrics), such as "
+            f"functools.partial(negative_elbo, model); got {type(loss).__name__}."
+        )
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Raises TypeError unless this is an optax optimizer."""
+    if not (callable(getattr(optimizer, "init", None)) and hasattr(optimizer, "update")):
+        raise TypeError(
+            f"an optimizer is one of optax, such as optax.adam(1e-3); got {optimizer!r:.80}."
+        )
 
 
 def game_of(

@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 
 from gm.core import Array, Batch, Key, Loss, Metrics, Params, PyTree
 from gm.train import sharding
-from gm.train.players import Game, Player, game_of
+from gm.train.players import Game, Player, check_loss, game_of
 from gm.train.state import State
 
 Fetch = Callable[[Mapping[str, Array], Array, Array], Batch]
@@ -54,13 +54,18 @@ class Step:
       program: the compiled functions for states like the one given.
       mesh: the devices, with an axis "data".
       rule: how the state is laid out over them.
-      num_parts: parts a batch is cut in (the most updates per step of any player).
+      game: the players, with their losses and optimizers.
     """
 
     program: Callable[[State], Program]
     mesh: Mesh
     rule: sharding.Rule
-    num_parts: int
+    game: Game
+
+    @property
+    def num_parts(self) -> int:
+        """Parts a batch is cut in (the most updates per step of any player)."""
+        return self.game.num_parts
 
     def __call__(self, state: State, batch: Batch) -> tuple[State, Metrics]:
         """One step of every player.
@@ -128,6 +133,8 @@ def make_step(
     if num_members is not None and num_members < 1:
         raise ValueError(f"an ensemble needs at least 1 member; got num_members={num_members}.")
     game = game_of(loss) if optimizer is None else game_of(optimizer, loss)
+    for player in game.players.values():
+        check_loss(player.loss)
     mesh = sharding.data_mesh() if mesh is None else mesh
     advance = functools.partial(_advance, game, _Layout(mesh, rule))
     if num_members is not None:
@@ -138,6 +145,7 @@ def make_step(
         shapes = [jax.ShapeDtypeStruct(*kind) for kind in kinds]
         state = jax.tree.unflatten(structure, shapes)
         _check_members(state, num_members)
+        _check_optimizers(state, game, num_members)
         axis = 0 if num_members is None else 1
         _check_memory(state.memory, game, mesh, axis)
         layout = sharding.layout(state.replace(memory=None), mesh, rule)
@@ -149,7 +157,7 @@ def make_step(
         leaves, structure = jax.tree.flatten(state)
         return compiled(structure, tuple((x.shape, x.dtype) for x in leaves))
 
-    return Step(program, mesh, rule, game.num_parts)
+    return Step(program, mesh, rule, game)
 
 
 def _check_members(state: State, num_members: int | None) -> None:
@@ -160,6 +168,27 @@ def _check_members(state: State, num_members: int | None) -> None:
         raise ValueError(
             f"the step was made with num_members={num_members}; the state is of {have}. Give "
             "make_step(num_members=N) and jax.vmap(init)(keys) with N keys, or neither."
+        )
+
+
+def _check_optimizers(state: State, game: Game, num_members: int | None) -> None:
+    """Raises unless the state is one that these optimizers began."""
+
+    def begin(params: Params) -> dict[str, PyTree]:
+        return {k: p.optimizer.init(game.own(k, params)) for k, p in game.players.items()}
+
+    game.check(state.params)
+    want = jax.eval_shape(begin if num_members is None else jax.vmap(begin), state.params)
+    shapes = [
+        {jax.tree_util.keystr(path): x.shape for path, x in jax.tree.leaves_with_path(tree)}
+        for tree in (state.opt_state, want)
+    ]
+    if jax.tree.structure(state.opt_state) != jax.tree.structure(want) or shapes[0] != shapes[1]:
+        other = sorted(dict.items(shapes[0]) ^ dict.items(shapes[1]))[:3]
+        raise ValueError(
+            "the state was begun by another optimizer than the step's: make both with the same "
+            f"one, make_step(loss, optimizer) and init(params, optimizer, key). Not in both: "
+            f"{', '.join(f'{k} {list(x)}' for k, x in other) or 'the kinds of states'}."
         )
 
 

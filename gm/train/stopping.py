@@ -15,6 +15,7 @@ from types import FrameType
 # SIGUSR1 is what batch systems send as a warning; some platforms lack it.
 NAMES = ("SIGTERM", "SIGINT", "SIGUSR1")
 ECHO_SECONDS = 0.5
+INTERRUPTED = 130  # 128 + SIGINT: the status that ends a shell's loop over runs
 
 
 @dataclasses.dataclass
@@ -25,6 +26,11 @@ class Stop:
 
     def __bool__(self) -> bool:
         return bool(self.signal)
+
+    @property
+    def status(self) -> int:
+        """The exit status: 130 after Ctrl-C, which is to end what runs this too; otherwise 0."""
+        return INTERRUPTED if self.signal == "SIGINT" else 0
 
 
 @contextlib.contextmanager

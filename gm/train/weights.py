@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from gm.core import Array, Params, PyTree
-from gm.train import checkpoints, folders, sharding
+from gm.train import checkpoints, folders, identity, sharding
 
 _FORMAT = "gm weights 1"
 _LIMIT = 2**24  # bytes of a header or a .json: enough for 100,000 arrays
@@ -34,7 +34,9 @@ _CODES = (
 _DTYPES = dict(pair.split(":") for pair in _CODES.split())
 
 
-def save(path: str | os.PathLike, params: Params, *, description: Any = None) -> pathlib.Path:
+def save(
+    path: str | os.PathLike, params: Params, *, model: Any = None, description: Any = None
+) -> pathlib.Path:
     """Writes params to path, and what they are to the .json beside it.
 
     Each file is replaced as a whole; `load` refuses the pair that a kill between the two leaves.
@@ -42,6 +44,7 @@ def save(path: str | os.PathLike, params: Params, *, description: Any = None) ->
     Args:
       path: ends in .safetensors.
       params: a pytree of arrays. Its keys, joined by "/", are the names in the file.
+      model: whose weights they are, a frozen value; `load` then refuses to give them to another.
       description: a dataclass or dict for whoever finds the file: configuration, step, score.
 
     Raises:
@@ -54,6 +57,8 @@ def save(path: str | os.PathLike, params: Params, *, description: Any = None) ->
         describe(path)  # raises before a config.json would be replaced
     plain = None if description is None else folders.as_json(description)
     page = {"format": _FORMAT, "description": plain, "arrays": _table(leaves)}
+    if model is not None:
+        page["model"] = identity.describe(model).values
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -73,7 +78,8 @@ def describe(path: str | os.PathLike) -> dict:
     """What the .json beside path says; no array is read.
 
     Returns:
-      "format", "description", "arrays" (dtype and shape by name), "bytes", "sha256", "jax".
+      "format", "description", "arrays" (dtype and shape by name), "bytes", "sha256", "jax"; and
+      "model", where it was given.
 
     Raises:
       FileNotFoundError: neither of the two files is there.
@@ -98,13 +104,17 @@ def describe(path: str | os.PathLike) -> dict:
     return page
 
 
-def load(path: str | os.PathLike, like: PyTree, *, described: bool = True) -> Params:
+def load(
+    path: str | os.PathLike, like: PyTree, *, model: Any = None, described: bool = True
+) -> Params:
     """The weights in path, in the tree of like.
 
     Args:
       path: ends in .safetensors.
       like: arrays or `jax.ShapeDtypeStruct`s, such as `jax.eval_shape(model.init, key)`. Where they
         are committed to a sharding the weights get it; the others go to the default device.
+      model: the model they are for. Where the file says whose they are, another one is refused:
+        masks and orders, which no shape tells. None, and a file that does not say, are taken.
       described: False takes a file from elsewhere, without a .json. Names, dtypes, shapes and
         sizes are held to like all the same, but nothing vouches for the values.
 
@@ -123,6 +133,8 @@ def load(path: str | os.PathLike, like: PyTree, *, described: bool = True) -> Pa
         if page and (page.get("arrays"), page.get("bytes")) != (table, size):
             raise _refusal(path, f"{path.stem}.json describes other arrays or another size")
         _check_same(table, _table(leaves), path)
+        if model is not None and page and "model" in page:
+            _check_model(page["model"], model, path)
         if page and page.get("sha256") != _sha256(stream):
             raise _refusal(path, "its SHA-256 says that it has other content than was written")
         arrays = [_read(stream, *spans[name], x) for name, x in leaves.items()]
@@ -169,6 +181,13 @@ def _check_same(saved: dict[str, dict], here: dict[str, dict], path: pathlib.Pat
     tables = [{n: "{dtype}{shape}".format(**x) for n, x in t.items()} for t in (saved, here)]
     if lines := checkpoints.differences(*tables, "file"):
         raise ValueError(f"{path} holds the weights of another model:\n{lines}")
+
+
+def _check_model(saved: dict, model: Any, path: pathlib.Path) -> None:
+    """Raises unless the weights are of this model."""
+    if lines := identity.differences(saved, identity.describe(model)):
+        text = "\n  ".join(lines[:12])
+        raise ValueError(f"{path} holds the weights of another model:\n  {text}")
 
 
 def _signed(page: dict) -> str:

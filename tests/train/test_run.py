@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from gm import train
+from gm import data, train
 from gm.train import checkpoints, logs, stopping
 
 QUIET = {"progress": False, "log_every": 5, "checkpoint_every": 4}
@@ -51,10 +51,13 @@ def test_a_plain_iterable_is_advanced_on_resuming(step, new, problem, tmp_path):
     assert train.digest(halves) == train.digest(whole)
 
 
-def test_a_finished_run_returns_its_end(step, new, problem, tmp_path):
+def test_a_finished_run_returns_its_end_and_says_so(step, new, problem, tmp_path, capsys):
     first = train.run(step, new(), problem.Batches(), 4, folder=tmp_path, **QUIET)
     want = train.digest(first)
     assert train.digest(train.run(step, new(), [], 4, folder=tmp_path, **QUIET)) == want
+    assert not capsys.readouterr().err
+    train.run(step, new(), [], 3, folder=tmp_path)
+    assert f"already at step 4 of 3, in {tmp_path}" in capsys.readouterr().err
 
 
 def test_rows_hold_what_they_promise(step, new, problem, tmp_path):
@@ -104,7 +107,7 @@ def test_another_configuration_is_refused_with_the_difference(step, new, problem
     assert "width: 3 there, 5 here" in str(error.value)
     assert "rates" not in str(error.value)
     config = {"width": 3, "rates": (0.1, 0.2), "model": {"depth": 2}}
-    with pytest.raises(ValueError, match=r"model\.depth: 'absent' there, 2 here"):
+    with pytest.raises(ValueError, match=r"model\.depth: absent there, 2 here"):
         train.run(step, new(), problem.Batches(), 2, folder=tmp_path, config=config, **QUIET)
     train.run(step, new(), problem.Batches(), 3, folder=tmp_path, config=Config(), **QUIET)
 
@@ -132,7 +135,7 @@ def test_another_seed_or_model_is_refused(step, new, game_step, new_game, proble
     train.run(step, new(0), problem.Batches(), 2, folder=tmp_path, **QUIET)
     with pytest.raises(ValueError, match="began with another key"):
         train.run(step, new(1), problem.Batches(), 4, folder=tmp_path, **QUIET)
-    with pytest.raises(ValueError, match="of another model"):
+    with pytest.raises(ValueError, match="of another loss, optimizer or batches"):
         train.run(game_step, new_game(), problem.Batches(), 4, folder=tmp_path, **QUIET)
 
 
@@ -183,10 +186,8 @@ def batches():
     while True:
         n = len(seen)
         seen.append(n)
-        if n == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
-        if n == 5 and sys.argv[2] == "twice":
-            os.kill(os.getpid(), signal.SIGTERM)
+        for name in sys.argv[2:] if n == 5 else ():
+            signal.raise_signal(getattr(signal, name))
         yield {"x": jnp.full((4, 1), float(n))}
 
 seen = []
@@ -197,21 +198,26 @@ print("not reached")
 """
 
 
-@pytest.mark.parametrize("times", ["once", "twice"])
-def test_sigterm_saves_and_exits_cleanly_and_a_second_one_at_once(times, tmp_path):
-    environment = os.environ | {"XLA_FLAGS": ""}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT, tmp_path / "run", times],
-        capture_output=True, text=True, env=environment, timeout=60, check=False,
-    )  # fmt: skip
-    assert "not reached" not in done.stdout
-    if times == "twice":
-        assert done.returncode == -signal.SIGTERM
-        return
-    assert done.returncode == 0, done.stderr
-    assert "stopped by SIGTERM at step 6 of 1000" in done.stderr
-    assert "To go on: " in done.stderr
-    assert checkpoints.steps(tmp_path / "run") == [6]
+def test_a_signal_saves_and_exits_with_its_status_and_a_second_one_at_once(tmp_path):
+    """Ctrl-C exits with 130, so that a shell's loop over runs ends; a polite SIGTERM with 0."""
+    cases = {("SIGTERM",): 0, ("SIGINT",): 130, ("SIGUSR1", "SIGTERM"): -signal.SIGTERM}
+    line = [sys.executable, "-W", "error", "-c", SCRIPT]
+    started = {
+        signals: subprocess.Popen(
+            [*line, tmp_path / signals[0], *signals],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"XLA_FLAGS": ""},
+        )
+        for signals in cases
+    }  # fmt: skip
+    for signals, process in started.items():
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == cases[signals], err
+        assert "not reached" not in out
+        if len(signals) == 1:
+            assert f"stopped by {signals[0]} at step 6 of 1000" in err
+            assert "To go on: " in err
+            assert checkpoints.steps(tmp_path / signals[0]) == [6]
 
 
 def test_handlers_are_put_back_and_left_alone_off_the_main_thread(step, new, problem, tmp_path):
@@ -274,3 +280,22 @@ def test_a_run_on_eight_devices_ends_where_one_does(problem, new, step, tmp_path
     alone = train.run(step, new(), problem.Batches(), 8, **QUIET)
     for x, y in zip(jax.tree.leaves(mixed.params), jax.tree.leaves(alone.params), strict=True):
         np.testing.assert_allclose(x, y, rtol=2e-5, atol=2e-6)
+
+
+def test_what_is_no_step_state_or_batch_is_refused(step, new, problem):
+    x = problem.Batches()[0]["x"]
+    split = data.from_arrays(x, x, x).train
+    for batches, hint in (
+        (x, r"one ndarray: gm\.data\.from_arrays"),
+        ({"x": x}, r"one dict: gm\.data\.from_arrays"),
+        (split, r"one Split: call its batches\(batch_size\)"),
+        (3, "one int: give an iterable"),
+        ([(x, x)], "a batch is a dict of arrays.* that of step 0 is a tuple"),
+        ([x], "that of step 0 is a ndarray"),
+    ):
+        with pytest.raises(TypeError, match=hint):
+            train.run(step, new(), batches, 2, **QUIET)
+    with pytest.raises(TypeError, match=r"run needs step = .* got function and State"):
+        train.run(problem.loss, new(), problem.Batches(), 2)
+    with pytest.raises(TypeError, match=r"run needs step = .* got Step and dict"):
+        train.run(step, problem.PARAMS, problem.Batches(), 2)

@@ -201,3 +201,17 @@ def test_what_is_called_wrongly_has_a_clear_error(problem, one):
         state = train.init(problem.PARAMS, optax.sgd(0.1), jax.random.key(0))
         with pytest.raises(error, match=words):
             step(state, problem.Batches()[0])
+
+
+def test_what_is_no_loss_or_optimizer_or_another_one_is_refused(one, problem):
+    with pytest.raises(TypeError, match=r"a loss is a function .* got int"):
+        train.make_step(3, optax.sgd(0.1))
+    with pytest.raises(TypeError, match=r"an optimizer is one of optax.* got 0\.1"):
+        train.make_step(problem.loss, 0.1)
+    with pytest.raises(TypeError, match=r"an optimizer is one of optax.* got <function adam"):
+        train.init(problem.PARAMS, optax.adam, jax.random.key(0))
+    adam = train.init(problem.PARAMS, optax.adam(0.1), jax.random.key(0))
+    for other in (optax.sgd(0.1), optax.sgd(0.1, momentum=0.9), train.with_ema(optax.adam(0.1))):
+        step = train.make_step(problem.loss, other, mesh=one)
+        with pytest.raises(ValueError, match="begun by another optimizer than the step's"):
+            step(adam, problem.Batches()[0])
