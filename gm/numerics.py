@@ -61,3 +61,23 @@ def block_size(size: int) -> int:
         return max(size, 1)
     divisors = [d for d in range(1, size + 1) if size % d == 0]
     return min(divisors, key=lambda d: abs(math.log(d * d / size)))
+
+
+@jax.custom_jvp
+def certain(logits: Array) -> Array:
+    """Logits [..., K] without +inf: where a row has some, they are 0 and all others -inf.
+
+    So that certainty has the limits of large logits in softmax and its logarithm, value and
+    gradient, in place of inf - inf.
+    """
+    infinite = logits == jnp.inf
+    limit = jnp.where(infinite, 0.0, -jnp.inf).astype(logits.dtype)
+    return jnp.where(jnp.any(infinite, -1, keepdims=True), limit, logits)
+
+
+certain.defjvp(lambda primals, tangents: (certain(*primals), *tangents))
+
+
+def log_softmax(logits: Array) -> Array:
+    """log softmax along the last axis, [..., K]; logits may be -inf, and +inf (`certain`)."""
+    return jax.nn.log_softmax(certain(logits))

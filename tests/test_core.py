@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from gm import core
+from gm import distributions as dist
 from gm.core import Event
+from gm.models.autoregressive import MADE
+from gm.networks import MLP, ResidualMLP
 
 BITS = Event((2, 3), 2)
 REALS = Event((3,))
@@ -20,8 +23,35 @@ def test_event_tells_its_size_kind_and_dtype():
 
 
 def test_event_of_one_value_is_refused():
-    with pytest.raises(ValueError, match="num_values of at least 2"):
+    with pytest.raises(ValueError, match="num_values that are integers of at least 2"):
         Event((3,), 1)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64, int, np.array])
+def test_an_event_computes_in_whole_numbers_whatever_it_is_given(kind):
+    """uint8(17) times 16 elements was 16."""
+    event = Event([kind(4), kind(4)], kind(17))
+    assert event == Event((4, 4), 17)
+    assert hash(event) == hash(Event((4, 4), 17))
+    assert (event.size, event.vector_size) == (16, 272)
+    assert {type(number) for number in (*event.shape, event.num_values)} == {int}
+
+
+@pytest.mark.parametrize(
+    ("shape", "num_values", "message"),
+    [
+        ((4.0,), 2, r"sizes that are integers of at least 0; got 4\.0"),
+        ((True, 4), 2, "got True"),
+        ((-1, 4), 2, "got -1"),
+        (28, 2, r"a shape like \(28, 28\); got 28"),
+        ((4,), 2.0, r"num_values that are integers of at least 2 and at most 2147483648; got 2\.0"),
+        ((4,), np.True_, "got np.True_"),
+        ((4,), 2**31 + 1, "got 2147483649"),
+    ],
+)
+def test_what_is_no_size_is_refused(shape, num_values, message):
+    with pytest.raises(ValueError, match=message):
+        Event(shape, num_values)
 
 
 @pytest.mark.parametrize("x", [np.ones((2, 3), np.uint8), np.zeros((5, 2, 3), bool)])
@@ -37,6 +67,13 @@ def test_examples_and_batches_of_integers_in_range_pass(x):
         (BITS, np.full((2, 3), -1), r"got values from -1 to -1"),
         (Event((1,), 17), np.array([[16], [17]]), r"\[0, 17\); got values from 16 to 17"),
         (BITS, np.zeros((3, 2), int), r"needs shape \(2, 3\) or \[B, 2, 3\]; got \(3, 2\)"),
+        (
+            Event((), 10),
+            np.arange(1, 11),
+            r"from 1 to 10\. If they count from 1 to 10, subtract 1\.",
+        ),
+        (Event((), 10), np.array([0, 10]), r"from 0 to 10\.$"),
+        (Event((), 10), np.array([3_000_000_000]), r"got values from 3000000000 to 3000000000"),
         (REALS, np.zeros(3, int), r"needs real values; got int64.*UniformDequantization"),
         (REALS, np.array([0.0, np.nan, 1.0]), r"needs finite values"),
     ],
@@ -77,13 +114,90 @@ def test_require_names_who_needs_what_and_what_came():
         core.require(3, core.Density, "nll")
 
 
-def test_require_says_when_only_the_event_is_missing():
+def test_require_says_when_only_a_field_is_missing():
     class Scorer:
         def log_prob(self, params, x):
             return 0.0
 
     with pytest.raises(TypeError, match=r"missing: event"):
         core.require(Scorer(), core.Density, "nll")
+
+    class Unordered:
+        event = REALS
+        conditionals = start = predict = observe = Scorer.log_prob
+
+    with pytest.raises(TypeError, match=r"missing: order"):
+        core.require(Unordered(), core.Autoregressive, "walk")
+
+
+def test_fields_of_a_frozen_dataclass_are_capabilities_and_are_not_computed():
+    @dataclasses.dataclass(frozen=True)
+    class Frozen:
+        event: Event
+
+        def log_prob(self, params, x):
+            return 0.0
+
+        @property
+        def network(self):
+            raise AssertionError("computed")
+
+    assert isinstance(Frozen(REALS), core.Density)
+    core.require(Frozen(REALS), core.Density, "nll")
+    assert not isinstance(Frozen(REALS), core.Samplable)
+
+
+class Conditional:
+    context = Event((2,), 300)
+
+
+def test_a_context_is_one_hot_whatever_its_integers_are():
+    for y in ([0, 255], np.array([0, 255], np.uint8), jnp.array([0, 255])):
+        vector = np.asarray(core.context_vector(Conditional(), y))
+        np.testing.assert_array_equal(np.flatnonzero(vector), [0, 555])
+    with jax.enable_x64(True):
+        assert core.context_vector(Conditional(), np.array([0, 255])).dtype == np.float32
+
+
+@pytest.mark.parametrize("label", [300, -1, np.int64(2**40)])
+def test_a_label_outside_the_space_is_refused_where_it_is_known_and_nan_where_it_is_not(label):
+    """A one-hot of zeros was a label of its own, and scored without a word."""
+    with pytest.raises(ValueError, match=rf"context needs integers in \[0, 300\).* {label}"):
+        core.context_vector(Conditional(), np.array([0, label]))
+    if abs(label) < 2**31:
+        unknown = jax.jit(lambda y: core.context_vector(Conditional(), y))(jnp.array([7, label]))
+        assert np.all(np.isfinite(unknown[:300]))
+        assert np.all(np.isnan(unknown[300:]))
+
+
+def test_a_conditional_model_scores_an_impossible_label_as_nan_under_jit(key):
+    model = MADE(Event((3,), 2), dist.BernoulliHead(), hidden=(4,), context=Event((), 10))
+    params = jax.jit(model.init)(key)
+    x, labels = jnp.zeros((4, 3), jnp.int32), jnp.array([9, 10, 11, -1])
+    log_prob = jax.jit(jax.vmap(model.log_prob, (None, 0, 0)))(params, x, labels)
+    np.testing.assert_array_equal(np.isfinite(log_prob), [True, False, False, False])
+    with pytest.raises(ValueError, match=r"context needs integers in \[0, 10\)"):
+        model.log_prob(params, x[0], labels[1])
+
+
+def test_lists_in_a_configuration_become_tuples():
+    network = MLP([8, 8], [2, 3])
+    assert network == MLP((8, 8), (2, 3))
+    assert hash(network) == hash(MLP((8, 8), (2, 3)))
+    assert hash(ResidualMLP(8, 2, [3])) == hash(ResidualMLP(8, 2, (3,)))
+
+    @dataclasses.dataclass(frozen=True)
+    class Nested:
+        degrees: tuple[tuple[int, ...], ...]
+        pair: Pair
+
+        def __post_init__(self):
+            core.freeze_lists(self)
+
+    pair = Pair(Part("a"), 3)
+    nested = Nested([[1, 2], (3,)], pair)
+    assert nested.degrees == ((1, 2), (3,))
+    assert nested.pair is pair
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gm.core import Array
 
@@ -15,13 +17,14 @@ def reals(owner: object, x: Array, *like: Array) -> Array:
 
 
 def integers(owner: object, x: Array, *like: Array) -> Array:
-    """x as int32; TypeError for floats, ValueError unless it and `like` have one shape.
+    """x as int32; TypeError for floats, ValueError for another shape or what int32 cannot hold.
 
     Args:
       owner: the distribution or head that asks; its class names the message.
       x: integers or booleans of any width.
       *like: parameters, one value per element of the event; none for a value of any shape.
     """
+    known = None if isinstance(x, jax.Array) else np.asarray(x)
     x = jnp.asarray(x)
     if not (jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == jnp.bool_):
         raise TypeError(
@@ -31,6 +34,11 @@ def integers(owner: object, x: Array, *like: Array) -> Array:
             "a continuous distribution."
         )
     one_event(owner, x, *like)
+    if known is not None and known.size and not -(2**31) <= known.min() <= known.max() < 2**31:
+        raise ValueError(
+            f"{type(owner).__name__} needs integers that int32 holds; got values from "
+            f"{known.min()} to {known.max()}."
+        )
     return x.astype(jnp.int32)
 
 
@@ -42,3 +50,12 @@ def one_event(owner: object, x: Array, *like: Array) -> None:
             f"{type(owner).__name__} needs x in the shape of its parameters, one event: "
             f"{', '.join(map(str, shapes))}; got {x.shape}. Use jax.vmap for a batch."
         )
+
+
+def as_wide(values: Array, *like: Array) -> Array:
+    """Numbers or noise in float64 where a parameter in `like` is, else in float32.
+
+    So that no dtype is promoted, and counts stay whole where parameters are in half precision.
+    """
+    wide = any(jnp.result_type(parameter) == jnp.float64 for parameter in like)
+    return values.astype(jnp.float64 if wide else jnp.float32)

@@ -2,13 +2,12 @@
 
 `log_prob` and `entropy` sum over elements; `cdf` and `icdf` are elementwise and keep their
 relative accuracy in the lower tail (mirror x for the upper one: 1 - cdf loses it in any format).
-Samples are reparameterised: gradients flow from x to the parameters.
+Samples are reparameterized: gradients flow from x to the parameters.
 """
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import flax.struct
 import jax
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 from jax.scipy import special
 
 from gm.core import Array, Key
-from gm.distributions import checks
+from gm.distributions import checks, noise
 from gm.distributions.pathwise import Scored
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -33,7 +32,7 @@ class Normal(Scored):
 
     loc: Array
     scale: Array
-    reparameterized: ClassVar[bool] = True
+    reparameterized = True
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [...]."""
@@ -43,7 +42,7 @@ class Normal(Scored):
 
     def noise(self, key: Key) -> Array:
         """Standard normal noise: [...]"""
-        return jax.random.normal(key, jnp.shape(self.loc))
+        return checks.as_wide(noise.normal(noise.bits(key, self.loc)), self.loc, self.scale)
 
     def from_noise(self, noise: Array) -> Array:
         """loc + scale noise: [...]"""
@@ -85,7 +84,7 @@ class Laplace(Scored):
 
     loc: Array
     scale: Array
-    reparameterized: ClassVar[bool] = True
+    reparameterized = True
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [...]."""
@@ -94,7 +93,7 @@ class Laplace(Scored):
 
     def noise(self, key: Key) -> Array:
         """Standard laplace noise: [...]"""
-        return jax.random.laplace(key, jnp.shape(self.loc))
+        return checks.as_wide(noise.laplace(noise.bits(key, self.loc)), self.loc, self.scale)
 
     def from_noise(self, noise: Array) -> Array:
         """loc + scale noise: [...]"""
@@ -141,7 +140,7 @@ class Logistic(Scored):
 
     loc: Array
     scale: Array
-    reparameterized: ClassVar[bool] = True
+    reparameterized = True
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [...]."""
@@ -151,7 +150,7 @@ class Logistic(Scored):
 
     def noise(self, key: Key) -> Array:
         """Standard logistic noise: [...]"""
-        return jax.random.logistic(key, jnp.shape(self.loc))
+        return checks.as_wide(noise.logistic(noise.bits(key, self.loc)), self.loc, self.scale)
 
     def from_noise(self, noise: Array) -> Array:
         """loc + scale noise: [...]"""
@@ -193,7 +192,7 @@ class Uniform(Scored):
 
     low: Array
     high: Array
-    reparameterized: ClassVar[bool] = True
+    reparameterized = True
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [...]; -inf outside the closed box."""
@@ -203,7 +202,7 @@ class Uniform(Scored):
 
     def sample(self, key: Key) -> Array:
         """One x: [...]"""
-        u = jax.random.uniform(key, jnp.shape(self.low))
+        u = checks.as_wide(noise.uniform(noise.bits(key, self.low)), self.low, self.high)
         return jnp.minimum(self.icdf(u), self.high)  # rounding may step over the edge
 
     def mean(self) -> Array:

@@ -58,7 +58,7 @@ def coupled_mixture(
         )
     # A value outside the space has probability zero by itself; those after it need weights.
     x = jnp.clip(x, 0, num_values - 1)
-    v = 2.0 * x.astype(jnp.float32) / (num_values - 1) - 1.0
+    v = 2.0 * checks.as_wide(x, coefficients) / (num_values - 1) - 1.0
     shifts, first = [], 0
     for g in range(num_colours):
         c = coefficients[..., first : first + g, :]

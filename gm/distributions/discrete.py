@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, Key
-from gm.distributions import checks
+from gm.distributions import checks, noise
 from gm.distributions.pathwise import Scored
-from gm.numerics import exp_times
+from gm.numerics import certain, exp_times, log_softmax
 
 
 @flax.struct.dataclass
@@ -32,10 +32,8 @@ class Bernoulli(Scored):
         return jnp.sum(jnp.where((x == 0) | (x == 1), log_p, -jnp.inf))
 
     def noise(self, key: Key) -> Array:
-        """Uniform numbers in [0, 1), one for each element, as fine as 2^-32 near zero: [...]"""
-        # `jax.random.uniform` has steps of 2^-23, which would round p = 1e-8 to 0 or 1e-7.
-        bits = jax.random.bits(key, jnp.shape(self.logits))
-        return jnp.minimum(bits.astype(jnp.float32) * 2.0**-32, 1.0 - 2.0**-24)
+        """Uniform numbers in (0, 1), one for each element: [...]"""
+        return checks.as_wide(noise.uniform(noise.bits(key, self.logits)), self.logits)
 
     def from_noise(self, noise: Array) -> Array:
         """1 where the uniform number is below P(x = 1): [...] int32."""
@@ -70,7 +68,8 @@ class Categorical(Scored):
     """P(x = k) = softmax(logits)_k, for x in {0, ..., K - 1}.
 
     Attributes:
-      logits: [..., K], unnormalised log probabilities; -inf forbids a value.
+      logits: [..., K], unnormalised log probabilities; -inf forbids a value, +inf makes it certain
+        (values that share a +inf are equally likely). One must not be -inf.
     """
 
     logits: Array
@@ -83,7 +82,7 @@ class Categorical(Scored):
     @property
     def log_probs(self) -> Array:
         """log P(x = k) of every element and value: [..., K]"""
-        return jax.nn.log_softmax(self.logits)
+        return log_softmax(self.logits)
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for integers x: [...]."""
@@ -95,11 +94,11 @@ class Categorical(Scored):
 
     def noise(self, key: Key) -> Array:
         """Standard Gumbel noise for each value: [..., K]"""
-        return jax.random.gumbel(key, jnp.shape(self.logits))
+        return checks.as_wide(noise.gumbel(noise.bits(key, self.logits)), self.logits)
 
     def from_noise(self, noise: Array) -> Array:
-        """argmax_k (logits_k + noise_k): [...] int32."""
-        return jnp.argmax(self.logits + noise, -1).astype(jnp.int32)
+        """argmax_k (log P(x = k) + noise_k): [...] int32."""
+        return jnp.argmax(certain(self.logits) + noise, -1).astype(jnp.int32)
 
     def sample(self, key: Key) -> Array:
         """One x: [...] int32."""
@@ -107,7 +106,7 @@ class Categorical(Scored):
 
     def mean(self) -> Array:
         """Σ_k k P(x = k), where the order of the values means something: [...]"""
-        return jax.nn.softmax(self.logits) @ jnp.arange(self.num_values, dtype=self.logits.dtype)
+        return jnp.exp(self.log_probs) @ jnp.arange(self.num_values, dtype=self.logits.dtype)
 
     def mode(self) -> Array:
         """The likeliest value, the smallest on a tie: [...] int32."""
@@ -121,4 +120,4 @@ class Categorical(Scored):
         """P(X <= x) of every element: [...]"""
         x = checks.integers(self, x, self.logits[..., 0])
         values = jax.lax.broadcasted_iota(jnp.int32, self.logits.shape, x.ndim)
-        return jnp.sum(jax.nn.softmax(self.logits), -1, where=values <= x[..., None])
+        return jnp.sum(jnp.exp(self.log_probs), -1, where=values <= x[..., None])

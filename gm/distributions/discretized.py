@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, Key
-from gm.distributions import checks
+from gm.distributions import checks, noise
 from gm.distributions.discrete import Categorical
 from gm.distributions.elements import tabulate
 from gm.distributions.pathwise import Scored
@@ -57,7 +57,7 @@ class DiscretizedLogistic(Scored):
 
     def noise(self, key: Key) -> Array:
         """Standard logistic noise: [...]"""
-        return jax.random.logistic(key, jnp.shape(self.loc))
+        return checks.as_wide(noise.logistic(noise.bits(key, self.loc)), self.loc, self.scale)
 
     def from_noise(self, noise: Array) -> Array:
         """loc + scale noise, rounded to the nearest level: [...] int32."""
@@ -89,7 +89,8 @@ class DiscretizedLogistic(Scored):
 
     def _z(self, x: Array, side: float) -> Array:
         """The standardised left (side -1) or right (side 1) end of the bin of x."""
-        end = (2.0 * x.astype(jnp.float32) + side) / (self.num_values - 1) - 1.0
+        x = checks.as_wide(x, self.loc, self.scale)
+        end = (2.0 * x + side) / (self.num_values - 1) - 1.0
         return (end - self.loc) / self.scale
 
     def _table(self) -> Categorical:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gm.core import Array, Distribution, Key
 from gm.distributions.continuous import Laplace, Normal, Uniform
-from gm.distributions.counts import Poisson
+from gm.distributions.counts import Poisson, below_ceiling
 from gm.distributions.discrete import Bernoulli, Categorical
 from gm.distributions.simplex import Dirichlet
 from gm.numerics import exp_times
@@ -47,7 +47,7 @@ def sampled_kl(key: Key, q: Distribution, p: Distribution, num_samples: int = 1)
     """Unbiased estimate (1/S) Σ_s log q(x_s) - log p(x_s), x_s ~ q, of KL(q || p), nats.
 
     One estimate may be negative. Gradients with respect to q are right where its samples are
-    reparameterised (Normal, Laplace, Logistic, Uniform, Dirichlet).
+    reparameterized (Normal, Laplace, Logistic, Uniform, Dirichlet).
 
     Args:
       key: one key.
@@ -97,8 +97,8 @@ def _uniform(q: Uniform, p: Uniform) -> Array:
 
 def _poisson(q: Poisson, p: Poisson) -> Array:
     """m (log m - log n) - m + n, with means m and n."""
-    m, n = q.mean(), p.mean()
-    return jnp.sum(exp_times(q.log_rate, q.log_rate - p.log_rate) - m + n)
+    log_m, log_n = below_ceiling(q.log_rate), below_ceiling(p.log_rate)
+    return jnp.sum(exp_times(log_m, log_m - log_n) - jnp.exp(log_m) + jnp.exp(log_n))
 
 
 def _dirichlet(q: Dirichlet, p: Dirichlet) -> Array:

@@ -37,9 +37,9 @@ LOG_EXPM1_ONE = math.log(math.e - 1.0)
 class BernoulliHead:
     """One logit per element; values 0 and 1 enter as they are."""
 
-    num_values: ClassVar[int] = 2
-    num_params: ClassVar[int] = 1
-    num_features: ClassVar[int] = 1
+    num_values = 2
+    num_params = 1
+    num_features = 1
 
     def __call__(self, raw: Array) -> Bernoulli:
         """raw: [..., 1] -> Bernoulli over [...]."""
@@ -82,7 +82,7 @@ class DiscretizedLogisticMixtureHead:
     num_values: int
     num_components: int = 10
     min_scale: float = 1e-3  # PixelCNN++ stops at exp(-7)
-    num_features: ClassVar[int] = 1
+    num_features = 1
 
     @property
     def num_params(self) -> int:
@@ -103,8 +103,8 @@ class DiscretizedLogisticMixtureHead:
 class _RealHead:
     """What heads of real values share: values enter as they are."""
 
-    num_values: ClassVar[None] = None
-    num_features: ClassVar[int] = 1
+    num_values = None
+    num_features = 1
 
     def features(self, x: Array) -> Array:
         """[...] -> [..., 1], x."""
@@ -116,7 +116,7 @@ class NormalHead(_RealHead):
     """Location and scale of one Normal per element."""
 
     min_scale: float = 1e-3
-    num_params: ClassVar[int] = 2
+    num_params = 2
 
     def __call__(self, raw: Array) -> Normal:
         """raw: [..., 2] -> Normal over [...]."""
@@ -129,7 +129,7 @@ class LaplaceHead(_RealHead):
     """Location and scale of one Laplace per element."""
 
     min_scale: float = 1e-3
-    num_params: ClassVar[int] = 2
+    num_params = 2
 
     def __call__(self, raw: Array) -> Laplace:
         """raw: [..., 2] -> Laplace over [...]."""
@@ -142,7 +142,7 @@ class LogisticHead(_RealHead):
     """Location and scale of one Logistic per element."""
 
     min_scale: float = 1e-3
-    num_params: ClassVar[int] = 2
+    num_params = 2
 
     def __call__(self, raw: Array) -> Logistic:
         """raw: [..., 2] -> Logistic over [...]."""
@@ -190,8 +190,8 @@ class MixtureOfLogisticsHead(_MixtureOfRealsHead):
 class _CountHead:
     """What heads of counts share: counts enter as log(1 + x)."""
 
-    num_values: ClassVar[int] = MAX_COUNT
-    num_features: ClassVar[int] = 1
+    num_values = MAX_COUNT
+    num_features = 1
 
     def features(self, x: Array) -> Array:
         """[...] -> [..., 1], log(1 + x)."""
@@ -202,7 +202,7 @@ class _CountHead:
 class PoissonHead(_CountHead):
     """One log rate per element."""
 
-    num_params: ClassVar[int] = 1
+    num_params = 1
 
     def __call__(self, raw: Array) -> Poisson:
         """raw: [..., 1] -> Poisson over [...]."""
@@ -213,7 +213,7 @@ class PoissonHead(_CountHead):
 class NegativeBinomialHead(_CountHead):
     """Log mean and log concentration of one negative binomial per element."""
 
-    num_params: ClassVar[int] = 2
+    num_params = 2
 
     def __call__(self, raw: Array) -> NegativeBinomial:
         """raw: [..., 2] -> NegativeBinomial over [...]."""

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 
 from gm.core import Array, Distribution, Key
 from gm.distributions import checks
+from gm.distributions.discrete import Categorical
 from gm.distributions.elements import element, element_log_probs
 from gm.distributions.pathwise import Scored
-from gm.numerics import log_sum_exp
+from gm.numerics import log_softmax, log_sum_exp
 
 
 @flax.struct.dataclass
@@ -26,7 +27,7 @@ class Mixture(Scored):
     (for values {0, ..., K - 1}, `tabulate(mixture, shape, K)` has both).
 
     Attributes:
-      logits: [..., M], unnormalised log weights; -inf removes a component.
+      logits: [..., M], unnormalised log weights; -inf removes a component, +inf all others.
       components: elementwise, over an event of shape [..., M].
     """
 
@@ -36,28 +37,30 @@ class Mixture(Scored):
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [...]."""
         log_p = element_log_probs(self.components, self._repeat(x))
-        return jnp.sum(log_sum_exp(jax.nn.log_softmax(self.logits) + log_p))
+        return jnp.sum(log_sum_exp(log_softmax(self.logits) + log_p))
 
     def noise(self, key: Key) -> tuple[Array, Array]:
         """Gumbel noise for each weight, [..., M], and the noise of one component."""
         key_index, key_value = jax.random.split(key)
         one = self._chosen(jnp.zeros(jnp.shape(self.logits)[:-1], jnp.int32))
-        return jax.random.gumbel(key_index, jnp.shape(self.logits)), one.noise(key_value)
+        return Categorical(self.logits).noise(key_index), one.noise(key_value)
 
     def from_noise(self, noise: tuple[Array, Array]) -> Array:
         """The chosen component's value: [...]"""
-        return self._chosen(jnp.argmax(self.logits + noise[0], -1)).from_noise(noise[1])
+        index = Categorical(self.logits).from_noise(noise[0])
+        return self._chosen(index).from_noise(noise[1])
 
     def sample(self, key: Key) -> Array:
         """One x: [...]; gradients reach the chosen components, not the logits."""
         if hasattr(self.components, "noise"):
             return self.from_noise(self.noise(key))
         key_index, key_value = jax.random.split(key)
-        return self._chosen(jax.random.categorical(key_index, self.logits)).sample(key_value)
+        return self._chosen(Categorical(self.logits).sample(key_index)).sample(key_value)
 
     def _chosen(self, index: Array) -> Distribution:
         """Component index_i of every element i."""
-        raster = jnp.arange(index.size).reshape(index.shape) * self.logits.shape[-1] + index
+        first = jnp.arange(0, self.logits.size, self.logits.shape[-1], jnp.int32)
+        raster = first.reshape(index.shape) + index
         return element(self.components, self.logits.shape, raster)
 
     def mean(self) -> Array:
@@ -76,4 +79,4 @@ class Mixture(Scored):
 
     def _weigh(self, values: Array) -> Array:
         """[..., M] -> [...]"""
-        return jnp.sum(jax.nn.softmax(self.logits) * values, -1)
+        return jnp.sum(jnp.exp(log_softmax(self.logits)) * values, -1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 
@@ -18,7 +16,7 @@ class Scored:
         E_x~p[f(x)] may be differentiated through x.
     """
 
-    reparameterized: ClassVar[bool] = False
+    reparameterized = False
 
     def sample_and_log_prob(self: Distribution, key: Key) -> tuple[Array, Array]:
         """One x ~ p, and log p(x) in nats: what `sample` and then `log_prob` give."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -27,7 +25,7 @@ class Dirichlet(Scored):
     """
 
     concentration: Array
-    reparameterized: ClassVar[bool] = True
+    reparameterized = True
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [K]; -inf off the simplex.
@@ -43,8 +41,15 @@ class Dirichlet(Scored):
         return jnp.where(possible, jnp.sum(log_powers) - self.log_normalizer(), -jnp.inf)
 
     def sample(self, key: Key) -> Array:
-        """One x: [K]; gradients reach the concentration."""
-        return jax.random.dirichlet(key, self.concentration)
+        """One x: [K]; gradients reach the concentration.
+
+        What would be below the smallest normal float is that float, as often as not where a_k is
+        0.01: 0 itself would have density infinity.
+        """
+        a = jnp.asarray(self.concentration)
+        # Proportions of Gamma numbers, which themselves may be as small as exp(-1 / a_k).
+        x = jax.nn.softmax(jax.random.loggamma(key, a, dtype=a.dtype))
+        return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
 
     def mean(self) -> Array:
         """a / Σ a: [K]"""

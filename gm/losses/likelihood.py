@@ -88,7 +88,9 @@ def negative_log_likelihood(
 class Continuing(Protocol):
     """A density of sequences that goes on where a window of elements has ended."""
 
-    event: Event
+    @property
+    def event(self) -> Event:
+        """The space of x."""
 
     def memory(self, params: Params) -> PyTree:
         """What there is to remember before any element: zeros."""

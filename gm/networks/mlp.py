@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gm import core
 from gm.core import Array
 from gm.networks.layers import Dense, Frozen
 
@@ -33,6 +34,10 @@ class MLP(Frozen):
     output_activation: Callable[[Array], Array] | None = None
     output_scale: float = 1.0
     dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        core.freeze_lists(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -84,6 +89,10 @@ class ResidualMLP(Frozen):
     output_scale: float = 1.0
     dtype: Any = jnp.float32
     remat: bool = False
+
+    def __post_init__(self) -> None:
+        core.freeze_lists(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:

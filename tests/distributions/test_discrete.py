@@ -104,6 +104,28 @@ def test_categorical_may_forbid_values():
     assert not np.any(np.asarray(draws) == 1)
 
 
+def test_categorical_may_be_certain():
+    """The limit of large logits: softmax of inf is nan. Values that share a +inf are alike."""
+    logits = np.array([[np.inf, 0.0, 3.0], [np.inf, -np.inf, np.inf]], np.float32)
+    rows, x = (a.reshape(-1) for a in np.meshgrid([0, 1], np.arange(3), indexing="ij"))
+    value, grad = categorical(logits[rows], x)
+    half = np.log(0.5)
+    np.testing.assert_allclose(value, [0.0, -np.inf, -np.inf, half, -np.inf, half], rtol=1e-6)
+    probs = np.array([[1.0, 0.0, 0.0], [0.5, 0.0, 0.5]])
+    np.testing.assert_allclose(grad, np.eye(3)[x] - probs[rows], atol=1e-7)
+    p = dist.Categorical(jnp.asarray(logits))
+    value, grad = entropy(p)
+    np.testing.assert_allclose(value, np.log(2.0), rtol=1e-6)
+    assert np.all(np.isfinite(grad.logits))
+    np.testing.assert_allclose(p.mean(), [0.0, 1.0])
+    np.testing.assert_allclose(p.cdf(jnp.array([0, 1])), [1.0, 0.5])
+    draws = jax.jit(jax.vmap(p.sample))(jax.random.split(jax.random.key(0), 64))
+    assert not np.any(draws[:, 0])
+    assert set(np.unique(draws[:, 1])) == {0, 2}
+    kl = jax.jit(dist.kl_divergence)(p, dist.Categorical(jnp.zeros((2, 3))))
+    np.testing.assert_allclose(kl, np.log(3.0) + np.log(1.5), rtol=1e-6)
+
+
 def test_categorical_is_impossible_outside_its_support_with_gradient_zero():
     logits = np.linspace(-1.0, 1.0, 17, dtype=np.float32)
     value, grad = categorical(np.tile(logits, (3, 1)), np.array([-1, 17, 2**31 - 1]))

@@ -77,6 +77,25 @@ def test_a_removed_component_counts_for_nothing():
     np.testing.assert_allclose(grads[1], [0.5, 0.0], rtol=1e-6)
 
 
+def test_a_certain_component_is_the_only_one(key):
+    components = dist.Normal(jnp.array([[0.0, 7.0]]), jnp.full((1, 2), 1e-3))
+    p = dist.Mixture(jnp.array([[1.0, jnp.inf]]), components)
+    np.testing.assert_allclose(jax.jit(p.sample)(key), 7.0, atol=0.01)
+    np.testing.assert_allclose(p.mean(), 7.0, rtol=1e-6)
+    want = stats.norm(7.0, 1e-3).logpdf(7.0)
+    np.testing.assert_allclose(jax.jit(p.log_prob)(np.array([7.0])), want, rtol=1e-5)
+
+
+def test_which_component_and_where_in_it_are_independent(key):
+    """Noise of both from one key: values of the first component would be the extreme ones."""
+    p = dist.Mixture(jnp.zeros(2), dist.Normal(jnp.array([-50.0, 50.0]), jnp.ones(2)))
+    x = np.asarray(jax.jit(jax.vmap(p.sample))(jax.random.split(key, 4000)))
+    right = x > 0.0
+    assert abs(right.mean() - 0.5) < 4 * 0.5 / np.sqrt(4000)
+    for part, loc in ((x[right], 50.0), (x[~right], -50.0)):
+        assert stats.kstest(part, stats.norm(loc).cdf).pvalue > 0.001
+
+
 def test_what_no_component_can_draw_is_impossible_with_gradient_zero():
     def log_prob(logits, loc, x):
         return dist.Mixture(logits, dist.DiscretizedLogistic(loc, jnp.ones(3), 17)).log_prob(x)

@@ -68,6 +68,29 @@ def test_samples_lie_on_the_simplex_with_beta_marginals(key):
         assert stats.kstest(x[:, k], stats.beta(A[k], A.sum() - A[k]).cdf).pvalue > 0.01
 
 
+def test_samples_of_small_concentrations_have_finite_scores_and_beta_marginals(key):
+    """Half of them are below the smallest normal float: at 0, where they were, p is infinite."""
+    a = np.array([0.01, 0.02, 0.03], np.float32)
+    p = dist.Dirichlet(jnp.asarray(a))
+    x, log_prob = jax.jit(jax.vmap(p.sample_and_log_prob))(jax.random.split(key, 2000))
+    x, tiny = np.asarray(x, float), np.finfo(np.float32).tiny
+    assert np.all(np.isfinite(log_prob))
+    np.testing.assert_allclose(x.sum(1), 1.0, rtol=1e-6)
+    for k in range(3):
+        beta = stats.beta(a[k], a.sum() - a[k])
+        above = x[:, k] > tiny
+        fraction = beta.sf(tiny)
+        spread = np.sqrt(fraction * (1.0 - fraction) / 2000)
+        assert abs(above.mean() - fraction) < 4 * spread
+        # float32 has no numbers between 1 - 6e-8 and 1: those are compared as one.
+        bins = np.array([tiny, 1e-25, 1e-12, 1e-4, 0.5, 1.0 - 1e-6, 1.1])
+        expected = np.diff(beta.cdf(bins)) * 2000
+        found = np.histogram(x[above, k], bins)[0]
+        keep = expected > 5
+        z = (found - expected)[keep] / np.sqrt(expected[keep])
+        assert np.all(np.abs(z) < 4.0), (found, expected)
+
+
 def test_gradients_through_samples_are_those_of_the_mean(key):
     """d E[x] / d a = (δ_jk A - a_k) / A^2, by gradients of 4000 samples."""
     slope = jax.jacobian(lambda a, key: dist.Dirichlet(a).sample(key))

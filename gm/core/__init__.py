@@ -1,0 +1,70 @@
+"""What the rooms of gm say to each other: type names, events, and the capabilities of a model.
+
+A model offers the methods that make sense for it. Each group of methods is a capability, named
+here as a `typing.Protocol`; a loss asks for the one it needs with `require`, which says plainly
+what is missing.
+"""
+
+from gm.core.configs import (
+    freeze_lists,
+    in_precision,
+)
+from gm.core.events import (
+    Event,
+    context_vector,
+)
+from gm.core.names import (
+    Array,
+    Batch,
+    Key,
+    Loss,
+    Metrics,
+    Params,
+    PyTree,
+)
+from gm.core.protocols import (
+    CAPABILITIES,
+    Autoregressive,
+    Critic,
+    Density,
+    Distribution,
+    Flow,
+    Head,
+    Implicit,
+    Latent,
+    Members,
+    Network,
+    OrderAgnostic,
+    Samplable,
+    members,
+    require,
+)
+
+__all__ = [
+    "CAPABILITIES",
+    "Array",
+    "Autoregressive",
+    "Batch",
+    "Critic",
+    "Density",
+    "Distribution",
+    "Event",
+    "Flow",
+    "Head",
+    "Implicit",
+    "Key",
+    "Latent",
+    "Loss",
+    "Members",
+    "Metrics",
+    "Network",
+    "OrderAgnostic",
+    "Params",
+    "PyTree",
+    "Samplable",
+    "context_vector",
+    "freeze_lists",
+    "in_precision",
+    "members",
+    "require",
+]

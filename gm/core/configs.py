@@ -1,0 +1,79 @@
+"""What frozen dataclasses of static configuration share: they hash by value, and can be copied."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+
+def freeze_lists(instance: Any) -> None:
+    """Turns lists in the fields of a frozen dataclass into tuples, so that it hashes by value.
+
+    Called at the end of a dataclass, or of a Linen module before its own `__post_init__`:
+
+        def __post_init__(self) -> None:
+            core.freeze_lists(self)
+    """
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        if (frozen := _frozen(value)) is not value:
+            object.__setattr__(instance, field.name, frozen)
+
+
+def _frozen(value: Any) -> Any:
+    """Value with every list in it a tuple; value itself where there is none."""
+    if not isinstance(value, list | tuple):
+        return value
+    parts = [_frozen(part) for part in value]
+    if isinstance(value, list):
+        return tuple(parts)
+    same = all(new is old for new, old in zip(parts, value, strict=True))
+    return value if same else getattr(type(value), "_make", tuple)(parts)
+
+
+def in_precision(model: Any, dtype: Any) -> Any:
+    """The same model, its computation in another dtype: `in_precision(model, jnp.bfloat16)`.
+
+    Sets every field named `dtype`, anywhere in the model's tree of dataclasses (Linen modules are
+    dataclasses) and tuples. Parameters, sums and losses stay in float32, so one set of parameters
+    serves every precision: train in bfloat16, score in float32.
+
+    Args:
+      model: a model, or a network.
+      dtype: of the factors of every product.
+
+    Raises:
+      TypeError: the model has no field `dtype` in any part.
+      ValueError: dtype is not a floating one.
+    """
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(
+            f"in_precision needs a floating dtype; got {jnp.dtype(dtype)}. jnp.bfloat16 or "
+            "jnp.float32 would do."
+        )
+    other = _with_dtype(model, jnp.dtype(dtype).type)
+    if other is model:
+        raise TypeError(
+            "in_precision needs a model with a field `dtype` in some part of it; "
+            f"{type(model).__name__} has none. Networks of gm.networks have one."
+        )
+    return other
+
+
+def _with_dtype(value: Any, dtype: Any) -> Any:
+    """A copy of value with every field `dtype` set; value itself where there is no such field."""
+    if isinstance(value, tuple):
+        parts = [_with_dtype(part, dtype) for part in value]
+        same = all(new is old for new, old in zip(parts, value, strict=True))
+        return value if same else getattr(type(value), "_make", tuple)(parts)
+    if isinstance(value, type) or not dataclasses.is_dataclass(value):
+        return value
+    parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    changed = {
+        name: dtype if name == "dtype" else new
+        for name, old in parts.items()
+        if (new := _with_dtype(old, dtype)) is not old or name == "dtype"
+    }
+    return dataclasses.replace(value, **changed) if changed else value

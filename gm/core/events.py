@@ -1,0 +1,155 @@
+"""The space that one example lives in, and what a conditional model is given."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm.core.names import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """The space one example lives in.
+
+    Attributes:
+      shape: the shape of one example, without the batch axis; a list becomes a tuple.
+      num_values: K when every element is an integer in {0, ..., K - 1}; None when it is real.
+
+    Raises:
+      ValueError: a size is no integer of at least 0, or num_values none from 2 to 2^31.
+    """
+
+    shape: tuple[int, ...]
+    num_values: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shape, tuple | list):
+            raise ValueError(f"Event needs a shape like (28, 28); got {self.shape!r}.")
+        shape = tuple(_integer(size, "sizes", 0) for size in self.shape)
+        object.__setattr__(self, "shape", shape)
+        if self.num_values is not None:
+            # A numpy integer of few bits would overflow in products.
+            num_values = _integer(self.num_values, "num_values", 2, 2**31)
+            object.__setattr__(self, "num_values", num_values)
+
+    @property
+    def size(self) -> int:
+        """D, the number of elements of one example."""
+        return math.prod(self.shape)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether values are integers in {0, ..., K - 1}."""
+        return self.num_values is not None
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """int32 for discrete values, float32 for real ones."""
+        return jnp.dtype(jnp.int32) if self.discrete else jnp.dtype(jnp.float32)
+
+    def check(self, x: Array | np.ndarray, name: str = "x") -> None:
+        """Raises one clear ValueError unless x is one example, or a batch of them, of this event.
+
+        Shape and dtype are checked always; values only where they are known, that is outside
+        `jit`. Under `jit` an x outside the space has log probability -inf, a context nan.
+        """
+        want = f"{self.shape} or [B, {', '.join(map(str, self.shape))}]"
+        if x.shape != self.shape and x.shape[1:] != self.shape:
+            raise ValueError(f"{name} needs shape {want}; got {x.shape}.")
+        integral = jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == jnp.bool_
+        if self.discrete and not integral:
+            raise ValueError(
+                f"{name} needs integers in [0, {self.num_values}); got {x.dtype}. Binarize or "
+                "quantize the data (gm.data.Threshold, gm.data.DynamicBinarization), or use a "
+                "continuous likelihood."
+            )
+        if not self.discrete and not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(
+                f"{name} needs real values; got {x.dtype}. Dequantize the data "
+                "(gm.data.UniformDequantization), or use a discrete likelihood."
+            )
+        if isinstance(x, jax.core.Tracer) or x.size == 0:
+            return
+        x = np.asarray(x)  # even inside a jit that closes over x, where jnp would trace
+        low, high = np.min(x), np.max(x)
+        if self.discrete and (low < 0 or high >= self.num_values):
+            from_one = low >= 1 and high == self.num_values
+            raise ValueError(
+                f"{name} needs integers in [0, {self.num_values}); got values from {low} to {high}."
+                + (f" If they count from 1 to {high}, subtract 1." if from_one else "")
+            )
+        if not self.discrete and not (np.isfinite(low) and np.isfinite(high)):
+            raise ValueError(f"{name} needs finite values; got values from {low} to {high}.")
+
+    @property
+    def vector_size(self) -> int:
+        """E, the length of `vector(x)`."""
+        return self.size * (self.num_values or 1)
+
+    def vector(self, x: Array) -> Array:
+        """One value as a vector [E] of floats: one-hot for integers, as it is for reals.
+
+        An integer outside {0, ..., K - 1} becomes nan, so that what is computed from it is known
+        to be wrong where `check` could not see it.
+        """
+        if self.num_values is None:
+            return jnp.asarray(x, jnp.float32).reshape(self.size)
+        x = jnp.asarray(x).reshape(self.size)
+        x = x if x.dtype.itemsize > 4 else x.astype(jnp.int32)  # K may not fit into a narrow dtype
+        possible = (x >= 0) & (x < self.num_values)
+        one_hot = jax.nn.one_hot(x, self.num_values, dtype=jnp.float32)
+        return jnp.where(possible[:, None], one_hot, jnp.nan).reshape(-1)
+
+
+def context_vector(model: Any, context: Array | None) -> Array | None:
+    """What a conditional model is given, as a vector [E]; None for a model that takes nothing.
+
+    Args:
+      model: has a field `context`, the event that y lives in, or None.
+      context: one y.
+
+    Raises:
+      ValueError: there is no y where the model needs one, y where it takes none, or y is not in the
+        event's space. Under `jit`, where values are not known, an integer outside it becomes nan,
+        which stops training at its first step.
+    """
+    event, name = getattr(model, "context", None), type(model).__name__
+    if event is None:
+        if context is not None:
+            raise ValueError(
+                f"{name} takes no context; it got one of shape {jnp.shape(context)}. Build it with "
+                "context=Event((), num_labels) for labels, or Event((E,)) for vectors."
+            )
+        return None
+    if context is None:
+        values = "real values" if event.num_values is None else f"integers < {event.num_values}"
+        raise ValueError(f"{name} needs a context of shape {event.shape}, {values}; got none.")
+    y = context if isinstance(context, jax.Array) else np.asarray(context)  # not narrowed yet
+    event.check(y, "context")
+    if y.shape != event.shape:
+        raise ValueError(
+            f"{name} needs one context of shape {event.shape}; got {y.shape}. Use jax.vmap "
+            "for a batch of them."
+        )
+    return event.vector(y)
+
+
+def _integer(value: Any, name: str, low: int, high: int | None = None) -> int:
+    """Any integer as Python's own; ValueError for floats, booleans, and what is out of range."""
+    try:
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < low or (high is not None and number > high):
+        upper = "" if high is None else f" and at most {high}"
+        raise ValueError(
+            f"Event needs {name} that are integers of at least {low}{upper}; got {value!r}."
+        )
+    return number

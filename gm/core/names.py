@@ -1,0 +1,16 @@
+"""Names of types that every room shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+PyTree = Any
+Params = PyTree
+Batch = Mapping[str, Array]
+Metrics = dict[str, Array]
+Loss = Callable[[Params, Key, Batch], tuple[Array, Metrics]]

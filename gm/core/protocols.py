@@ -1,0 +1,229 @@
+"""The capabilities of a model, and what its parts must offer, as `typing.Protocol`s.
+
+Fields are read-only properties, so that frozen dataclasses satisfy a type checker.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from gm.core.events import Event
+from gm.core.names import Array, Key, Params, PyTree
+
+
+class Network(Protocol):
+    """Arrays to arrays: how a model sees a Linen module."""
+
+    def init(self, key: Key, x: Array, /) -> Params:
+        """Parameters for an input like x."""
+
+    def apply(self, params: Params, x: Array, /) -> Any:
+        """The output at x, one array; leading axes are batch axes."""
+
+
+class Distribution(Protocol):
+    """A density over one event; a pytree, so `vmap` makes batches of them."""
+
+    @property
+    def reparameterized(self) -> bool:
+        """Whether gradients flow from a sample to the parameters: false for discrete values."""
+
+    def log_prob(self, x: Array, /) -> Array:
+        """log p(x), a scalar in nats, summed over every dimension of x."""
+
+    def sample(self, key: Key, /) -> Array:
+        """One x ~ p."""
+
+    def sample_and_log_prob(self, key: Key, /) -> tuple[Array, Array]:
+        """One x ~ p and its log p(x), for the cost of both."""
+
+
+class Head(Protocol):
+    """Turns a network's raw outputs into the distribution of each element.
+
+    Attributes:
+      num_values: K for integers in {0, ..., K - 1}, None for real values.
+      num_params: P, raw outputs per element.
+      num_features: C, inputs per element when the element is fed back to a network.
+    """
+
+    @property
+    def num_values(self) -> int | None:
+        """K, or None"""
+
+    @property
+    def num_params(self) -> int:
+        """P"""
+
+    @property
+    def num_features(self) -> int:
+        """C"""
+
+    def __call__(self, raw: Array) -> Distribution:
+        """raw: [..., P] -> a distribution over an event of shape [...]."""
+
+    def features(self, x: Array) -> Array:
+        """x: [...] -> [..., C], how values enter a network."""
+
+
+class _Spaced(Protocol):
+    """What every capability has."""
+
+    @property
+    def event(self) -> Event:
+        """The space of x."""
+
+
+@runtime_checkable
+class Samplable(_Spaced, Protocol):
+    """A model that draws."""
+
+    def sample(self, params: Params, key: Key) -> Array:
+        """One x ~ p(x)."""
+
+
+@runtime_checkable
+class Density(_Spaced, Protocol):
+    """A model that scores exactly."""
+
+    def log_prob(self, params: Params, x: Array) -> Array:
+        """log p(x), a scalar in nats."""
+
+
+@runtime_checkable
+class Autoregressive(_Spaced, Protocol):
+    r"""p(x | y) = \prod_i p(x_{o(i)} | x_{o(<i)}, y), whole in one pass or one element at a time.
+
+    Attributes:
+      event: the space of x.
+      order: o, a permutation of the D elements of x in raster order; o(0) comes first.
+    """
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """o"""
+
+    def conditionals(self, params: Params, x: Array, context: Array | None = None) -> Distribution:
+        """The distribution of every element given those before it, in the shape of x."""
+
+    def start(self, params: Params, context: Array | None = None) -> PyTree:
+        """The carry before any element is known; it keeps what it needs of the context."""
+
+    def predict(self, params: Params, carry: PyTree) -> Distribution:
+        """The distribution of the next element, a scalar event."""
+
+    def observe(self, params: Params, carry: PyTree, x_i: Array) -> PyTree:
+        """The carry after the next element turned out to be x_i."""
+
+
+@runtime_checkable
+class OrderAgnostic(_Spaced, Protocol):
+    """A model of every element given any set of the others."""
+
+    def conditionals_given(
+        self, params: Params, x: Array, observed: Array, context: Array | None = None
+    ) -> Distribution:
+        """The distribution of every element that is not observed, in the shape of x."""
+
+
+@runtime_checkable
+class Members(_Spaced, Protocol):
+    """p(x) = (1/M) Σ_m p_m(x), with members that can be scored one by one."""
+
+    @property
+    def num_members(self) -> int:
+        """M"""
+
+    def member_log_prob(
+        self, params: Params, x: Array, m: Array, context: Array | None = None
+    ) -> Array:
+        """log p_m(x), a scalar in nats."""
+
+
+@runtime_checkable
+class Latent(_Spaced, Protocol):
+    """p(x) = ∫ p(z) p(x | z) dz with an approximate posterior q(z | x)."""
+
+    def prior(self, params: Params) -> Distribution:
+        """p(z)"""
+
+    def encode(self, params: Params, x: Array) -> Distribution:
+        """q(z | x)"""
+
+    def decode(self, params: Params, z: Array) -> Distribution:
+        """p(x | z)"""
+
+
+@runtime_checkable
+class Flow(_Spaced, Protocol):
+    """An invertible map between data and noise of the same size."""
+
+    def to_noise(self, params: Params, x: Array) -> tuple[Array, Array]:
+        """z = f(x) and log |det df/dx|."""
+
+    def to_data(self, params: Params, z: Array) -> tuple[Array, Array]:
+        """x = f^{-1}(z) and log |det df^{-1}/dz|."""
+
+
+@runtime_checkable
+class Implicit(_Spaced, Protocol):
+    """x = g(z) with z ~ p(z): draws, but has no density."""
+
+    def prior(self, params: Params) -> Distribution:
+        """p(z)"""
+
+    def generate(self, params: Params, z: Array) -> Array:
+        """x = g(z)"""
+
+
+@runtime_checkable
+class Critic(_Spaced, Protocol):
+    """A real-valued function of one example."""
+
+    def score(self, params: Params, x: Array) -> Array:
+        """A scalar."""
+
+
+CAPABILITIES = (
+    Samplable,
+    Density,
+    Autoregressive,
+    OrderAgnostic,
+    Members,
+    Latent,
+    Flow,
+    Implicit,
+    Critic,
+)
+
+
+def members(protocol: type) -> list[str]:
+    """The methods that a capability asks for, in the order of its definition."""
+    return [name for name, value in vars(protocol).items() if callable(value) and name[0] != "_"]
+
+
+def require(model: Any, protocol: type, name: str) -> None:
+    """Raises TypeError unless the model has the capability.
+
+    Args:
+      model: any model.
+      protocol: one of `CAPABILITIES`.
+      name: who asks, for the message.
+    """
+    if isinstance(model, type):  # a class has the methods too, but they lack their self
+        raise TypeError(
+            f"{name} needs a model; got the class {model.__name__}: give an instance of it, "
+            f"{model.__name__}(...)."
+        )
+    if isinstance(model, protocol):
+        return
+    offers = [m for p in CAPABILITIES for m in members(p) if callable(getattr(model, m, None))]
+    offers = ", ".join(dict.fromkeys(offers)) or "none of gm's capabilities"
+    missing = [m for m in members(protocol) if not callable(getattr(model, m, None))]
+    fields = [n for n in dir(protocol) if isinstance(getattr(protocol, n), property)]
+    missing = missing or [field for field in fields if not hasattr(model, field)]
+    lacks = f" (missing: {', '.join(missing)})"
+    raise TypeError(
+        f"{name} needs a model with {', '.join(members(protocol))}; "
+        f"{type(model).__name__} offers {offers}{lacks}."
+    )

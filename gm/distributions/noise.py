@@ -1,0 +1,56 @@
+"""Standard noise from random bits, right in the tails: Uniform, Normal, Laplace, Logistic, Gumbel.
+
+`jax.random.uniform` has steps of 2^-23, so that what is made of it has no sample rarer than 1e-7
+and too many near there. Here 32 bits are taken whole, u = (bits + 1/2) / 2^32, and rounded to a
+float, which is fine near zero. A symmetric distribution takes its sign from the last bit and the
+size of its tail from the others. What is rarer than 2^-33 on one side is never drawn.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.scipy import special
+
+from gm.core import Array, Key
+
+BELOW_ONE = 1.0 - 2.0**-24  # the largest float32 below 1
+
+
+def bits(key: Key, *parameters: Array) -> Array:
+    """32 random bits for every element of the first parameter, uint32: [...]"""
+    return jax.random.bits(key, jnp.shape(parameters[0]), jnp.uint32)
+
+
+def uniform(bits: Array) -> Array:
+    """In (0, 1), as fine as 2^-32 near zero."""
+    return jnp.minimum((bits.astype(jnp.float32) + 0.5) * 2.0**-32, BELOW_ONE)
+
+
+def normal(bits: Array) -> Array:
+    """Standard normal numbers."""
+    sign, tail = _sign_and_tail(bits)
+    return sign * special.ndtri(tail)
+
+
+def laplace(bits: Array) -> Array:
+    """With density exp(-|x|) / 2."""
+    sign, tail = _sign_and_tail(bits)
+    return sign * jnp.log(2.0 * tail)
+
+
+def logistic(bits: Array) -> Array:
+    """With density sigmoid(x) sigmoid(-x)."""
+    sign, tail = _sign_and_tail(bits)
+    return sign * (jnp.log(tail) - jnp.log1p(-tail))
+
+
+def gumbel(bits: Array) -> Array:
+    """With P(X <= x) = exp(-exp(-x)); fine in the upper tail, which decides an argmax."""
+    return -jnp.log(-jnp.log1p(-uniform(bits)))
+
+
+def _sign_and_tail(bits: Array) -> tuple[Array, Array]:
+    """±1, and a uniform number in (0, 1/2] for the probability of the lower tail."""
+    sign = 1.0 - 2.0 * (bits & 1).astype(jnp.float32)
+    return sign, ((bits >> 1).astype(jnp.float32) + 0.5) * 2.0**-32
