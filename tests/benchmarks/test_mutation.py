@@ -27,13 +27,13 @@ def test_every_mutant_changes_one_place_and_names_tests_that_exist(mutation):
 
 
 def test_a_mutant_of_text_that_is_not_there_is_refused(mutation):
-    mutant = mutation.Mutant("gm/core.py", "nothing", "none", "no such text", "", ())
+    mutant = mutation.Mutant("gm/numerics.py", "nothing", "none", "no such text", "", ())
     with pytest.raises(ValueError, match="exactly once"):
         mutant.source(ROOT)
 
 
 def test_the_score_leaves_out_what_no_test_can_see(mutation):
-    mutant = mutation.Mutant("gm/core.py", "a fault", "none", "a", "b", ())
+    mutant = mutation.Mutant("gm/numerics.py", "a fault", "none", "a", "b", ())
     fates = ("killed", "killed", "killed", "survived", "equivalent")
     outcomes = [mutation.Outcome(mutant, fate, "", 0.0) for fate in fates]
     assert mutation.score(outcomes) == 0.75
