@@ -7,29 +7,13 @@ TFDS_DATA_DIR=... python experiments/char_rnn.py --dataset tiny_shakespeare --nu
 """
 
 import dataclasses
-import functools
-import pathlib
-import time
-from typing import Literal
 
-import jax
-import numpy as np
-import optax
-import tyro
-
-from gm import core, data, metrics, train
-from gm import distributions as dist
-from gm.core import Event, Params
-from gm.losses import likelihood
-from gm.metrics import results
-from gm.models.autoregressive import CausalModel
-from gm.networks import GRU, LSTM, RecurrentNetwork
-
-METRIC = "negative log-likelihood"
+import command
+import options
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(options.Fast):
     """What to train on, and how."""
 
     dataset: str = "python_docs"
@@ -43,77 +27,83 @@ class Config:
     eval_window: int = 1000
     """Characters of a window that is scored, each from an empty state."""
     num_steps: int = 2000
-    batch_size: int = 32
     learning_rate: float = 5e-3
     weight_decay: float = 0.1
     ema_decay: float = 0.99
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the products in training; scores and samples are in float32."""
     steps_per_dispatch: int = 10
-    """The data stays on the device; 1 makes every batch on the host."""
     sample_length: int = 500
-    """Characters of a text that is drawn."""
-    seed: int = 0
-    folder: pathlib.Path | None = None
-    """For checkpoints, metrics, samples and result.json; by default nothing is kept."""
-
-
-def fit(c: Config) -> tuple[data.Dataset, CausalModel, Params, float]:
-    """Data in long windows, a model of them, its parameters after training, and the seconds."""
-    dataset = data.load(c.dataset, window=c.window)
-    network = RecurrentNetwork(cell=LSTM if c.lstm else GRU, widths=c.widths)
-    model = CausalModel(dataset.event, dist.head_for(dataset.event, ordered=False), network)
-    held_out = data.load(c.dataset, window=c.eval_window)
-    long = dataclasses.replace(model, event=held_out.event)  # the same parameters
-
-    def validate(state: train.State) -> dict[str, float]:
-        score = metrics.evaluate(long, state.averaged, held_out.validation.x)
-        return {"nats per char": score.per_char(long.event).value}
-
-    drawn = Event((c.sample_length,), model.event.num_values)
-    sample = jax.jit(dataclasses.replace(model, event=drawn).sample)
-
-    def draw(state: train.State, path: pathlib.Path) -> None:
-        text = data.decode(sample(state.averaged, jax.random.key(c.seed)), dataset.vocabulary)
-        path.with_suffix(".txt").write_text(text, encoding="utf-8")
-
-    rate = optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, c.num_steps // 20, c.num_steps)
-    optimizer = optax.adamw(rate, b2=0.99, weight_decay=c.weight_decay)
-    clip = optax.clip_by_global_norm(float(c.window))  # losses are sums over a window
-    optimizer = optax.chain(clip, optimizer)
-    optimizer = train.with_ema(optimizer, c.ema_decay)
-    half = core.in_precision(model, c.dtype)
-    loss = functools.partial(likelihood.continued_negative_log_likelihood, half)
-    step = train.make_step(loss, optimizer)
-    key_init, key_train = jax.random.split(jax.random.key(c.seed))
-    params = model.init(key_init)
-    memory = jax.vmap(model.memory, None, axis_size=c.batch_size)(params)
-    state = train.init(params, optimizer, key_train, memory)
-    begin = time.perf_counter()
-    many = c.steps_per_dispatch
-    batches = data.streams(dataset.train, c.batch_size, c.seed, on_device=many > 1)
-    keep = {"folder": c.folder, "config": c, "draw": draw if c.folder else None}
-    keep |= {"evaluate": validate, "steps_per_dispatch": many}
-    state = train.run(step, state, batches, c.num_steps, **keep)
-    return held_out, long, state.averaged, time.perf_counter() - begin
-
-
-def main(c: Config) -> dict[str, float]:
-    """Trains, scores the last tenth of the text, draws; returns the numbers."""
-    dataset, model, params, seconds = fit(c)
-    x = np.concatenate([dataset.validation.x, dataset.test.x])
-    score = metrics.evaluate(model, params, x, batch_size=128).per_char(model.event)
-    print(f"validation + test NLL {score}")
-    if c.folder is not None:
-        size = f"{'LSTM' if c.lstm else 'GRU'} {'+'.join(map(str, c.widths))}"
-        fields = {"experiment": "char_rnn", "model": size, "split": "validation + test"}
-        fields |= {"principle": "maximum likelihood", "steps": c.num_steps, "seconds": seconds}
-        results.write(c.folder, results.record_all({METRIC: score}, dataset, **fields))
-        text = sorted((c.folder / "samples").glob("*.txt"))[-1].read_text("utf-8")
-        (c.folder / "samples.txt").write_text(text, "utf-8")
-        print(text)
-    return {score.unit: score.value, "seconds": seconds}
+    """Characters of a text that is sampled."""
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    CONFIG = command.parse(Config)
+
+import functools
+import pathlib
+
+import fitting
+import jax
+import loading
+import texts
+
+from gm import core, data, metrics, train
+from gm import distributions as dist
+from gm.core import Event
+from gm.losses import likelihood
+from gm.models.autoregressive import CausalModel
+from gm.networks import GRU, LSTM, RecurrentNetwork
+
+
+def assemble(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Loss]:
+    """The data in short windows, the model of one, and its loss."""
+    dataset = loading.load(c, "text", window=c.window)
+    network = RecurrentNetwork(cell=LSTM if c.lstm else GRU, widths=c.widths)
+    model = CausalModel(dataset.event, dist.head_for(dataset.event, ordered=False), network)
+    return dataset, model, likelihood.continued_negative_log_likelihood
+
+
+def of_length(model: CausalModel, length: int) -> CausalModel:
+    """The model, with the same parameters, of texts of another length."""
+    return dataclasses.replace(model, event=Event((length,), model.event.num_values))
+
+
+def fit(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Fitted]:
+    """Data in long windows, a model of them, and what its training came to."""
+    dataset, model, loss = assemble(c)
+    held_out = loading.load(c, "text", window=c.eval_window)
+    long, text = of_length(model, c.eval_window), of_length(model, c.sample_length)
+
+    def validate(state: train.State) -> dict[str, float]:
+        score = metrics.evaluate(long, state.averaged, held_out.validation)
+        return {"nats per char": score.per_char(long.event).value}
+
+    def draw(state: train.State, path: pathlib.Path) -> None:
+        texts.show(c, dataset, text, state.averaged, path, num=1)
+
+    optimizer = texts.optimizer(c, float(c.window))  # losses are sums over a window
+    step = train.make_step(functools.partial(loss, core.in_precision(model, c.dtype)), optimizer)
+    key_init, key_train = jax.random.split(jax.random.key(c.seed))
+    params = fitting.init(model, key_init)
+    memory = jax.vmap(model.memory, None, axis_size=c.batch_size)(params)
+    state = train.init(params, optimizer, key_train, memory)
+    many = c.steps_per_dispatch
+    batches = data.streams(dataset.train, c.batch_size, c.seed, on_device=many > 1)
+    keep = {"draw": draw if c.folder else None, "steps_per_dispatch": many, "by": "nats per char"}
+    return held_out, long, fitting.run(c, step, state, batches, validate, **keep)
+
+
+def main(c: Config) -> dict[str, float]:
+    """Trains, scores the last tenth of the text, samples; returns the numbers."""
+    dataset, model, fitted = fit(c)
+    label = f"{'LSTM' if c.lstm else 'GRU'} {'+'.join(map(str, c.widths))}"
+    own = {"experiment": "char_rnn", "batch_size": 128}
+    found = texts.report(c, dataset, model, fitted, label, **own)
+    if c.folder is not None:
+        text = of_length(model, c.sample_length)
+        texts.show(c, dataset, text, fitted.params, c.folder / "samples.png", num=1)
+        print((c.folder / "samples.txt").read_text("utf-8"))
+    return found
+
+
+if __name__ == "__main__":
+    command.run(main, CONFIG)

@@ -11,20 +11,12 @@ TFDS_DATA_DIR=... python experiments/deep_nade.py --dataset binarized_mnist --hi
 
 import dataclasses
 
-import maximum_likelihood
-import tyro
-
-from gm import data
-from gm import distributions as dist
-from gm.losses import order_agnostic
-from gm.models.autoregressive import DeepNADE, Ensemble
-
-SOURCE = "Uria et al. 2014, arXiv:1310.1757, EoNADE 2hl, 128 orders"
-PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (85.10, SOURCE)}}
+import command
+import options
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(maximum_likelihood.Config):
+class Config(options.MaximumLikelihood):
     """What to train on, and how."""
 
     num_steps: int = 2000
@@ -33,27 +25,43 @@ class Config(maximum_likelihood.Config):
     hidden: tuple[int, ...] = (200, 200)
     """Units in each hidden layer."""
     num_orders: int = 8
-    """Over which probabilities are averaged when scoring and drawing; training draws any."""
-
-
-def main(c: Config) -> dict[str, float]:
-    """Trains, scores the test set, draws; returns the numbers."""
-    dataset = data.load(c.dataset)
-    head = dist.head_for(dataset.event, ordered=not dataset.vocabulary)
-    model = DeepNADE(dataset.event, head, c.hidden, wiring_seed=c.seed)
-    loss, many = order_agnostic.order_agnostic_nll, Ensemble(model, c.num_orders)
-    params, seconds = maximum_likelihood.fit(c, dataset, model, loss)
-    fields = {"experiment": "deep_nade", "published": PUBLISHED, "seconds": seconds}
-    fields["principle"] = "maximum likelihood of all orders"
-    return maximum_likelihood.report(
-        c,
-        dataset,
-        many,
-        params,
-        f"EoNADE {'x'.join(map(str, c.hidden))}, {c.num_orders} orders",
-        **fields,
-    )
+    """Over which probabilities are averaged when scoring and sampling; training takes any."""
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    CONFIG = command.parse(Config)
+
+import fitting
+import loading
+import maximum_likelihood
+
+from gm import data
+from gm import distributions as dist
+from gm.losses import order_agnostic
+from gm.models.autoregressive import CausalModel, DeepNADE, Ensemble
+
+SOURCE = "Uria et al. 2014, arXiv:1310.1757, EoNADE 2hl, 128 orders"
+PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (85.10, SOURCE)}}
+
+
+def assemble(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Loss]:
+    """The data, the model of any order, and the loss of all."""
+    dataset = loading.load(c)
+    head = dist.head_for(dataset.event, ordered=not dataset.vocabulary)
+    model = DeepNADE(dataset.event, head, c.hidden, wiring_seed=c.seed)
+    return dataset, model, order_agnostic.order_agnostic_nll
+
+
+def main(c: Config) -> dict[str, float]:
+    """Trains, scores the test set, samples; returns the numbers."""
+    dataset, model, loss = assemble(c)
+    fitted = maximum_likelihood.fit(c, dataset, model, loss)
+    label = f"EoNADE {'x'.join(map(str, c.hidden))}, {c.num_orders} orders"
+    fields = {"experiment": "deep_nade", "published": PUBLISHED}
+    fields["principle"] = "maximum likelihood of all orders"
+    many = Ensemble(model, c.num_orders)
+    return maximum_likelihood.report(c, dataset, many, fitted, label, **fields)
+
+
+if __name__ == "__main__":
+    command.run(main, CONFIG)

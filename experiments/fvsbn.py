@@ -10,30 +10,43 @@ TFDS_DATA_DIR=... python experiments/fvsbn.py --dataset binarized_mnist --num-st
 
 import dataclasses
 
+import command
+import options
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(options.MaximumLikelihood):
+    """What to train on, and how."""
+
+
+if __name__ == "__main__":
+    CONFIG = command.parse(Config)
+
+import loading
 import maximum_likelihood
-import tyro
 
 from gm import data
 from gm import distributions as dist
-from gm.models.autoregressive import FVSBN
+from gm.models.autoregressive import FVSBN, CausalModel
 
 SOURCE = "Larochelle & Murray 2011, table 2: FVSBN"
 PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (97.45, SOURCE)}}
 
 
-@dataclasses.dataclass(frozen=True)
-class Config(maximum_likelihood.Config):
-    """What to train on, and how."""
+def assemble(c: Config) -> tuple[data.Dataset, CausalModel]:
+    """The data, and the model."""
+    dataset = loading.load(c)
+    head = dist.head_for(dataset.event, ordered=not dataset.vocabulary)
+    return dataset, FVSBN(dataset.event, head)
 
 
 def main(c: Config) -> dict[str, float]:
-    """Trains, scores the test set, draws; returns the numbers."""
-    dataset = data.load(c.dataset)
-    model = FVSBN(dataset.event, dist.head_for(dataset.event, ordered=not dataset.vocabulary))
-    params, seconds = maximum_likelihood.fit(c, dataset, model)
-    fields = {"experiment": "fvsbn", "published": PUBLISHED, "seconds": seconds}
-    return maximum_likelihood.report(c, dataset, model, params, "FVSBN", **fields)
+    """Trains, scores the test set, samples; returns the numbers."""
+    dataset, model = assemble(c)
+    fitted = maximum_likelihood.fit(c, dataset, model)
+    fields = {"experiment": "fvsbn", "published": PUBLISHED}
+    return maximum_likelihood.report(c, dataset, model, fitted, "FVSBN", **fields)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, CONFIG)

@@ -8,16 +8,28 @@ python experiments/gan.py --dataset grid25 --latent-dim 2 --num-steps 40000
 """
 
 import dataclasses
-import pathlib
+
+import command
+import options
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(options.Game):
+    """What to train on, and how."""
+
+
+if __name__ == "__main__":
+    CONFIG = command.parse(Config)
+
 import time
 
+import fitting
 import jax
+import loading
 import numpy as np
 import optax
-import tyro
 
 from gm import data, metrics, plot, train
-from gm.core import Params
 from gm.losses import adversarial
 from gm.metrics import results
 from gm.models.implicit import Critic, Generator
@@ -28,27 +40,7 @@ METRICS = ("modes captured", "samples of high quality", "reverse KL of mode coun
 PUBLISHED = {"grid25": {m: (v, SOURCE) for m, v in zip(METRICS, (24.8, 93.6, 0.04), strict=True)}}
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """What to train on, and how."""
-
-    dataset: str = "digits"
-    wasserstein: bool = False
-    """The Wasserstein game with gradient penalty in place of the non-saturating one with R1."""
-    penalty: float = 0.1
-    critic_updates: int = 1
-    hidden: tuple[int, ...] = (128, 128, 128)
-    latent_dim: int = 16
-    num_steps: int = 8000
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    ema_decay: float = 0.999
-    seed: int = 0
-    folder: pathlib.Path | None = None
-    """For checkpoints, metrics, samples.png and result.json."""
-
-
-def game(c: Config, generator: Generator, critic: Critic) -> dict[str, train.Player]:
+def game(c: options.Game, generator: Generator, critic: Critic) -> dict[str, train.Player]:
     """The two players, critic first."""
     losses = adversarial.non_saturating(generator, critic, r1=c.penalty)
     if c.wasserstein:
@@ -61,9 +53,9 @@ def game(c: Config, generator: Generator, critic: Critic) -> dict[str, train.Pla
     }
 
 
-def assemble(c: Config) -> tuple[data.Dataset, Generator, Critic]:
+def assemble(c: options.Game) -> tuple[data.Dataset, Generator, Critic]:
     """Real-valued data, and the two networks."""
-    dataset, squash = data.load(c.dataset), None
+    dataset, squash = loading.load(c), None
     if dataset.event.discrete:
         dataset, squash = dataset.map(data.UniformDequantization()), jax.nn.sigmoid
     network = MLP(c.hidden, dataset.event.shape, output_activation=squash)
@@ -71,8 +63,8 @@ def assemble(c: Config) -> tuple[data.Dataset, Generator, Critic]:
     return dataset, Generator(dataset.event, network, c.latent_dim), critic
 
 
-def fit(c: Config) -> tuple[data.Dataset, Generator, Params, float]:
-    """Real-valued data, the generator, its averaged parameters, and the seconds it trained."""
+def fit(c: Config) -> tuple[data.Dataset, Generator, fitting.Fitted]:
+    """The data, the generator, and its averaged parameters at the end: a game has no best step."""
     dataset, generator, critic = assemble(c)
     keys = jax.random.split(jax.random.key(c.seed), 4)
     sample = jax.jit(jax.vmap(generator.sample, (None, 0)))
@@ -87,34 +79,28 @@ def fit(c: Config) -> tuple[data.Dataset, Generator, Params, float]:
     batches = dataset.train.batches(c.batch_size * c.critic_updates, c.seed)
     begin, keep = time.perf_counter(), {"folder": c.folder, "config": c, "evaluate": validate}
     state = train.run(step, state, batches, c.num_steps, **keep)
-    return dataset, generator, state.averaged["generator"], time.perf_counter() - begin
+    seconds = time.perf_counter() - begin
+    return dataset, generator, fitting.Fitted(state.averaged["generator"], c.num_steps, seconds)
 
 
 def main(c: Config) -> dict[str, float]:
-    """Trains, draws, and compares the draws with unseen data; returns the numbers."""
-    dataset, generator, params, seconds = fit(c)
+    """Trains, samples, and compares the samples with unseen data; returns the numbers."""
+    dataset, generator, fitted = fit(c)
     keys = jax.random.split(jax.random.key(c.seed), 2500)
-    x = np.asarray(jax.jit(jax.vmap(generator.sample, (None, 0)))(params, keys))
+    x = np.asarray(jax.jit(jax.vmap(generator.sample, (None, 0)))(fitted.params, keys))
     unseen = np.concatenate([dataset.validation.x, dataset.test.x])
     scores = {"two-sample test": metrics.classifier.two_sample(unseen, x)}
     if hasattr(density := dataset.density, "centers"):
         scores |= metrics.modes.mode_coverage(x, density.centers, density.scale).scores()
     print(*(f"{name}: {score}" for name, score in scores.items()), sep="\n")
     if c.folder is not None:
-        rows = results.record_all(
-            scores,
-            dataset,
-            published=PUBLISHED.get(dataset.name),
-            experiment="gan",
-            model=f"GAN {'x'.join(map(str, c.hidden))}",
-            principle="Wasserstein game" if c.wasserstein else "non-saturating game",
-            steps=c.num_steps,
-            seconds=seconds,
-        )
-        results.write(c.folder, rows)
+        own = {"experiment": "gan", "model": f"GAN {'x'.join(map(str, c.hidden))}"}
+        own["principle"] = "Wasserstein game" if c.wasserstein else "non-saturating game"
+        own["published"] = PUBLISHED.get(dataset.name)
+        results.write(c.folder, fitted.record(scores, dataset, **own))
         plot.save(plot.samples({"data": unseen[:2500], "GAN": x}), c.folder / "samples.png")
-    return {name: score.value for name, score in scores.items()} | {"seconds": seconds}
+    return {name: score.value for name, score in scores.items()} | {"seconds": fitted.seconds}
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, CONFIG)

@@ -10,28 +10,38 @@ python experiments/gan_seeds.py --game.dataset grid25 --game.latent-dim 2 --game
 
 import dataclasses
 import pathlib
-import time
 
-import gan
-import jax
-import numpy as np
-import tyro
-
-from gm import core, data, metrics, plot, train
-from gm.metrics import results
+import command
+import options
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Which game, and how often."""
 
-    game: gan.Config = dataclasses.field(default_factory=gan.Config)
+    game: options.Game = dataclasses.field(default_factory=options.Game)
     """Its seed and its folder are not used."""
     num_seeds: int = 10
+    """Games."""
     steps_per_dispatch: int = 20
+    """Updates of all games in one call of the device."""
     seed: int = 0
+    """What the seeds of the games are derived from."""
     folder: pathlib.Path | None = None
-    """For checkpoints, metrics, samples.png and result.json."""
+    """For checkpoints, metrics, samples.png and result.json; by default nothing is kept."""
+
+
+if __name__ == "__main__":
+    CONFIG = command.parse(Config)
+
+import time
+
+import gan
+import jax
+import numpy as np
+
+from gm import core, data, metrics, plot, train
+from gm.metrics import results
 
 
 def fit(c: Config) -> tuple[data.Dataset, np.ndarray, float]:
@@ -97,4 +107,4 @@ def main(c: Config) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, CONFIG)

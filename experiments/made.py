@@ -25,29 +25,12 @@ TFDS_DATA_DIR=... python experiments/made.py --dataset binarized_mnist --hidden 
 
 import dataclasses
 
-import jax.numpy as jnp
-import maximum_likelihood
-import tyro
-
-from gm import data
-from gm import distributions as dist
-from gm.core import Params
-from gm.losses import likelihood, order_agnostic
-from gm.models.autoregressive import MADE, CausalModel, Ensemble, degrees_by_entropy
-
-PAPER = "Germain et al. 2015, arXiv:1502.03509"
-METRIC = maximum_likelihood.METRIC
-PUBLISHED = {
-    "binarized_mnist": {
-        METRIC: (88.40, f"{PAPER}, 8,000 units (500 units: 94.5; 32 masks: 86.64)")
-    },
-    "dna": {METRIC: (79.66, f"{PAPER}, mask sampling")},
-    "mushrooms": {METRIC: (9.68, f"{PAPER}, mask sampling (DARN: 9.55)")},
-}
+import command
+import options
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(maximum_likelihood.Config):
+class Config(options.MaximumLikelihood):
     """What to train on, and how."""
 
     hidden: tuple[int, ...] = (200,)
@@ -62,19 +45,43 @@ class Config(maximum_likelihood.Config):
     """Another order with each mask, too."""
 
 
-def fit(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, Params, float]:
-    """The data, the model, its averaged parameters after training, and the seconds it took."""
-    dataset = data.load(c.dataset)
+if __name__ == "__main__":
+    CONFIG = command.parse(Config)
+
+import fitting
+import jax.numpy as jnp
+import loading
+import maximum_likelihood
+
+from gm import data
+from gm import distributions as dist
+from gm.losses import likelihood, order_agnostic
+from gm.models.autoregressive import MADE, CausalModel, Ensemble, degrees_by_entropy
+
+PAPER = "Germain et al. 2015, arXiv:1502.03509"
+METRIC = maximum_likelihood.METRIC
+PUBLISHED = {
+    "binarized_mnist": {
+        METRIC: (88.40, f"{PAPER}, 8,000 units (500 units: 94.5; 32 masks: 86.64)")
+    },
+    "dna": {METRIC: (79.66, f"{PAPER}, mask sampling")},
+    "mushrooms": {METRIC: (9.68, f"{PAPER}, mask sampling (DARN: 9.55)")},
+}
+
+
+def assemble(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, fitting.Loss]:
+    """The data, the model, and its loss."""
+    dataset = loading.load(c)
     event, degrees = dataset.event, None
     if event.discrete and not c.shuffled:
         degrees = degrees_by_entropy(dataset.train.x, event.num_values, c.hidden)
     head = dist.head_for(event, ordered=not dataset.vocabulary)
-    options = {"direct": c.direct, "degrees": degrees}
+    sizes = {"direct": c.direct, "degrees": degrees}
     if c.num_masks == 1:
-        model, loss = MADE(event, head, c.hidden, **options), likelihood.negative_log_likelihood
+        model, loss = MADE(event, head, c.hidden, **sizes), likelihood.negative_log_likelihood
     else:
-        options |= {"wiring_seed": c.seed, "shuffled": c.shuffled}
-        model = Ensemble(MADE(event, head, c.hidden, **options), c.num_masks)
+        sizes |= {"wiring_seed": c.seed, "shuffled": c.shuffled}
+        model = Ensemble(MADE(event, head, c.hidden, **sizes), c.num_masks)
         loss = order_agnostic.member_nll
 
     def penalized(model, params, key, batch):
@@ -82,19 +89,24 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, Params, float]
         direct = params["params"]["shortcut"]["kernel"]
         return nats + (c.l1_direct - c.l1) * jnp.sum(jnp.abs(direct)), found
 
-    loss_of_all = loss if c.l1_direct is None else penalized
-    return dataset, model, *maximum_likelihood.fit(c, dataset, model, loss_of_all)
+    return dataset, model, loss if c.l1_direct is None else penalized
+
+
+def fit(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, fitting.Fitted]:
+    """The data, the model, and what its training came to."""
+    dataset, model, loss = assemble(c)
+    return dataset, model, maximum_likelihood.fit(c, dataset, model, loss)
 
 
 def main(c: Config) -> dict[str, float]:
-    """Trains, scores the test set, draws; returns the numbers."""
-    dataset, model, params, seconds = fit(c)
+    """Trains, scores the test set, samples; returns the numbers."""
+    dataset, model, fitted = fit(c)
     label = f"MADE {'x'.join(map(str, c.hidden))}"
     if c.num_masks > 1:
         label += f", {c.num_masks} {'orders' if c.shuffled else 'masks'}"
-    fields = {"experiment": "made", "published": PUBLISHED, "seconds": seconds}
-    return maximum_likelihood.report(c, dataset, model, params, label, **fields)
+    fields = {"experiment": "made", "published": PUBLISHED}
+    return maximum_likelihood.report(c, dataset, model, fitted, label, **fields)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, CONFIG)

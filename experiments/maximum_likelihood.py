@@ -1,17 +1,18 @@
-"""What the experiments by maximum likelihood share: options, the training, the report."""
+"""What the experiments by maximum likelihood share: the training, the score, the report.
 
-import dataclasses
+This file is no script: the experiments beside it call it.
+"""
+
 import functools
 import pathlib
-import shutil
-import time
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
+import fitting
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import options
 
 from gm import core, data, metrics, plot, train
 from gm.core import Array, Params
@@ -22,50 +23,24 @@ from gm.models.autoregressive import Ensemble
 METRIC = "negative log-likelihood"
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """What to train on, and how; an experiment adds what its model needs."""
-
-    dataset: str = "digits"
-    """Any name that gm.data.load takes: digits, claw, mnist_dynamic, mine.npz, ..."""
-    num_steps: int = 500
-    batch_size: int = 32
-    learning_rate: float = 4e-3
-    weight_decay: float = 1.0
-    l1: float = 0.0
-    """Nats per unit of a weight's size (biases are free): a Laplace prior, for sparse weights."""
-    ema_decay: float = 0.999
-    clip_norm: float = 1e6
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the products in training; scores and samples are in float32."""
-    steps_per_dispatch: int = 1
-    eval_batch_size: int = 256
-    seed: int = 0
-    folder: pathlib.Path | None = None
-
-
 def given(model: Any) -> dict[str, str]:
     """What a conditional model is given, for losses and scores."""
     return {} if model.context is None else {"context": "label"}
 
 
 def fit(
-    c: Config,
+    c: options.MaximumLikelihood,
     dataset: data.Dataset,
     model: Any,
-    loss: Callable = likelihood.negative_log_likelihood,
-) -> tuple[Params, float]:
-    """The averaged parameters after training, and the seconds it took.
-
-    A conditional model is given the label.
-    """
+    loss: fitting.Loss = likelihood.negative_log_likelihood,
+) -> fitting.Fitted:
+    """Trains; a conditional model is given the label."""
 
     def validate(state: train.State) -> dict[str, float]:
-        return {"nats": evaluate(c, model, state.averaged, dataset.validation).value}
+        return {"nats": evaluate(c, model, dataset.validation, state.averaged).value}
 
     def picture(state: train.State, path: pathlib.Path) -> None:
-        panels = {"data": dataset.test.x[:64], "model": draw(model, state.averaged, c.seed)}
-        plot.save(plot.samples(panels, num_values=model.event.num_values), path)
+        show(c, dataset, model, state.averaged, path)
 
     warmup = min(100, c.num_steps // 10)
     schedule = optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, warmup, c.num_steps)
@@ -76,19 +51,18 @@ def fit(
     loss = functools.partial(loss, core.in_precision(model, c.dtype), **given(model))
     step = train.make_step(loss, optimizer)
     key_init, key_train = jax.random.split(jax.random.key(c.seed))
-    state = train.init(jax.jit(model.init)(key_init), optimizer, key_train)
-    begin, many = time.perf_counter(), c.steps_per_dispatch
-    batches = dataset.train.batches(c.batch_size, c.seed, on_device=many > 1)
-    keep = {"folder": c.folder, "config": c, "evaluate": validate, "steps_per_dispatch": many}
-    keep["draw"] = picture if c.folder else None
-    state = train.run(step, state, batches, c.num_steps, **keep)
-    return state.averaged, time.perf_counter() - begin
+    state = train.init(fitting.init(model, key_init), optimizer, key_train)
+    batches = dataset.train.batches(c.batch_size, c.seed, on_device=c.steps_per_dispatch > 1)
+    keep = {"steps_per_dispatch": c.steps_per_dispatch, "draw": picture if c.folder else None}
+    return fitting.run(c, step, state, batches, validate, **keep)
 
 
-def evaluate(c: Config, model: Any, params: Params, split: data.Split) -> metrics.Score:
+def evaluate(
+    c: options.MaximumLikelihood, model: Any, split: data.Split, params: Params
+) -> metrics.Score:
     """The mean negative log-likelihood on a split."""
     options = {"batch_size": c.eval_batch_size, **given(model)}
-    return metrics.evaluate(model, params, split.arrays(), **options)
+    return metrics.evaluate(model, params, split, **options)
 
 
 def draw(model: Any, params: Params, seed: int, num: int = 64) -> np.ndarray:
@@ -104,17 +78,36 @@ def _sample(model: Any, params: Params, keys: Array, *y: Array) -> Array:
     return jax.vmap(functools.partial(model.sample, params))(keys, *y)
 
 
+def show(
+    c: options.MaximumLikelihood,
+    dataset: data.Dataset,
+    model: Any,
+    params: Params,
+    path: pathlib.Path,
+) -> None:
+    """Writes a picture of test examples, and of samples."""
+    panels = {"data": dataset.test.x[:64], "model": draw(model, params, c.seed)}
+    plot.save(plot.samples(panels, num_values=model.event.num_values), path)
+
+
 def report(
-    c: Config, dataset: data.Dataset, model: Any, params: Params, label: str, **fields: Any
+    c: options.MaximumLikelihood,
+    dataset: data.Dataset,
+    model: Any,
+    fitted: fitting.Fitted,
+    label: str,
+    *,
+    published: dict[str, dict[str, tuple[float, str]]] | None = None,
+    **fields: Any,
 ) -> dict[str, float]:
     """Scores the test set; leaves result.json, with the fields given, and samples.png."""
-    score = evaluate(c, model, params, dataset.test)
-    bits = score.bits_per_dim(model.event)
-    print(f"{label}, {dataset.name}: test NLL {score} = {bits.value:.3f} bits/dim")
+    scores = fitted.scores(METRIC, functools.partial(evaluate, c, model, dataset.test))
+    bits = {k: s.bits_per_dim(dataset.test.scored_event).value for k, s in scores.items()}
+    for metric, score in scores.items():
+        print(f"{label}, {dataset.name}: test {metric} {score} = {bits[metric]:.3f} bits/dim")
     if c.folder is not None:
-        fields = {"principle": "maximum likelihood", "steps": c.num_steps, **fields}
-        fields["published"] = fields["published"].get(dataset.name)
-        results.write(c.folder, results.record_all({METRIC: score}, dataset, model=label, **fields))
-        for newest in sorted((c.folder / "samples").glob("*.png"))[-1:]:
-            shutil.copy(newest, c.folder / "samples.png")
-    return {"nats": score.value, "bits_per_dim": bits.value, "seconds": fields["seconds"]}
+        own = {"principle": "maximum likelihood", "model": label, **fields}
+        own["published"] = (published or {}).get(dataset.name)
+        results.write(c.folder, fitted.record(scores, dataset, **own))
+        show(c, dataset, model, fitted.params, c.folder / "samples.png")
+    return {"nats": scores[METRIC].value, "bits_per_dim": bits[METRIC], "seconds": fitted.seconds}

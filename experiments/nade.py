@@ -10,24 +10,12 @@ TFDS_DATA_DIR=... python experiments/nade.py --dataset binarized_mnist --hidden 
 
 import dataclasses
 
-import maximum_likelihood
-import tyro
-
-from gm import data
-from gm import distributions as dist
-from gm.losses import likelihood, order_agnostic
-from gm.models.autoregressive import NADE, Ensemble
-
-METRIC = maximum_likelihood.METRIC
-PUBLISHED = {
-    "binarized_mnist": {METRIC: (88.33, "Larochelle & Murray 2011, NADE 500, fixed order")},
-    "dna": {METRIC: (84.81, "Larochelle & Murray 2011, NADE, fixed order")},
-    "mushrooms": {METRIC: (9.81, "Larochelle & Murray 2011, NADE, fixed order")},
-}
+import command
+import options
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(maximum_likelihood.Config):
+class Config(options.MaximumLikelihood):
     """What to train on, and how."""
 
     learning_rate: float = 2e-3
@@ -38,21 +26,45 @@ class Config(maximum_likelihood.Config):
     """More train in several orders, and average probabilities over them."""
 
 
-def main(c: Config) -> dict[str, float]:
-    """Trains, scores the test set, draws; returns the numbers."""
-    dataset = data.load(c.dataset)
+if __name__ == "__main__":
+    CONFIG = command.parse(Config)
+
+import fitting
+import loading
+import maximum_likelihood
+
+from gm import data
+from gm import distributions as dist
+from gm.losses import likelihood, order_agnostic
+from gm.models.autoregressive import NADE, CausalModel, Ensemble
+
+METRIC = maximum_likelihood.METRIC
+PUBLISHED = {
+    "binarized_mnist": {METRIC: (88.33, "Larochelle & Murray 2011, NADE 500, fixed order")},
+    "dna": {METRIC: (84.81, "Larochelle & Murray 2011, NADE, fixed order")},
+    "mushrooms": {METRIC: (9.81, "Larochelle & Murray 2011, NADE, fixed order")},
+}
+
+
+def assemble(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, fitting.Loss]:
+    """The data, the model, and its loss."""
+    dataset = loading.load(c)
     head = dist.head_for(dataset.event, ordered=not dataset.vocabulary)
-    label, loss = f"NADE {c.hidden}", likelihood.negative_log_likelihood
-    if c.num_orders > 1:
-        model = NADE(dataset.event, head, c.hidden, wiring_seed=c.seed)
-        model, loss = Ensemble(model, c.num_orders), order_agnostic.member_nll
-        label += f", {c.num_orders} orders"
-    else:
+    if c.num_orders == 1:
         model = NADE(dataset.event, head, c.hidden)
-    params, seconds = maximum_likelihood.fit(c, dataset, model, loss)
-    fields = {"experiment": "nade", "published": PUBLISHED, "seconds": seconds}
-    return maximum_likelihood.report(c, dataset, model, params, label, **fields)
+        return dataset, model, likelihood.negative_log_likelihood
+    model = NADE(dataset.event, head, c.hidden, wiring_seed=c.seed)
+    return dataset, Ensemble(model, c.num_orders), order_agnostic.member_nll
+
+
+def main(c: Config) -> dict[str, float]:
+    """Trains, scores the test set, samples; returns the numbers."""
+    dataset, model, loss = assemble(c)
+    fitted = maximum_likelihood.fit(c, dataset, model, loss)
+    label = f"NADE {c.hidden}" + f", {c.num_orders} orders" * (c.num_orders > 1)
+    fields = {"experiment": "nade", "published": PUBLISHED}
+    return maximum_likelihood.report(c, dataset, model, fitted, label, **fields)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, CONFIG)

@@ -16,21 +16,12 @@ TFDS_DATA_DIR=... python experiments/pixelcnn.py --dataset binarized_mnist --cha
 
 import dataclasses
 
-import conditional
-import maximum_likelihood
-import tyro
-
-from gm import data
-from gm import distributions as dist
-from gm.models.autoregressive import CausalModel
-from gm.networks import GatedPixelCNN, PixelCNN
-
-SOURCE = "van den Oord et al. 2016, arXiv:1601.06759, PixelCNN"
-PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (81.30, SOURCE)}}
+import command
+import options
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(conditional.Config):
+class Config(options.Recognised):
     """What to train on, and how."""
 
     learning_rate: float = 2e-3
@@ -42,29 +33,53 @@ class Config(conditional.Config):
     conditional: bool = False
     """Given the label."""
     channels: int = 16
+    """h, features of each colour; between residual blocks twice as many."""
     num_layers: int = 5
+    """Residual blocks, or gated layers."""
     first_size: int = 7
+    """Pixels along a side of the first convolution."""
     places: bool = False
     """A learned bias for each pixel, behind the first layer."""
 
 
-def main(c: Config) -> dict[str, float]:
-    """Trains, scores the test set, draws; returns the numbers."""
-    dataset = data.load(c.dataset)
+if __name__ == "__main__":
+    CONFIG = command.parse(Config)
+
+import conditional
+import loading
+import maximum_likelihood
+
+from gm import data
+from gm import distributions as dist
+from gm.models.autoregressive import CausalModel
+from gm.networks import GatedPixelCNN, PixelCNN
+
+SOURCE = "van den Oord et al. 2016, arXiv:1601.06759, PixelCNN"
+PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (81.30, SOURCE)}}
+
+
+def assemble(c: Config) -> tuple[data.Dataset, CausalModel]:
+    """The data, and the model."""
+    dataset = loading.load(c, "images")
     sizes = {"channels": c.channels, "num_layers": c.num_layers, "first_size": c.first_size}
     sizes["places"] = c.places
     network = GatedPixelCNN(**sizes) if c.gated else PixelCNN(**sizes)
-    context = conditional.labels_of(dataset) if c.conditional else None
-    model = CausalModel(dataset.event, dist.head_for(dataset.event), network, context)
-    params, seconds = maximum_likelihood.fit(c, dataset, model)
+    context = loading.labels_of(dataset) if c.conditional else None
+    return dataset, CausalModel(dataset.event, dist.head_for(dataset.event), network, context)
+
+
+def main(c: Config) -> dict[str, float]:
+    """Trains, scores the test set, samples; returns the numbers."""
+    dataset, model = assemble(c)
+    fitted = maximum_likelihood.fit(c, dataset, model)
     label = f"{'Gated ' * c.gated}PixelCNN {c.num_layers}x{c.channels}"
     label += ", with places" * c.places + ", given the label" * c.conditional
-    own = {"experiment": "pixelcnn", "seconds": seconds}
-    found = maximum_likelihood.report(c, dataset, model, params, label, published=PUBLISHED, **own)
+    own = {"experiment": "pixelcnn", "published": PUBLISHED}
+    found = maximum_likelihood.report(c, dataset, model, fitted, label, **own)
     if c.conditional:
-        found |= conditional.recognise(c, dataset, model, params, label, **own)[0]
+        found |= conditional.recognise(c, dataset, model, fitted, label, experiment="pixelcnn")[0]
     return found
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, CONFIG)

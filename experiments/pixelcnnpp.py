@@ -17,17 +17,12 @@ python experiments/pixelcnnpp.py --snail --dataset images.npz --channels 256 --n
 
 import dataclasses
 
-import conditional
-import maximum_likelihood
-import tyro
-
-from gm import data
-from gm.models.autoregressive import PixelModel
-from gm.networks import PixelCNNPlusPlus, PixelSNAIL
+import command
+import options
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(maximum_likelihood.Config):
+class Config(options.MaximumLikelihood):
     """What to train on, and how."""
 
     learning_rate: float = 2e-3
@@ -40,31 +35,49 @@ class Config(maximum_likelihood.Config):
     conditional: bool = False
     """Given the label."""
     channels: int = 16
+    """Features of a pixel."""
     num_blocks: int = 2
+    """Residual blocks at each resolution of PixelCNN++; attentions of PixelSNAIL."""
     num_levels: int = 2
     """Resolutions of PixelCNN++."""
     num_layers: int = 2
     """Convolutional blocks between the attentions of PixelSNAIL."""
     num_components: int = 5
-
-
-def main(c: Config) -> dict[str, float]:
-    """Trains, scores the test set, draws; returns the numbers."""
-    dataset = data.load(c.dataset)
-    sizes = {"channels": c.channels, "num_blocks": c.num_blocks}
-    if c.snail:
-        network = PixelSNAIL(**sizes, num_layers=c.num_layers, value_channels=c.channels // 2)
-        label = f"PixelSNAIL {c.num_blocks}x{c.num_layers}x{c.channels}"
-    else:
-        network = PixelCNNPlusPlus(**sizes, num_levels=c.num_levels)
-        label = f"PixelCNN++ {c.num_levels}x{c.num_blocks}x{c.channels}"
-    label += ", given the label" * c.conditional
-    context = conditional.labels_of(dataset) if c.conditional else None
-    model = PixelModel(dataset.event, network, c.num_components, context)
-    params, seconds = maximum_likelihood.fit(c, dataset, model)
-    fields = {"experiment": "pixelcnnpp", "published": {}, "seconds": seconds}
-    return maximum_likelihood.report(c, dataset, model, params, label, **fields)
+    """Discretised logistics that a pixel's distribution is a mixture of."""
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    CONFIG = command.parse(Config)
+
+import loading
+import maximum_likelihood
+
+from gm import data
+from gm.models.autoregressive import PixelModel
+from gm.networks import PixelCNNPlusPlus, PixelSNAIL
+
+
+def assemble(c: Config) -> tuple[data.Dataset, PixelModel]:
+    """The data, and the model."""
+    dataset, sizes = loading.load(c), {"channels": c.channels, "num_blocks": c.num_blocks}
+    if c.snail:
+        network = PixelSNAIL(**sizes, num_layers=c.num_layers, value_channels=c.channels // 2)
+    else:
+        network = PixelCNNPlusPlus(**sizes, num_levels=c.num_levels)
+    context = loading.labels_of(dataset) if c.conditional else None
+    return dataset, PixelModel(dataset.event, network, c.num_components, context)
+
+
+def main(c: Config) -> dict[str, float]:
+    """Trains, scores the test set, samples; returns the numbers."""
+    dataset, model = assemble(c)
+    fitted = maximum_likelihood.fit(c, dataset, model)
+    label = f"PixelCNN++ {c.num_levels}x{c.num_blocks}x{c.channels}"
+    if c.snail:
+        label = f"PixelSNAIL {c.num_blocks}x{c.num_layers}x{c.channels}"
+    label += ", given the label" * c.conditional
+    return maximum_likelihood.report(c, dataset, model, fitted, label, experiment="pixelcnnpp")
+
+
+if __name__ == "__main__":
+    command.run(main, CONFIG)

@@ -9,21 +9,12 @@ TFDS_DATA_DIR=... python experiments/pixelrnn.py --dataset binarized_mnist --cha
 
 import dataclasses
 
-import conditional
-import maximum_likelihood
-import tyro
-
-from gm import data
-from gm import distributions as dist
-from gm.models.autoregressive import CausalModel
-from gm.networks import DiagonalBiLSTM, PixelRNN, RowLSTM
-
-SOURCE = "van den Oord et al. 2016, arXiv:1601.06759, Diagonal BiLSTM (7 layers, h = 16)"
-PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (79.20, SOURCE)}}
+import command
+import options
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(maximum_likelihood.Config):
+class Config(options.MaximumLikelihood):
     """What to train on, and how."""
 
     learning_rate: float = 4e-3
@@ -35,26 +26,46 @@ class Config(maximum_likelihood.Config):
     conditional: bool = False
     """Given the label."""
     channels: int = 16
-    """h, of each colour."""
+    """h, features of each colour."""
     num_layers: int = 2
+    """Of LSTMs."""
     first_size: int = 7
-
-
-def main(c: Config) -> dict[str, float]:
-    """Trains, scores the test set, draws; returns the numbers."""
-    dataset = data.load(c.dataset)
-    layer = RowLSTM if c.row else DiagonalBiLSTM
-    network = PixelRNN(
-        layer=layer, channels=c.channels, num_layers=c.num_layers, first_size=c.first_size
-    )
-    context = conditional.labels_of(dataset) if c.conditional else None
-    model = CausalModel(dataset.event, dist.head_for(dataset.event), network, context)
-    params, seconds = maximum_likelihood.fit(c, dataset, model)
-    label = f"PixelRNN, {'Row LSTM' if c.row else 'Diagonal BiLSTM'} {c.num_layers}x{c.channels}"
-    label += ", given the label" * c.conditional
-    fields = {"experiment": "pixelrnn", "published": PUBLISHED, "seconds": seconds}
-    return maximum_likelihood.report(c, dataset, model, params, label, **fields)
+    """Pixels along a side of the first convolution."""
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    CONFIG = command.parse(Config)
+
+import loading
+import maximum_likelihood
+
+from gm import data
+from gm import distributions as dist
+from gm.models.autoregressive import CausalModel
+from gm.networks import DiagonalBiLSTM, PixelRNN, RowLSTM
+
+SOURCE = "van den Oord et al. 2016, arXiv:1601.06759, Diagonal BiLSTM (7 layers, h = 16)"
+PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (79.20, SOURCE)}}
+
+
+def assemble(c: Config) -> tuple[data.Dataset, CausalModel]:
+    """The data, and the model."""
+    dataset = loading.load(c, "images")
+    sizes = {"channels": c.channels, "num_layers": c.num_layers, "first_size": c.first_size}
+    network = PixelRNN(layer=RowLSTM if c.row else DiagonalBiLSTM, **sizes)
+    context = loading.labels_of(dataset) if c.conditional else None
+    return dataset, CausalModel(dataset.event, dist.head_for(dataset.event), network, context)
+
+
+def main(c: Config) -> dict[str, float]:
+    """Trains, scores the test set, samples; returns the numbers."""
+    dataset, model = assemble(c)
+    fitted = maximum_likelihood.fit(c, dataset, model)
+    label = f"PixelRNN, {'Row LSTM' if c.row else 'Diagonal BiLSTM'} {c.num_layers}x{c.channels}"
+    label += ", given the label" * c.conditional
+    fields = {"experiment": "pixelrnn", "published": PUBLISHED}
+    return maximum_likelihood.report(c, dataset, model, fitted, label, **fields)
+
+
+if __name__ == "__main__":
+    command.run(main, CONFIG)

@@ -10,13 +10,30 @@ python experiments/tabular.py --dataset dna.npz
 """
 
 import dataclasses
+
+import command
+import options
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(options.Data):
+    """What to fit, and to what."""
+
+    dataset: str = "digits_threshold"
+    """Any discrete set that gm.data.load takes: digits, binarized_mnist, mine.npz, ..."""
+    smoothings: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)
+    """Pseudo-counts of every value in every row; validation chooses one for each model."""
+
+
+if __name__ == "__main__":
+    CONFIG = command.parse(Config)
+
 import functools
-import pathlib
 import time
 
 import jax
+import loading
 import numpy as np
-import tyro
 
 from gm import data, metrics, plot
 from gm.core import Params
@@ -27,19 +44,6 @@ from gm.train import folders
 METRIC = "negative log-likelihood"
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """What to fit, and to what."""
-
-    dataset: str = "digits_threshold"
-    """Any discrete set that gm.data.load takes: digits, binarized_mnist, mine.npz, ..."""
-    smoothings: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)
-    """Pseudo-counts of every value in every row; validation chooses one for each model."""
-    seed: int = 0
-    folder: pathlib.Path | None = None
-    """For samples.png and result.json; by default nothing is kept."""
-
-
 def fit(
     model: BayesianNetwork, dataset: data.Dataset, smoothings: tuple[float, ...]
 ) -> tuple[Params, float]:
@@ -47,7 +51,7 @@ def fit(
 
     def nats(smoothing: float) -> float:
         params = model.fit(dataset.train.x, smoothing=smoothing)
-        return metrics.evaluate(model, params, dataset.validation.x).value
+        return metrics.evaluate(model, params, dataset.validation).value
 
     best = min(smoothings, key=nats)
     return model.fit(dataset.train.x, smoothing=best), best
@@ -55,10 +59,8 @@ def fit(
 
 def main(c: Config) -> dict[str, float]:
     """Fits, scores the test set, draws; returns the nats of each model."""
-    dataset = data.load(c.dataset)
+    dataset = loading.load(c, "integers")
     event = dataset.event
-    if not event.discrete:
-        raise ValueError(f"tabular needs discrete data; got {dataset}.")
     ladder = {
         "independent elements": functools.partial(graphs.empty, event.size),
         "Markov chain": functools.partial(graphs.chain, event.size),
@@ -72,7 +74,7 @@ def main(c: Config) -> dict[str, float]:
         model = BayesianNetwork(event, graph())
         params, smoothing = fit(model, dataset, c.smoothings)
         seconds = time.perf_counter() - begin
-        score = metrics.evaluate(model, params, dataset.test.x)
+        score = metrics.evaluate(model, params, dataset.test)
         print(f"{name:20} {model.num_params:7,} parameters, smoothing {smoothing:g}: {score}")
         nats[name] = score.value
         keys = jax.random.split(jax.random.key(c.seed), 64)
@@ -93,4 +95,4 @@ def main(c: Config) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, CONFIG)

@@ -13,22 +13,13 @@ TFDS_DATA_DIR=... python experiments/wavenet.py --dataset fsdd_decimated_mulaw \
 """
 
 import dataclasses
-import functools
 
-import conditional
-import maximum_likelihood
-import numpy as np
-import tyro
-
-from gm import data, plot
-from gm import distributions as dist
-from gm.metrics import recognition
-from gm.models.autoregressive import CausalModel
-from gm.networks import WaveNet
+import command
+import options
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(conditional.Config):
+class Config(options.Recognised):
     """What to train on, and how."""
 
     dataset: str = "digits"
@@ -38,8 +29,11 @@ class Config(conditional.Config):
     length: int = 4096
     """Of sound, samples per recording before preprocessing."""
     channels: int = 32
+    """Features of the residual blocks."""
     skip_channels: int = 64
+    """Features of the sum of all blocks."""
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    """Elements between the two that a block looks at."""
     repeats: int = 2
     """How often the dilations follow one another."""
     softmax: bool = False
@@ -47,6 +41,23 @@ class Config(conditional.Config):
     num_steps: int = 800
     weight_decay: float = 0.1
     eval_batch_size: int = 32
+
+
+if __name__ == "__main__":
+    CONFIG = command.parse(Config)
+
+import functools
+
+import conditional
+import loading
+import maximum_likelihood
+import numpy as np
+
+from gm import data, plot
+from gm import distributions as dist
+from gm.metrics import recognition
+from gm.models.autoregressive import CausalModel
+from gm.networks import WaveNet
 
 
 def seen(c: Config, x: np.ndarray) -> np.ndarray:
@@ -57,30 +68,35 @@ def seen(c: Config, x: np.ndarray) -> np.ndarray:
     return recognition.log_spectrogram(sound, window).swapaxes(1, 2)[:, ::-1]
 
 
-def main(c: Config) -> dict[str, float]:
-    """Trains, scores the test set, draws, and asks a classifier what was drawn."""
-    dataset = data.load(c.dataset, length=c.length)
-    labels = conditional.labels_of(dataset)
-    head = dist.head_for(dataset.event, ordered=not c.softmax)
+def assemble(c: Config) -> tuple[data.Dataset, CausalModel]:
+    """The data, and the model."""
+    dataset = loading.load(c, length=c.length)
+    labels = loading.labels_of(dataset)
     sizes = {"channels": c.channels, "skip_channels": c.skip_channels}
     network = WaveNet(dilations=c.dilations * c.repeats, **sizes)
-    model = CausalModel(dataset.event, head, network, labels)
-    params, seconds = maximum_likelihood.fit(c, dataset, model)
-    own = {"experiment": "wavenet", "seconds": seconds}
-    name = f"WaveNet, {len(network.dilations)} blocks of {c.channels}, given the label"
-    found = maximum_likelihood.report(c, dataset, model, params, name, published={}, **own)
+    head = dist.head_for(dataset.event, ordered=not c.softmax)
+    return dataset, CausalModel(dataset.event, head, network, labels)
+
+
+def main(c: Config) -> dict[str, float]:
+    """Trains, scores the test set, samples, and asks a classifier what was sampled."""
+    dataset, model = assemble(c)
+    fitted = maximum_likelihood.fit(c, dataset, model)
+    name = f"WaveNet, {len(model.network.dilations)} blocks of {c.channels}, given the label"
+    own = {"experiment": "wavenet"}
+    found = maximum_likelihood.report(c, dataset, model, fitted, name, **own)
 
     see, test = functools.partial(seen, c), dataset.test
-    scores, x, y = conditional.recognise(c, dataset, model, params, name, features=see, **own)
+    scores, x, y = conditional.recognise(c, dataset, model, fitted, name, features=see, **own)
     if c.folder is not None:
         order = np.argsort(test.y, kind="stable")[:: max(len(test) // 30, 1)][:30]
         panels = {"data": see(test.x[order]), "WaveNet": see(x[np.argsort(y[:30])])}
         plot.save(plot.side_by_side(panels, columns=6), c.folder / "samples.png")
         if c.sample_rate is not None:
-            sound = np.asarray(data.mu_law_decode(x[: labels.num_values])).ravel()
+            sound = np.asarray(data.mu_law_decode(x[: model.context.num_values])).ravel()
             data.write_wav(c.folder / "samples.wav", sound, c.sample_rate)
     return found | scores
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, CONFIG)

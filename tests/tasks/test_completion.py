@@ -156,9 +156,9 @@ def test_decoding_changes_what_is_sampled_alone(key):
 
 
 def test_real_values_keep_marks_of_what_is_missing_out(key):
-    """Outside jit too, where values are known and a nan would be refused."""
     x, known = jnp.array([0.5, jnp.nan, jnp.nan]), jnp.array([True, False, False])
-    got, log_weight = completion.complete_weighted(Reals(), None, key, x, known)
+    weigh = functools.partial(completion.complete_weighted, Reals(), None)
+    got, log_weight = jax.jit(weigh)(key, x, known)
     assert got[0] == 0.5
     assert np.all(np.abs(np.diff(got)) < 1.0)
     np.testing.assert_allclose(log_weight, -12.5 - 0.5 * np.log(2 * np.pi) - np.log(0.1), rtol=1e-5)

@@ -1,0 +1,63 @@
+"""The data that an experiment is asked for, or one sentence that says why they do not fit.
+
+This file is no script: the experiments beside it call it.
+"""
+
+import numpy as np
+import options
+
+from gm import data
+from gm.core import Event
+
+KINDS = {
+    "any": ("", lambda dataset: True),
+    "images": ("images, [H, W] or [H, W, C]", lambda dataset: len(dataset.event.shape) in (2, 3)),
+    "integers": ("integers", lambda dataset: dataset.event.discrete),
+    "vectors": ("vectors of real numbers", lambda dataset: not dataset.event.discrete),
+    "text": ("a text", lambda dataset: bool(dataset.vocabulary)),
+}
+FITTING = {
+    "images": "digits and mnist",
+    "integers": "digits and binarized_mnist",
+    "vectors": "claw and wine_quality/red",
+    "text": "python_docs and tiny_shakespeare",
+}
+
+
+def load(c: options.Data, kind: str = "any", **sizes: int) -> data.Dataset:
+    """The data set of the options.
+
+    Args:
+      c: what was asked.
+      kind: of KINDS, what the model needs.
+      sizes: window or length, as in `gm.data.load`.
+
+    Raises:
+      ValueError: there is none of this name, or it is of another kind.
+    """
+    own = {"binary": c.binary, "label": c.label, "standardize": c.standardize}
+    dataset = data.load(c.dataset, **own, **sizes)
+    wanted, fits = KINDS[kind]
+    if not fits(dataset):
+        raise ValueError(
+            f"this experiment needs {wanted}; got {dataset}. {FITTING[kind]} are such sets."
+        )
+    return dataset
+
+
+def labels_of(dataset: data.Dataset) -> Event:
+    """The space of the labels, as the context of a conditional model."""
+    if dataset.num_labels is None:
+        raise ValueError(
+            f"this experiment needs labels, which {dataset.name} has not; digits and "
+            "mnist_threshold have."
+        )
+    return Event((), dataset.num_labels)
+
+
+def fold(x: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The i-th tenth for a test, the next to choose by, and the rest, normalised by all but it."""
+    size = len(x) // 10
+    test, rest = np.split(np.roll(x, -i * size, axis=0), [size])
+    test, rest = ((part - rest.mean(0)) / rest.std(0) for part in (test, rest))
+    return test, rest[:size], rest[size:]
