@@ -4,8 +4,8 @@
     state = train.run(step, state, batches, num_steps, evaluate=validate, best=best, ...)
     model.log_prob(best.params, x)  # the averaged parameters at best.step
 
-With a folder they are on disk too, as the newest of folder/best/<step>.safetensors, whose .json
-says the step and the value (`weights`). A run that is killed and resumed ends with the same best:
+With a folder they are on disk too, as the newest of folder/best/<step>.safetensors, which says the
+step and the value (`weights.describe`). A run that is killed and resumed ends with the same best:
 of what was found after the step it resumes from nothing is kept, for it will come again.
 """
 
@@ -155,8 +155,8 @@ def _shape(x: Array) -> jax.ShapeDtypeStruct:
 
 
 def _steps(folder: pathlib.Path) -> list[int]:
-    """The steps that folder/best holds, oldest first; a pair that was cut short does not count."""
-    return sorted(int(path.stem) for path in (folder / "best").glob("*.json"))
+    """The steps that folder/best holds, oldest first."""
+    return sorted(int(path.stem) for path in (folder / "best").glob("*.safetensors"))
 
 
 def _newest(folder: pathlib.Path, start: int) -> int:
@@ -176,5 +176,4 @@ def _prune(folder: pathlib.Path) -> None:
 
 def _remove(folder: pathlib.Path, steps: Iterable[int]) -> None:
     for step in steps:
-        _path(folder, step).with_suffix(".json").unlink()  # first: it is what counts
         _path(folder, step).unlink(missing_ok=True)
