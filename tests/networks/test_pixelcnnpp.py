@@ -8,9 +8,9 @@ import pytest
 from gm import distributions as dist
 from gm.core import Event
 from gm.models.autoregressive import CausalModel, PixelModel
-from gm.networks import PixelCNNPlusPlus
+from gm.networks import PixelCNN, PixelCNNPlusPlus
 from tests.references import pixels
-from tests.references.faces import faces, influence, random_params
+from tests.references.faces import influence, passed, random_params, stepped
 
 SMALL = PixelCNNPlusPlus(channels=2, num_blocks=1)
 
@@ -26,12 +26,12 @@ def test_both_faces_are_the_equations_of_the_paper(shape, num_levels):
     params, y = random_params(model), np.float32([0.7, -0.4])
     x = np.random.default_rng(1).integers(0, 4, shape).astype(np.int32)
     f = (2 * x / 3 - 1).astype(np.float32)
-    log_p, passed, stepped = faces(model, params, x, f, y)
+    log_p, raw = passed(model, params, x, f, y)
     want = pixels.pixelcnnpp(model.network, params, f[:, :, None], y)
     # float32 against float64; outputs are of size one
-    np.testing.assert_allclose(passed, want.reshape(passed.shape), atol=5e-6)
-    np.testing.assert_allclose(stepped, want.reshape(passed.shape), atol=5e-6)
+    np.testing.assert_allclose(raw, want.reshape(raw.shape), atol=5e-6)
     np.testing.assert_allclose(log_p, pixels.coupled_logistics(want, x, 4, 2), rtol=2e-6)
+    np.testing.assert_allclose(stepped(model, params, f, y), raw, atol=5e-6)
 
 
 @pytest.mark.slow
@@ -40,6 +40,27 @@ def test_every_pixel_sees_all_before_it_and_none_after():
     model = CausalModel(Event((5, 6)), dist.NormalHead(), SMALL.clone(channels=3, num_levels=2))
     seen = influence(model, random_params(model))
     np.testing.assert_array_equal(seen, np.tri(30, 30, -1, dtype=bool))
+
+
+def test_colours_come_one_by_one_from_one_step_of_any_network():
+    """The conditionals of single elements add up to the paper's mixture of whole pixels."""
+    network = PixelCNN(channels=2, num_layers=1, first_size=3, head_channels=3)
+    model = PixelModel(Event((2, 2, 3), 4), network, 2)
+    params = random_params(model)
+    x = np.random.default_rng(1).integers(0, 4, (2, 2, 3)).astype(np.int32)
+
+    @jax.jit
+    def program(params, x):
+        def step(carry, x_i):
+            log_p = model.predict(params, carry).log_prob(x_i)
+            return model.observe(params, carry, x_i), log_p
+
+        _, log_p = jax.lax.scan(step, model.start(params), x.reshape(-1))
+        return log_p.sum(), model.network.apply(params, model.head.features(x))
+
+    log_p, raw = program(params, x)
+    want = pixels.coupled_logistics(np.asarray(raw, np.float64), x, 4, 2)
+    np.testing.assert_allclose(log_p, want, rtol=2e-6)  # float32 against float64
 
 
 def test_the_network_works_for_a_pixel_once():

@@ -1,4 +1,4 @@
-"""Both faces of a causal network at parameters that are nowhere zero, in one compiled program."""
+"""Both faces of a causal network, compiled, at parameters that are nowhere zero; who sees whom."""
 
 import functools
 
@@ -19,8 +19,8 @@ def random_params(model, seed=0):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def faces(model, params, x, f, context=None):
-    """log p(x | y), and raw outputs [elements, P] from one pass and from incremental steps.
+def passed(model, params, x, f, context=None):
+    """log p(x | y), and the raw outputs of one pass over all elements.
 
     Args:
       model: a model with a causal network.
@@ -29,17 +29,26 @@ def faces(model, params, x, f, context=None):
       f: its features, [*network.shape, C].
       context: y.
     """
-    network = model.network
-    y = None if context is None else model.context.vector(context)
+    raw = model.network.apply(params, f, _vector(model, context))
+    return model.log_prob(params, x, context), raw
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def stepped(model, params, f, context=None):
+    """The raw outputs of incremental steps, in the shape of those of one pass."""
+    apply = functools.partial(model.network.apply, params)
 
     def step(carry, f_i):
         cache, raw = carry
-        return network.apply(params, cache, f_i, method="step"), raw
+        return apply(cache, f_i, method="step"), raw
 
-    start = network.apply(params, y, method="start")
-    _, stepped = jax.lax.scan(step, start, f.reshape(-1, f.shape[-1]))
-    passed = network.apply(params, f, y).reshape(stepped.shape)
-    return model.log_prob(params, x, context), passed, stepped
+    start = apply(_vector(model, context), method="start")
+    _, raw = jax.lax.scan(step, start, f.reshape(-1, f.shape[-1]))
+    return raw.reshape(*f.shape[:-1], -1)
+
+
+def _vector(model, context):
+    return None if context is None else model.context.vector(context)
 
 
 def influence(model, params, seed=1):
