@@ -31,8 +31,15 @@ class Frozen(nn.Module):
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if field.init and field.name not in ("parent", "name"):
-                object.__setattr__(self, field.name, frozen(getattr(self, field.name)))
+            if not field.init or field.name in ("parent", "name"):
+                continue
+            value = frozen(getattr(self, field.name))
+            if isinstance(value, int) and str(field.type).startswith("tuple"):
+                raise TypeError(
+                    f"{type(self).__name__} needs a tuple for {field.name}, as in ({value},); "
+                    f"got {value}."
+                )
+            object.__setattr__(self, field.name, value)
         super().__post_init__()
 
 

@@ -217,10 +217,14 @@ def test_chow_liu_is_the_likeliest_of_all_trees():
     np.testing.assert_allclose(fitted, nats(best), rtol=1e-5)
 
 
-def test_elements_that_never_vary_join_the_tree():
+def test_elements_that_never_vary_and_copies_join_the_tree():
     x = np.zeros((5, 4), np.int64)
     x[:2, 2] = 1
     assert len(edges(graphs.chow_liu(x, 2))) == 3
+    x[:, 0] = x[:, 2]
+    found = edges(graphs.chow_liu(x, 2))
+    assert len(found) == 3
+    assert frozenset((0, 2)) in found
 
 
 def test_incremental_sampling_goes_by_the_order_of_the_graph():

@@ -213,3 +213,5 @@ def test_lists_and_arrays_become_tuples_so_that_networks_hash():
     for listed, tupled in pairs:
         assert listed == tupled
         assert hash(listed) == hash(tupled)
+    with pytest.raises(TypeError, match=r"MLP needs a tuple for hidden, as in \(64,\); got 64"):
+        MLP(64, (3,))

@@ -52,7 +52,7 @@ def reference(cell, p, x, y):
     previous = np.concatenate([np.zeros((1, K + 1)), np.eye(K + 1)[x.ravel()[:-1]]])
     previous[0, K] = 1.0  # that there is none
     inputs, states = previous, []
-    for n in range(2):
+    for n in range(3):
         given = p[f"given_{n}"]["dense"]
         states.append(cell(p[f"layers_{n}"], inputs, y @ given["kernel"] + given["bias"]))
         inputs = np.concatenate([previous, states[-1]], 1)
@@ -62,8 +62,8 @@ def reference(cell, p, x, y):
 
 @pytest.mark.parametrize(("cell", "formula"), [(LSTM, lstm), (GRU, gru)])
 def test_log_prob_is_that_of_the_papers(cell, formula, random_params):
-    """Of two layers, over an image in raster order, given a vector."""
-    model = model_of(cell, (2, 3))
+    """Of three layers, over an image in raster order, given a vector."""
+    model = model_of(cell, (2, 3), (H, H, H))
     params = random_params(model.init, scale=1.0)
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, K, (2, 3)), rng.normal(size=2).astype(np.float32)
@@ -74,7 +74,9 @@ def test_log_prob_is_that_of_the_papers(cell, formula, random_params):
 
 def test_recurrent_weights_start_as_one_orthogonal_matrix_a_gate(key):
     init = jax.jit(lambda: GRU(H).init(key, jnp.zeros((T, K)))["params"]["recurrent"])
-    for gate in np.split(np.asarray(init()), 3, 1):
+    gates = np.split(np.asarray(init()), 3, 1)
+    assert len({gate.tobytes() for gate in gates}) == 3
+    for gate in gates:
         np.testing.assert_allclose(gate @ gate.T, np.eye(H), atol=1e-5)
 
 
