@@ -10,6 +10,8 @@ model)` is what `gm.train.make_step` takes.
   order_agnostic  all orders of an autoregressive model at once
   variational     lower bounds on log p(x): ELBO, importance-weighted bound
   adversarial     two-player games: non-saturating, Wasserstein, gradient penalties
+
+`batches` checks what they are given.
 """
 
 from gm.losses import adversarial, likelihood, order_agnostic, variational

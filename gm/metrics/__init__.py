@@ -4,7 +4,7 @@
 unit, count and kind. `exact` is a computed likelihood, `bound` an upper bound on it in
 expectation, `estimate` a statistic of samples.
 
-    likelihood   evaluate(model, params, x): mean negative log-likelihood in nats
+    likelihood   evaluate(model, params, split): mean negative log-likelihood in nats
     importance   log p(x) of a latent-variable model from thousands of posterior samples
     mmd          squared maximum mean discrepancy of two samples, unbiased, with its error
     classifier   can a classifier tell the model's samples from data? (0.5: it cannot)

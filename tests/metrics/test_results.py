@@ -57,6 +57,7 @@ def test_what_is_written_is_read_back(tmp_path, result, many):
     assert path == tmp_path / "run" / "result.json"
     assert results.read(path) == ([result, bound] if many else [result])
     assert [p.name for p in path.parent.iterdir()] == ["result.json"]
+    assert bound.score == Score(89.931, None, 10_000, "nats", "bound", 1)
 
 
 @pytest.mark.parametrize(

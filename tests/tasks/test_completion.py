@@ -156,9 +156,10 @@ def test_decoding_changes_what_is_sampled_alone(key):
 
 
 def test_real_values_keep_marks_of_what_is_missing_out(key):
+    """Also where values are known, here as constants of the program, and a nan would be refused."""
     x, known = jnp.array([0.5, jnp.nan, jnp.nan]), jnp.array([True, False, False])
-    weigh = functools.partial(completion.complete_weighted, Reals(), None)
-    got, log_weight = jax.jit(weigh)(key, x, known)
+    weigh = jax.jit(lambda key: completion.complete_weighted(Reals(), None, key, x, known))
+    got, log_weight = weigh(key)
     assert got[0] == 0.5
     assert np.all(np.abs(np.diff(got)) < 1.0)
     np.testing.assert_allclose(log_weight, -12.5 - 0.5 * np.log(2 * np.pi) - np.log(0.1), rtol=1e-5)

@@ -1,0 +1,72 @@
+"""Losses, scores and completions stay in 32 bits where JAX has 64, and promote nothing.
+
+By shapes and dtypes alone: nothing is computed.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from gm import distributions as dist
+from gm.core import Event
+from gm.losses import adversarial, likelihood, order_agnostic, variational
+from gm.metrics import importance, mmd
+from gm.models.autoregressive import MADE, NADE, DeepNADE, Ensemble
+from gm.models.implicit import Critic, Generator
+from gm.models.latent import VAE
+from gm.networks import MLP
+from gm.tasks import completion
+
+BITS, PLANE = Event((3,), 2), Event((2,))
+BERNOULLI = dist.BernoulliHead()
+DEEP = DeepNADE(BITS, BERNOULLI, (4,))
+ORDERS = Ensemble(MADE(BITS, BERNOULLI, (4,), wiring_seed=0), 2)
+LATENT = VAE(BITS, BERNOULLI, MLP((4,), (4,), input_ndim=2), MLP((4,), (3, 1)), latent_dim=2)
+GENERATOR = Generator(PLANE, MLP((4,), (2,)), latent_dim=3)
+CRITIC = Critic(PLANE, MLP((4,), ()))
+SEEN = functools.partial(jax.ShapeDtypeStruct, (4, 3), jnp.int32)
+REAL = functools.partial(jax.ShapeDtypeStruct, (4, 2), jnp.float32)
+
+
+def game(key):
+    return {"generator": GENERATOR.init(key), "critic": CRITIC.init(key)}
+
+
+def of_batch(loss, init, x, *models, **options):
+    return lambda key, x: loss(*models, init(key), key, {"x": x}, **options), x()
+
+
+def of_one(function, model, *arrays, **options):
+    return lambda key, *given: function(model, model.init(key), key, *given, **options), *arrays
+
+
+BIT, KNOWN = jax.ShapeDtypeStruct((3,), jnp.int32), jax.ShapeDtypeStruct((3,), jnp.bool_)
+PLAYED = (game, REAL, GENERATOR, CRITIC)
+CASES = {
+    "likelihood": of_batch(likelihood.negative_log_likelihood, ORDERS.init, SEEN, ORDERS),
+    "all orders": of_batch(order_agnostic.order_agnostic_nll, DEEP.init, SEEN, DEEP),
+    "members": of_batch(order_agnostic.member_nll, ORDERS.init, SEEN, ORDERS),
+    "elbo": of_batch(variational.negative_elbo, LATENT.init, SEEN, LATENT, free_nats=1.0),
+    "sampled elbo": of_batch(
+        variational.negative_elbo, LATENT.init, SEEN, LATENT, analytic_kl=False
+    ),
+    "iwae": of_batch(variational.negative_iwae, LATENT.init, SEEN, LATENT),
+    "critic": of_batch(adversarial.non_saturating_critic, *PLAYED, r1=1.0),
+    "generator": of_batch(adversarial.non_saturating_generator, *PLAYED),
+    "wasserstein": of_batch(adversarial.wasserstein_critic, *PLAYED),
+    "importance": of_one(importance.estimate, LATENT, BIT, num_samples=7, chunk=3),
+    "completion": of_one(completion.complete_weighted, NADE(BITS, BERNOULLI, 4), BIT, KNOWN),
+    "mmd": (lambda key, x: mmd.squared_mmd(x, 2.0 * x), REAL()),
+    "generated": (lambda key: GENERATOR.sample(GENERATOR.init(key), key),),
+    "decoded": (lambda key: LATENT.sample(LATENT.init(key), key),),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_everything_stays_in_32_bits(case):
+    function, *arrays = CASES[case]
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        out = jax.eval_shape(function, jax.eval_shape(jax.random.key, 0), *arrays)
+    assert {leaf.dtype.itemsize for leaf in jax.tree.leaves(out)} == {4}
