@@ -251,8 +251,7 @@ def restore(folder: str | os.PathLike, like: State, *, model: Any = None) -> Sta
         step, body, problems = newest_intact(folder)
         if problems:
             _log.warning("going back to step %d, because %s", step, "; ".join(problems))
-        _check_same(body["leaves"], like, folder, step)
-        _check_model(body.get("about", {}).get("run"), model, folder, step)
+        _check_same(body, like, model, folder)
         return step
 
     step = sharding.on_first_host(choose)
@@ -290,37 +289,17 @@ def _read(path: pathlib.Path, like: State) -> State:
     return jax.tree.unflatten(structure, [leaf(i, x) for i, x in enumerate(leaves)])
 
 
-def _check_same(saved: dict[str, str], like: State, folder: str | os.PathLike, step: int) -> None:
-    """Raises unless paths, shapes and dtypes agree."""
-    here = {name: _describe(x) for name, x in _leaves(like).items()}
-    if list(saved.items()) == list(here.items()):
-        return
-    raise ValueError(
-        f"the checkpoint of step {step} in {folder} is of another model or optimizer:\n"
-        + differences(saved, here, "checkpoint")
-    )
-
-
-def _check_model(run: dict | None, model: Any, folder: str | os.PathLike, step: int) -> None:
-    """Raises unless the run's loss was of this model, where both are known."""
-    if run is None or model is None:
-        return
-    if lines := identity.differences_within(run["loss"], identity.describe(model)):
-        raise ValueError(
-            f"the checkpoint of step {step} in {folder} is of another model:\n  "
-            + "\n  ".join(lines[:12])
-        )
-
-
-def differences(saved: dict[str, str], here: dict[str, str], where: str) -> str:
-    """The first five arrays, by name, that are other in a file than here; "" where none is."""
-    names = [name for name in here | saved if here.get(name) != saved.get(name)]
-    lines = [
-        f"  {name:.80}: {saved.get(name, 'absent')} in the {where}, {here.get(name, 'absent')} here"
-        for name in names[:5]
-    ]
-    more = [f"  and {len(names) - 5} more"] if len(names) > 5 else []
-    return "\n".join(lines + more)
+def _check_same(body: dict, like: State, model: Any, folder: str | os.PathLike) -> None:
+    """Raises unless paths, shapes and dtypes agree, and the model where both are known."""
+    here = identity.Description({name: _describe(x) for name, x in _leaves(like).items()})
+    what = f"the checkpoint of step {body['step']} in {folder} is of another model"
+    if lines := identity.differences(body["leaves"], here):
+        raise identity.refusal(f"{what} or optimizer", lines)
+    run = body.get("about", {}).get("run")
+    if model is not None and run is not None:
+        lines = identity.differences_within(run["loss"], identity.describe(model))
+    if lines:
+        raise identity.refusal(what, lines)
 
 
 def _flush(folder: pathlib.Path) -> None:

@@ -135,11 +135,10 @@ def _claim(path: pathlib.Path, ours: dict, differences: Callable[[dict], list[st
         replace(path, json.dumps(ours, indent=2) + "\n")
     elif lines := differences(json.loads(path.read_text())):
         what, hint = _REFUSED[path.name]
-        more = [f"and {len(lines) - 12} more"] if len(lines) > 12 else []
-        raise ValueError(
-            f"{path.parent} holds a run of {what}:\n  "
-            + "\n  ".join(lines[:12] + more)
-            + f"\nChoose another folder; or, to go on in this one on purpose, {hint} {path}."
+        raise identity.refusal(
+            f"{path.parent} holds a run of {what}",
+            lines,
+            f"\nChoose another folder; or, to go on in this one on purpose, {hint} {path}.",
         )
 
 

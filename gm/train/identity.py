@@ -33,6 +33,7 @@ Part = tuple[str, Any, bool]  # name, value, whether it is the default
 
 _WHOLE = 2**26  # bytes; of a larger array evenly spaced rows are digested
 _MOST = 20_000  # values; what more there is does not count
+_SHOWN = 8  # differences that an error lists
 _LONG = 200  # characters of a sequence that is written out
 _NAMED = ("builtins", "flax", "jax", "jaxlib", "numpy", "scipy")  # told by their names alone
 _LIBRARIES = (*_NAMED, "gm", "optax")  # whose globals are constants
@@ -78,6 +79,12 @@ def differences_within(saved: Mapping[str, Plain], here: Description) -> list[st
     roots = [path for path, value in saved.items() if value == kind]
     found = [differences(_below(saved, root), here) for root in roots]
     return min(found, key=len, default=[f"no {kind} there"])
+
+
+def refusal(what: str, lines: list[str], advice: str = "") -> ValueError:
+    """The error that says what another thing is, and the first of the differences."""
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return ValueError("\n  ".join([f"{what}:", *lines[:_SHOWN], *more]) + advice)
 
 
 def _below(saved: Mapping[str, Plain], root: str) -> dict[str, Plain]:

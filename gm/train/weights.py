@@ -25,7 +25,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from gm.core import Array, Params, PyTree
-from gm.train import checkpoints, folders, identity, sharding
+from gm.train import folders, identity, sharding
 
 _FORMAT = "gm weights 2"
 _LIMIT = 2**24  # bytes of a description: enough for 100,000 arrays
@@ -56,7 +56,10 @@ def save(
         "format": _FORMAT,
         "description": None if description is None else folders.as_json(description),
         "model": None if model is None else identity.describe(model).values,
-        "arrays": {name: _entry(x, _sha256(stored[name])) for name, x in leaves.items()},
+        "arrays": {
+            name: {"dtype": x.dtype.name, "shape": [*x.shape], "sha256": _sha256(stored[name])}
+            for name, x in leaves.items()
+        },
         "jax": jax.__version__,
     }
     text = _text(page)
@@ -112,17 +115,13 @@ def load(
             raise ValueError(f"{name!r} is {x.dtype}, which JAX holds with jax_enable_x64 only.")
     with _open(path) as file:
         page = _page(path, file.metadata()) if described else None
-        table = (
-            page["arrays"] if page else {n: _entry(_read(path, file, n)) for n in [*file.keys()]}
-        )
-        texts = [
-            {name: "{dtype}{shape}".format(**x) for name, x in arrays.items()}
-            for arrays in (table, {name: _entry(x) for name, x in leaves.items()})
-        ]
-        if lines := checkpoints.differences(*texts, "file"):
-            raise ValueError(f"{path} holds the weights of another model:\n{lines}")
+        table = page["arrays"] if page else {n: _read(path, file, n) for n in [*file.keys()]}
+        there, here = ({name: _kind(x) for name, x in of.items()} for of in (table, leaves))
+        lines = identity.differences(there, identity.Description(here))
         if page and page["model"] and model is not None:
-            _check_model(page["model"], model, path)
+            lines += identity.differences(page["model"], identity.describe(model))
+        if lines:
+            raise identity.refusal(f"{path} holds the weights of another model", lines)
         arrays = [_array(path, file, name, x, page) for name, x in leaves.items()]
     return jax.tree.unflatten(jax.tree.structure(like), arrays)
 
@@ -197,8 +196,11 @@ def _leaves(tree: PyTree, *more: type) -> dict[str, Any]:
     return leaves
 
 
-def _entry(x: Any, sha256: str | None = None) -> dict[str, Any]:
-    return {"dtype": x.dtype.name, "shape": [*x.shape], "sha256": sha256}
+def _kind(x: Any) -> str:
+    """`float32[3]` of an array, its shape, or its entry in the metadata."""
+    if not isinstance(x, dict):
+        x = {"dtype": x.dtype.name, "shape": [*x.shape]}
+    return "{dtype}{shape}".format(**x)
 
 
 def _stored(x: np.ndarray) -> np.ndarray:
@@ -208,13 +210,6 @@ def _stored(x: np.ndarray) -> np.ndarray:
 
 def _sha256(data: np.ndarray | bytes) -> str:
     return hashlib.sha256(data.tobytes() if isinstance(data, np.ndarray) else data).hexdigest()
-
-
-def _check_model(saved: dict, model: Any, path: pathlib.Path) -> None:
-    """Raises unless the weights are of this model."""
-    if lines := identity.differences(saved, identity.describe(model)):
-        text = "\n  ".join(lines[:12])
-        raise ValueError(f"{path} holds the weights of another model:\n  {text}")
 
 
 def _read(path: pathlib.Path, file: Any, name: str) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The doctor says what a folder holds, what is damaged, how to go on and what to replay."""
 
-import subprocess
+import runpy
 import sys
 
 import pytest
@@ -88,10 +88,11 @@ def test_the_command_prints_it_and_its_status_tells(ran, tmp_path, capsys):
     assert "is not the folder of a run" in capsys.readouterr().err
 
 
-def test_it_runs_as_a_module(ran, tmp_path):
+def test_its_status_is_that_of_the_process(ran, tmp_path, monkeypatch, capsys):
     ran(4)
     damage(tmp_path, 4)
-    line = [sys.executable, "-W", "error", "-m", "gm.train.doctor", str(tmp_path)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "nothing to resume from" in done.stdout
+    monkeypatch.setattr(sys, "argv", ["doctor", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(doctor.__file__, run_name="__main__")
+    assert stop.value.code == 2
+    assert "nothing to resume from" in capsys.readouterr().out

@@ -50,7 +50,7 @@ def test_how_steps_are_grouped_does_not_change_a_bit(kind, request, problem):
     fresh = request.getfixturevalue("new" if kind == "loss" else "new_game")
     ends = {
         train.digest(train.run(step, fresh(), problem.Batches(), 30, steps_per_dispatch=k, **QUIET))
-        for k in (2, 7, 30, 100)
+        for k in (2, 7)
     }
     assert len(ends) == 1
     alone = train.run(step, fresh(), problem.Batches(), 30, **QUIET)

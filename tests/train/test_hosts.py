@@ -80,34 +80,35 @@ def digests(process):
 
 def test_two_hosts_train_as_one_and_a_signal_to_one_stops_both(script, tmp_path):
     """Stopped by SIGINT to host 1 alone, resumed, equal to never stopped; equal to one host."""
-    whole = launch(script, tmp_path / "whole", 12, 0.0)
-    out, err = whole.communicate(timeout=120)
-    (sha, again), (best, same) = (re.findall(rf"{word} (.+)", out) for word in ("sha256", "best"))
-    assert (sha, best) == (again, same), err
-    rows = train.read_metrics(tmp_path / "whole")
-    assert best.split()[0] == str(rows[-1]["best/step"])
-    assert float(best.split()[1]) == min(row["eval/w"] for row in rows if "eval/w" in row)
-    assert [row["step"] for row in rows] == list(range(1, 13))
-
-    pair = launch(script, tmp_path / "pair", 2000, 0.01)
+    pair = launch(script, tmp_path / "pair", 60, 0.1)
     saves = tmp_path / "pair" / "checkpoints"
     while pair.poll() is None and not [*saves.glob("0*")]:
         time.sleep(0.02)
     subprocess.run(["pkill", "-INT", "-f", f"worker.*--host 1 .*{tmp_path}/pair"], check=True)
     _, err = pair.communicate(timeout=60)
     assert pair.returncode == 130, err
-    assert re.search(r"stopped by another host at step \d+ of 2000.*To go on: .*--local 2", err)
-    stopped = checkpoints.steps(tmp_path / "pair")[-1]
-    assert stopped < 2000
-    assert len(digests(launch(script, tmp_path / "pair", stopped + 3, 0.0))) == 2
-    assert len(set(digests(launch(script, tmp_path / "other", stopped + 3, 0.0)))) == 1
+    assert re.search(r"stopped by another host at step \d+ of 60.*To go on: .*--local 2", err)
+    assert checkpoints.steps(tmp_path / "pair")[-1] < 60
+    ends = []
+    for folder in ("pair", "whole"):
+        out, err = launch(script, tmp_path / folder, 60, 0.0).communicate(timeout=120)
+        for word in ("sha256", "best"):  # the same on both hosts
+            ends.append(set(re.findall(rf"{word} (.+)", out)))
+            assert len(ends[-1]) == 1, err
+    assert ends[:2] == ends[2:]
+    rows = train.read_metrics(tmp_path / "whole")
+    assert [row["step"] for row in rows] == list(range(1, 61))
+    best = rows[-1]["best/step"], rows[-1]["best/w"]
+    assert best[1] == min(row["eval/w"] for row in rows if "eval/w" in row)
+    assert ends[3].pop().startswith("{} {} ".format(*best))
 
-    one = launch(script, tmp_path / "one", 12, 0.0, flags=())
+    one = launch(script, tmp_path / "one", 60, 0.0, flags=())
     assert len(digests(one)) == 1
     for a, b in zip(rows, train.read_metrics(tmp_path / "one"), strict=True):
-        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-5)  # another order of sums
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)  # another order of sums
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", [0, 1])
 def test_when_a_host_is_lost_the_other_says_so_and_the_pair_resumes(host, script, tmp_path):
     pair = launch(script, tmp_path / "pair", 500, 0.01, "fsdp")
@@ -133,6 +134,7 @@ def test_scripts_get_their_arguments_and_give_their_status(tmp_path):
         assert f"['{script}', '{status}', '--flag']" in out
 
 
+@pytest.mark.slow
 def test_an_error_on_one_host_ends_both_with_its_traceback(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
@@ -184,6 +186,7 @@ def test_a_collective_of_one_device_per_host_fails_with_a_value_error():
     assert hosts.explain(ValueError("Gloo")) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["terminate", "kill"])
 def test_a_script_outside_of_run_ends_with_its_launcher(end, tmp_path):
     """SIGTERM reaches a script that does not handle it; a launcher that is killed leaves no one."""

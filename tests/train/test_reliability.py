@@ -14,25 +14,27 @@ def reliability(monkeypatch):
     return importlib.import_module("reliability")
 
 
-def test_killed_runs_end_in_the_bits_of_runs_that_were_not(reliability, tmp_path):
-    """One kill each of a MADE, a VAE and a GAN."""
-    c = reliability.Config(kills=3, jobs=1)
-    ((what, seen),) = reliability.kill_runs(c, tmp_path)
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_runs_end_in_the_bits_of_runs_that_were_not(kills, reliability, tmp_path):
+    """Of a MADE, and at length of a VAE and a GAN too."""
+    ((what, seen),) = reliability.kill_runs(reliability.Config(kills=kills, jobs=1), tmp_path)
     assert "MADE, VAE, GAN" in what
-    assert seen == "3 kills, 3 identical SHA-256 of the whole state"
+    assert seen == f"{kills} kills, {kills} identical SHA-256 of the whole state"
 
 
 def test_damaged_checkpoints_are_noticed_and_passed_over(reliability, tmp_path):
-    ((_, seen),) = reliability.fault_rows(reliability.Config(faults=24, seed=1), tmp_path)
-    assert seen == "24 faults, 24 noticed, 24 restored from the newest intact step"
+    ((_, seen),) = reliability.fault_rows(reliability.Config(faults=12, seed=1), tmp_path)
+    assert seen == "12 faults, 12 noticed, 12 restored from the newest intact step"
 
 
+@pytest.mark.slow
 def test_a_signal_leaves_the_checkpoint_of_the_step_it_met(reliability, tmp_path):
     c = reliability.Config(signals=2, jobs=1)
     ((_, seen),) = reliability.signal_rows(c, tmp_path)
     assert seen == "within one step, 2 of 2"
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_can_be_replayed(reliability, tmp_path):
     ((_, seen),) = reliability.finite_rows(reliability.Config(), tmp_path)
     assert seen.startswith("stops before its update; the replay command meets it again")

@@ -37,6 +37,7 @@ def test_a_resumed_run_ends_in_the_same_bits(kind, request, problem, tmp_path):
     assert train.digest(train.run(step, fresh(), batches, 20, **QUIET)) == train.digest(whole)
     rows = train.read_metrics(tmp_path / "halves")
     assert [row["step"] for row in rows] == [5, 10, 15, 20]
+    assert np.all(np.diff([row["seconds"] for row in rows]) > 0)  # of both processes together
     for a, b in zip(rows, train.read_metrics(tmp_path / "whole"), strict=True):
         same = {k for k in a if "loss" in k or "norm" in k}
         assert same

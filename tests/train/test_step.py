@@ -215,3 +215,51 @@ def test_what_is_no_loss_or_optimizer_or_another_one_is_refused(one, problem):
         step = train.make_step(problem.loss, other, mesh=one)
         with pytest.raises(ValueError, match="begun by another optimizer than the step's"):
             step(adam, problem.Batches()[0])
+
+
+def test_players_and_their_updates_draw_from_keys_of_their_own(problem, one):
+    """By hand: split(fold_in(key, 1)) in the order of the updates; metrics are means over them."""
+
+    def loss(params, key, batch):
+        x = jax.random.normal(key)
+        return 0.0 * (params["critic"] + params["generator"]["mean"].sum()), {"x": x}
+
+    players = {
+        "critic": train.Player(loss, optax.sgd(0.1), updates=3),
+        "generator": train.Player(loss, optax.sgd(0.1), updates=2),
+    }
+    state, step = train.init(problem.GAME, players, jax.random.key(3)), train.make_step(players)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(3), 1), 5)
+    x = np.array([jax.random.normal(key) for key in keys])
+    for _ in range(2):
+        state, metrics = step(state, {"x": np.zeros((24, 3), np.float32)})
+    np.testing.assert_allclose(metrics["critic/x"], x[:3].mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["generator/x"], x[3:].mean(), rtol=1e-5)
+    assert len(set(x.tolist())) == 5
+
+
+def test_an_optimizer_is_told_the_loss_and_its_parameters(problem, one):
+    def update(grads, state, params, *, value):
+        return jax.tree.map(lambda w: value - w, params), state
+
+    told = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    step = train.make_step(problem.loss, told, mesh=one)
+    state = train.init(problem.PARAMS, told, jax.random.key(0))
+    state, metrics = step(state, problem.Batches()[0])
+    np.testing.assert_allclose(state.params["w"], np.full(3, metrics["loss"]), rtol=1e-5)
+
+
+def test_gradients_that_an_optimizer_would_hide_are_not_finite_all_the_same(problem, one):
+    """zero_nans makes new parameters of them that are finite, and hides that a step was lost."""
+
+    def loss(params, key, batch):
+        w = params["w"]
+        return jnp.mean(batch["x"] @ w) + jnp.sum(jnp.sqrt(jnp.abs(w - w))), {}
+
+    optimizer = optax.chain(optax.zero_nans(), optax.sgd(0.1))
+    step = train.make_step(loss, optimizer, mesh=one)
+    state = train.init(problem.PARAMS, optimizer, jax.random.key(0))
+    state, metrics = step(state, problem.Batches()[0])
+    assert np.isfinite(metrics["loss"])
+    assert not metrics["finite"]
+    np.testing.assert_array_equal(state.params["w"], problem.PARAMS["w"])
