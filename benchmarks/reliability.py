@@ -1,10 +1,10 @@
 """How often a killed run resumes exactly, and whether a damaged checkpoint is noticed.
 
-    python benchmarks/reliability.py [--pythons python3.11 python3.13] [--kills 100 --faults 300]
+    python benchmarks/reliability.py [--short] [--pythons python3.11 python3.13] [--kills 100]
 
 Kills, stops, damages, poisons and splits real trainings (`victims.py`) and prints one table. With
 several interpreters, in which gm is installed, the kills are shared out over them. About half an
-hour on 2 CPU cores; smaller numbers are run by the tests.
+hour on 2 CPU cores, some five minutes with --short; a few of each are run by the tests.
 """
 
 import concurrent.futures
@@ -49,6 +49,8 @@ class Config:
     jobs: int = 2
     """Trainings at a time."""
     seed: int = 0
+    short: bool = False
+    """A tenth of the kills, faults and signals, and nothing timed."""
     folder: pathlib.Path | None = None
     """Where runs go; a temporary folder by default."""
 
@@ -290,6 +292,9 @@ def timed_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
 
 def main(c: Config) -> None:
     """Prints the table, a row as soon as it is known."""
+    if c.short:
+        few = {"kills": 10, "faults": 30, "signals": 2, "steps": 60, "turns": 0}
+        c = dataclasses.replace(c, **few)
     table: dict[Callable, int] = {
         kill_runs: c.kills,
         fault_rows: c.faults,

@@ -5,7 +5,7 @@
 One autoregressive model, one latent-variable model and one game on the 8x8 digits; between them
 they feed the step in all three ways: batch by batch, stacked, and gathered on the device. Rows,
 pictures, evaluations and checkpoints come far more often than anybody wants, so that a kill has
-much to interrupt. The last line is the SHA-256 of the whole state.
+much to interrupt. The last line is the SHA-256 of the whole state and of the best parameters.
 """
 
 import dataclasses
@@ -125,6 +125,7 @@ def main(c: Config) -> None:
     rule = functools.partial(train.fsdp, min_size=1) if c.fsdp else train.whole
     step = train.make_step(loss, optimizer, mesh=mesh, rule=rule)
     state = train.init(params, loss if optimizer is None else optimizer, jax.random.key(1))
+    best = train.Best("first")
     state = train.run(
         step,
         state,
@@ -135,13 +136,14 @@ def main(c: Config) -> None:
         checkpoint_every=c.checkpoint_every,
         evaluate=lambda state: {"first": jax.tree.leaves(state.params)[0].sum()},
         evaluate_every=15,
+        best=best,
         draw=lambda state, path: path.write_text("a picture"),
         draw_every=20,
         steps_per_dispatch={"made": 1, "vae": 4, "gan": 3}[c.kind],
         progress=False,
     )
     if jax.process_index() == 0 and not c.fsdp:
-        print("sha256", train.digest(state), flush=True)
+        print("sha256", train.digest((state, best.params)), flush=True)
 
 
 if __name__ == "__main__":
