@@ -186,19 +186,6 @@ def test_lists_in_a_configuration_become_tuples():
     assert hash(network) == hash(MLP((8, 8), (2, 3)))
     assert hash(ResidualMLP(8, 2, [3])) == hash(ResidualMLP(8, 2, (3,)))
 
-    @dataclasses.dataclass(frozen=True)
-    class Nested:
-        degrees: tuple[tuple[int, ...], ...]
-        pair: Pair
-
-        def __post_init__(self):
-            core.freeze_lists(self)
-
-    pair = Pair(Part("a"), 3)
-    nested = Nested([[1, 2], (3,)], pair)
-    assert nested.degrees == ((1, 2), (3,))
-    assert nested.pair is pair
-
 
 @dataclasses.dataclass(frozen=True)
 class Part:

@@ -6,7 +6,6 @@ what is missing.
 """
 
 from gm.core.configs import (
-    freeze_lists,
     in_precision,
 )
 from gm.core.events import (
@@ -63,7 +62,6 @@ __all__ = [
     "PyTree",
     "Samplable",
     "context_vector",
-    "freeze_lists",
     "in_precision",
     "members",
     "require",

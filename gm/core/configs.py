@@ -1,4 +1,4 @@
-"""What frozen dataclasses of static configuration share: they hash by value, and can be copied."""
+"""A model's configuration with one of its settings changed throughout."""
 
 from __future__ import annotations
 
@@ -6,31 +6,6 @@ import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
-
-
-def freeze_lists(instance: Any) -> None:
-    """Turns lists in the fields of a frozen dataclass into tuples, so that it hashes by value.
-
-    Called at the end of a dataclass, or of a Linen module before its own `__post_init__`:
-
-        def __post_init__(self) -> None:
-            core.freeze_lists(self)
-    """
-    for field in dataclasses.fields(instance):
-        value = getattr(instance, field.name)
-        if (frozen := _frozen(value)) is not value:
-            object.__setattr__(instance, field.name, frozen)
-
-
-def _frozen(value: Any) -> Any:
-    """Value with every list in it a tuple; value itself where there is none."""
-    if not isinstance(value, list | tuple):
-        return value
-    parts = [_frozen(part) for part in value]
-    if isinstance(value, list):
-        return tuple(parts)
-    same = all(new is old for new, old in zip(parts, value, strict=True))
-    return value if same else getattr(type(value), "_make", tuple)(parts)
 
 
 def in_precision(model: Any, dtype: Any) -> Any:

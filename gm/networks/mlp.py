@@ -9,7 +9,6 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gm import core
 from gm.core import Array
 from gm.networks.layers import Dense, Frozen
 
@@ -34,10 +33,6 @@ class MLP(Frozen):
     output_activation: Callable[[Array], Array] | None = None
     output_scale: float = 1.0
     dtype: Any = jnp.float32
-
-    def __post_init__(self) -> None:
-        core.freeze_lists(self)
-        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -89,10 +84,6 @@ class ResidualMLP(Frozen):
     output_scale: float = 1.0
     dtype: Any = jnp.float32
     remat: bool = False
-
-    def __post_init__(self) -> None:
-        core.freeze_lists(self)
-        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:

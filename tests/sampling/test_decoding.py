@@ -20,11 +20,24 @@ def probs(d):
     return np.exp(np.asarray(d.log_probs, np.float64))
 
 
-@pytest.mark.parametrize("t", [0.5, 2.0, 1e-3])
-def test_temperature_is_a_power_of_p_normalised(t):
-    want = (P / P.max()) ** (1 / t)
-    got = probs(decoding.temperature(t)(CATEGORICAL))
-    np.testing.assert_allclose(got, want / want.sum(), rtol=1e-5, atol=1e-30)
+def adjusted(adjusts, d):
+    """What each of the functions makes of d, by one compiled program."""
+    return jax.jit(lambda d: [adjust(d) for adjust in adjusts])(d)
+
+
+def test_temperature_is_a_power_of_p_normalised():
+    temperatures = 0.5, 2.0, 1e-3
+    tempered = adjusted([decoding.temperature(t) for t in temperatures], CATEGORICAL)
+    for t, d in zip(temperatures, tempered, strict=True):
+        want = (P / P.max()) ** (1 / t)
+        np.testing.assert_allclose(probs(d), want / want.sum(), rtol=1e-5, atol=1e-30)
+
+
+def test_what_comes_out_is_normalised_though_what_went_in_is_not():
+    """A `log_probs` of its own would hide it: logits are log probabilities."""
+    adjusts = decoding.greedy, decoding.temperature(0.5), decoding.top_k(2), decoding.nucleus(0.6)
+    for d in adjusted(adjusts, CATEGORICAL):
+        np.testing.assert_allclose(np.exp(np.asarray(d.logits)).sum(), 1.0, rtol=1e-5)
 
 
 def test_temperature_of_a_bernoulli_divides_its_log_odds():
@@ -33,59 +46,68 @@ def test_temperature_of_a_bernoulli_divides_its_log_odds():
     np.testing.assert_allclose(d.logits, [-2.0, 0.0, 12.0])
 
 
-@pytest.mark.parametrize("adjust", [decoding.greedy, decoding.temperature(0.0), decoding.top_k(1)])
-def test_greedy_is_the_mode_with_certainty(adjust, key):
-    table = dist.tabulate(LOGISTICS, (), 9)
-    for d in (CATEGORICAL, dist.Bernoulli(jnp.array(0.1)), dist.Bernoulli(jnp.array(-2.0))):
-        assert adjust(d).sample(key) == d.mode()
-        assert adjust(d).log_prob(d.mode()) == 0.0
-    assert adjust(LOGISTICS).sample(key) == table.mode()
+def test_greedy_is_the_mode_with_certainty(key):
+    adjusts = decoding.greedy, decoding.temperature(0.0), decoding.top_k(1)
+
+    @jax.jit
+    def sampled(d):
+        mode = dist.tabulate(d, (), 9).mode()
+        ones = [adjust(d) for adjust in adjusts]
+        x = jnp.stack([one.sample(key) for one in ones])
+        return mode, x, jnp.stack([one.log_prob(mode) for one in ones])
+
+    for d in (CATEGORICAL, dist.Bernoulli(jnp.array(0.1)), LOGISTICS):
+        mode, x, log_prob = sampled(d)
+        np.testing.assert_array_equal(x, np.full(3, mode))
+        np.testing.assert_array_equal(log_prob, np.zeros(3))
 
 
 def test_ties_are_broken_as_the_mode_breaks_them():
-    fair = dist.Bernoulli(jnp.zeros(()))
-    for adjust in (decoding.greedy, decoding.top_k(1), decoding.nucleus(0.5)):
-        assert adjust(fair).logits == -jnp.inf
-    uniform = dist.Categorical(jnp.zeros(4))
-    np.testing.assert_allclose(probs(decoding.top_k(2)(uniform)), [0.5, 0.5, 0, 0], rtol=1e-6)
-    np.testing.assert_allclose(probs(decoding.nucleus(0.5)(uniform)), [0.5, 0.5, 0, 0], rtol=1e-6)
-    np.testing.assert_allclose(probs(decoding.nucleus(1e-6)(uniform)), [1, 0, 0, 0])
+    fair, uniform = dist.Bernoulli(jnp.zeros(())), dist.Categorical(jnp.zeros(4))
+    for d in adjusted([decoding.greedy, decoding.top_k(1), decoding.nucleus(0.5)], fair):
+        assert d.logits == -jnp.inf
+    adjusts = decoding.top_k(2), decoding.nucleus(0.5), decoding.nucleus(1e-6)
+    wants = [0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0], [1, 0, 0, 0]
+    for d, want in zip(adjusted(adjusts, uniform), wants, strict=True):
+        np.testing.assert_allclose(probs(d), want, rtol=1e-6)
 
 
 def test_top_k_keeps_the_likeliest_in_their_proportions():
     want = np.array([0, 4, 0, 3]) / 7
-    np.testing.assert_allclose(probs(decoding.top_k(2)(CATEGORICAL)), want, rtol=1e-5)
+    np.testing.assert_allclose(
+        probs(adjusted([decoding.top_k(2)], CATEGORICAL)[0]), want, rtol=1e-5
+    )
 
 
-@pytest.mark.parametrize(
-    ("p", "kept"),
-    [(0.01, [1]), (0.39, [1]), (0.41, [1, 3]), (0.69, [1, 3]), (0.71, [1, 2, 3]), (0.95, range(4))],
-)
-def test_nucleus_is_the_smallest_set_whose_mass_reaches_p(p, kept):
-    want = np.where(np.isin(np.arange(4), list(kept)), P, 0.0)
-    got = probs(decoding.nucleus(p)(CATEGORICAL))
-    np.testing.assert_allclose(got, want / want.sum(), rtol=1e-5)
+def test_nucleus_is_the_smallest_set_whose_mass_reaches_p():
+    kept = {0.01: [1], 0.39: [1], 0.41: [1, 3], 0.69: [1, 3], 0.71: [1, 2, 3], 0.95: range(4)}
+    found = adjusted([decoding.nucleus(p) for p in kept], CATEGORICAL)
+    for d, values in zip(found, kept.values(), strict=True):
+        want = np.where(np.isin(np.arange(4), list(values)), P, 0.0)
+        np.testing.assert_allclose(probs(d), want / want.sum(), rtol=1e-5)
 
 
 def test_nucleus_of_a_bernoulli_is_certain_once_one_value_has_the_mass():
     d = dist.Bernoulli(jnp.array([3.0, -3.0, 0.4]))  # likelier value has 0.95, 0.95, 0.6
-    np.testing.assert_array_equal(
-        decoding.nucleus(0.9)(d).logits, [np.inf, -np.inf, np.float32(0.4)]
-    )
+    (got,) = adjusted([decoding.nucleus(0.9)], d)
+    np.testing.assert_array_equal(got.logits, [np.inf, -np.inf, np.float32(0.4)])
 
 
 def test_certain_distributions_stay_as_they_are():
     certain = dist.Bernoulli(jnp.array([jnp.inf, -jnp.inf]))
     one = dist.Categorical(jnp.array([-jnp.inf, 0.0, -jnp.inf]))
-    for adjust in (decoding.greedy, decoding.temperature(0.3), decoding.nucleus(0.7)):
-        np.testing.assert_array_equal(adjust(certain).logits, certain.logits)
-        np.testing.assert_array_equal(probs(adjust(one)), [0, 1, 0])
+    adjusts = decoding.greedy, decoding.temperature(0.3), decoding.nucleus(0.7)
+    for d in adjusted(adjusts, certain):
+        np.testing.assert_array_equal(d.logits, certain.logits)
+    for d in adjusted(adjusts, one):
+        np.testing.assert_array_equal(probs(d), [0, 1, 0])
 
 
 def test_discretised_mixtures_become_tables_of_the_same_probabilities():
     table = probs(dist.tabulate(LOGISTICS, (), 9))
     want = table**2 / np.sum(table**2)
-    np.testing.assert_allclose(probs(decoding.temperature(0.5)(LOGISTICS)), want, rtol=1e-4)
+    (got,) = adjusted([decoding.temperature(0.5)], LOGISTICS)
+    np.testing.assert_allclose(probs(got), want, rtol=1e-4)
 
 
 @pytest.mark.parametrize("d", [CATEGORICAL, LOGISTICS, dist.Bernoulli(jnp.ones(3))])
@@ -97,10 +119,9 @@ def test_what_changes_nothing_gives_the_distribution_back(d):
 
 
 def test_a_chain_applies_the_first_function_first():
-    d = decoding.chain(decoding.temperature(0.5), decoding.nucleus(0.5))(CATEGORICAL)
-    want = decoding.nucleus(0.5)(decoding.temperature(0.5)(CATEGORICAL))
-    np.testing.assert_array_equal(d.log_probs, want.log_probs)
-    other = decoding.temperature(0.5)(decoding.nucleus(0.5)(CATEGORICAL))
+    sharper, smaller = decoding.temperature(0.5), decoding.nucleus(0.5)
+    adjusts = decoding.chain(sharper, smaller), decoding.chain(smaller, sharper)
+    d, other = adjusted(adjusts, CATEGORICAL)
     assert np.sum(probs(d) > 0) == 1  # 0.16 / 0.3 of the mass is on one value
     assert np.sum(probs(other) > 0) == 2
 
@@ -108,9 +129,9 @@ def test_a_chain_applies_the_first_function_first():
 def test_works_elementwise_under_jit_and_vmap(key):
     logits = jax.random.normal(key, (5, 2, 3, 4))
     adjust = decoding.chain(decoding.temperature(0.7), decoding.top_k(3), decoding.nucleus(0.8))
-    batched = jax.jit(jax.vmap(lambda logits: adjust(dist.Categorical(logits)).log_probs))(logits)
-    one = adjust(dist.Categorical(logits[3, 1, 2])).log_probs
-    np.testing.assert_allclose(batched[3, 1, 2], one, rtol=1e-5)
+    of = jax.jit(lambda logits: adjust(dist.Categorical(logits)).log_probs)
+    batched = jax.jit(jax.vmap(of))(logits)
+    np.testing.assert_allclose(batched[3, 1, 2], of(logits[3, 1, 2]), rtol=1e-5)
 
 
 def test_bad_options_say_what_would_do():
@@ -140,9 +161,15 @@ def test_real_values_and_counts_are_refused(adjust, d):
 def test_the_walk_takes_them(key):
     model = MADE(Event((4,), 3), dist.CategoricalHead(3), hidden=(8,))
     params = jax.jit(model.init)(key)
-    plain = walk.sample(model, params, key)
-    np.testing.assert_array_equal(
-        walk.sample(model, params, key, adjust=decoding.temperature(1.0)), plain
-    )
-    x = walk.sample(model, params, key, adjust=decoding.greedy)
-    np.testing.assert_array_equal(x, model.conditionals(params, x).mode())
+
+    unchanged = decoding.temperature(1.0)
+
+    @jax.jit
+    def sampled(params):
+        x = walk.sample(model, params, key, adjust=decoding.greedy)
+        plain, same = (walk.sample(model, params, key, adjust=a) for a in (None, unchanged))
+        return x, model.conditionals(params, x).mode(), plain, same
+
+    x, mode, plain, same = sampled(params)
+    np.testing.assert_array_equal(x, mode)
+    np.testing.assert_array_equal(plain, same)
