@@ -48,11 +48,7 @@ def exp_times(log_p: Array, x: Array) -> Array:
     So that Σ p log p and Σ q log (q / p) keep their limits, value and gradient, at log_p = -inf.
     """
     impossible = jnp.exp(log_p) == 0.0
-    return jnp.where(
-        impossible,
-        0.0,
-        jnp.exp(jnp.where(impossible, 0.0, log_p)) * jnp.where(impossible, 0.0, x),
-    )
+    return jnp.where(impossible, 0.0, jnp.exp(jnp.where(impossible, 0.0, log_p)) * x)
 
 
 def block_size(size: int) -> int:

@@ -155,6 +155,8 @@ def test_a_context_is_one_hot_whatever_its_integers_are():
     for y in ([0, 255], np.array([0, 255], np.uint8), jnp.array([0, 255])):
         vector = np.asarray(core.context_vector(Conditional(), y))
         np.testing.assert_array_equal(np.flatnonzero(vector), [0, 555])
+    with pytest.raises(ValueError, match=r"one context of shape \(2,\); got \(3, 2\)"):
+        core.context_vector(Conditional(), np.zeros((3, 2), int))
     with jax.enable_x64(True):
         assert core.context_vector(Conditional(), np.array([0, 255])).dtype == np.float32
 
