@@ -10,6 +10,8 @@ def test_a_value_is_drawn_from_its_own_part_of_the_randomness(key):
     logits = jnp.linspace(-2.0, 2.0, 6)
     for many in (dist.Bernoulli(logits), dist.Poisson(logits)):
         random = dist.randomness(dist.element(many, (6,), 0), key, 6)
+        bits = random if hasattr(many, "noise") else jax.random.key_data(random)
+        assert len(np.unique(bits, axis=0)) == 6  # each element has its own
         drawn = jax.jit(jax.vmap(dist.draw))(many, random)
         if hasattr(many, "noise"):
             np.testing.assert_array_equal(drawn, many.from_noise(random))

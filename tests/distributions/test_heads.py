@@ -108,6 +108,14 @@ def test_scales_start_at_one_above_their_floor_and_never_fall_below_it():
     np.testing.assert_allclose(scale, [1.5, 0.5, 1e4 + 1.0], rtol=1e-4)
 
 
+@pytest.mark.parametrize("head", MIXTURES, ids=lambda head: type(head).__name__)
+def test_scales_of_components_start_at_one_or_share_the_range_of_levels(head):
+    """M discretised components over [-1, 1] start with 1/M, or all of them cover all of it."""
+    scale = head(np.zeros((1, head.num_params), np.float32)).components.scale
+    start = 1.0 / head.num_components if head.num_values else 1.0
+    np.testing.assert_allclose(scale, np.full((1, head.num_components), 1e-3 + start), rtol=1e-6)
+
+
 def test_features_are_what_they_say():
     np.testing.assert_array_equal(
         dist.BernoulliHead().features(jnp.array([0, 1])), np.array([[0.0], [1.0]])
