@@ -1,9 +1,9 @@
-"""Autoregressive models: scored in one pass, drawn at the price of scoring.
+"""Autoregressive models: scored in one parallel pass, sampled one element at a time with caches.
 
 Each model has two faces of one distribution. `conditionals(params, x)` gives every p(x_i | x_<i)
 in one parallel pass, for training. `start`, `predict`, `observe` walk the same conditionals one
 element at a time with a cache, for sampling, completion and compression. `walk` derives the rest,
-once for all of them.
+once for all of them. `benchmarks/sampling.py` measures the sampling-to-scoring time ratio.
 """
 
 from gm.models.autoregressive import walk
