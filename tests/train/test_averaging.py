@@ -29,11 +29,14 @@ def test_constant_decay_follows_the_geometric_series():
 
 
 def test_the_decay_warms_up():
+    """By hand, while the start is not forgotten and when it is."""
     want = 0.0
     for t in range(30):
         d = min(0.5, (1 + t) / (10 + t))
         want = d * want + (1 - d) * -(t + 1)
-    np.testing.assert_allclose(follow(train.with_ema(optax.sgd(1.0), 0.5), 30), want, rtol=1e-6)
+        if t in (0, 2, 29):
+            got = follow(train.with_ema(optax.sgd(1.0), 0.5), t + 1)
+            np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
 def test_a_state_puts_averages_where_there_are_some(new, new_game):

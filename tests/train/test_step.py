@@ -218,11 +218,17 @@ def test_what_is_no_loss_or_optimizer_or_another_one_is_refused(one, problem):
 
 
 def test_players_and_their_updates_draw_from_keys_of_their_own(problem, one):
-    """By hand: split(fold_in(key, 1)) in the order of the updates; metrics are means over them."""
+    """By hand: split(fold_in(key, 1)) in the order of the updates; metrics are means over them.
+
+    The j-th update of either player sees the j-th part of the batch.
+    """
 
     def loss(params, key, batch):
         x = jax.random.normal(key)
-        return 0.0 * (params["critic"] + params["generator"]["mean"].sum()), {"x": x}
+        return 0.0 * (params["critic"] + params["generator"]["mean"].sum()), {
+            "x": x,
+            "first": batch["x"][0, 0],
+        }
 
     players = {
         "critic": train.Player(loss, optax.sgd(0.1), updates=3),
@@ -232,7 +238,8 @@ def test_players_and_their_updates_draw_from_keys_of_their_own(problem, one):
     keys = jax.random.split(jax.random.fold_in(jax.random.key(3), 1), 5)
     x = np.array([jax.random.normal(key) for key in keys])
     for _ in range(2):
-        state, metrics = step(state, {"x": np.zeros((24, 3), np.float32)})
+        state, metrics = step(state, {"x": np.arange(24, dtype=np.float32)[:, None]})
+    assert (metrics["critic/first"], metrics["generator/first"]) == (1.0, 0.5)  # of 0, 1, 2
     np.testing.assert_allclose(metrics["critic/x"], x[:3].mean(), rtol=1e-5)
     np.testing.assert_allclose(metrics["generator/x"], x[3:].mean(), rtol=1e-5)
     assert len(set(x.tolist())) == 5
