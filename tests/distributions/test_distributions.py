@@ -72,7 +72,8 @@ def test_samples_are_reparameterized_where_gradients_reach_every_parameter(key):
         reached = all(np.any(leaf != 0.0) for leaf in jax.tree.leaves(gradients[name]))
         assert reached == p.reparameterized == dist.is_reparameterized(p), name
         if name in REAL:  # the score that comes with a sample belongs to it
-            np.testing.assert_array_equal(samples[name], draw_and_score(p, key)[0])
+            # One program rounds where another one fuses.
+            np.testing.assert_allclose(samples[name], draw_and_score(p, key)[0], rtol=1e-6)
     assert not any(dist.is_reparameterized(p) or p.reparameterized for p in DISCRETE.values())
 
 
