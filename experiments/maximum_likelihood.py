@@ -28,6 +28,16 @@ def given(model: Any) -> dict[str, str]:
     return {} if model.context is None else {"context": "label"}
 
 
+def optimizer(c: options.MaximumLikelihood) -> optax.GradientTransformation:
+    """AdamW after a clipped gradient and that of the L1 penalty; what it moves is averaged."""
+    warmup = min(100, c.num_steps // 10)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, warmup, c.num_steps)
+    adam = optax.adamw(schedule, weight_decay=c.weight_decay)
+    sparse = optax.stateless_with_tree_map(lambda g, w: g + c.l1 * jnp.sign(w) * (w.ndim > 1))
+    clipped = optax.chain(optax.clip_by_global_norm(c.clip_norm), sparse, adam)
+    return train.with_ema(clipped, c.ema_decay)
+
+
 def fit(
     c: options.MaximumLikelihood,
     dataset: data.Dataset,
@@ -42,16 +52,11 @@ def fit(
     def picture(state: train.State, path: pathlib.Path) -> None:
         show(c, dataset, model, state.averaged, path)
 
-    warmup = min(100, c.num_steps // 10)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, warmup, c.num_steps)
-    optimizer = optax.adamw(schedule, weight_decay=c.weight_decay)
-    sparse = optax.stateless_with_tree_map(lambda g, w: g + c.l1 * jnp.sign(w) * (w.ndim > 1))
-    optimizer = optax.chain(optax.clip_by_global_norm(c.clip_norm), sparse, optimizer)
-    optimizer = train.with_ema(optimizer, c.ema_decay)
     loss = functools.partial(loss, core.in_precision(model, c.dtype), **given(model))
-    step = train.make_step(loss, optimizer)
+    adam = optimizer(c)
+    step = train.make_step(loss, adam)
     key_init, key_train = jax.random.split(jax.random.key(c.seed))
-    state = train.init(fitting.init(model, key_init), optimizer, key_train)
+    state = train.init(fitting.init(model, key_init), adam, key_train)
     batches = dataset.train.batches(c.batch_size, c.seed, on_device=c.steps_per_dispatch > 1)
     keep = {"steps_per_dispatch": c.steps_per_dispatch, "draw": picture if c.folder else None}
     return fitting.run(c, step, state, batches, validate, **keep)
@@ -61,8 +66,7 @@ def evaluate(
     c: options.MaximumLikelihood, model: Any, split: data.Split, params: Params
 ) -> metrics.Score:
     """The mean negative log-likelihood on a split."""
-    options = {"batch_size": c.eval_batch_size, **given(model)}
-    return metrics.evaluate(model, params, split, **options)
+    return metrics.evaluate(model, params, split, batch_size=c.eval_batch_size, **given(model))
 
 
 def draw(model: Any, params: Params, seed: int, num: int = 64) -> np.ndarray:

@@ -1,7 +1,7 @@
 r"""NADE by maximum likelihood: one hidden layer, brought up to date element by element.
 
 python experiments/nade.py
-    8x8 digits, 17 levels: seconds on 2 CPU cores.
+    8x8 digits, 17 levels: 90.7 nats (2.04 bits/dim), 20 seconds on one CPU core.
 TFDS_DATA_DIR=... python experiments/nade.py --dataset binarized_mnist --hidden 500 \
     --num-steps 75000 --learning-rate 2e-3 --weight-decay 0.03
     Fixed binarized MNIST, 500 units: 86.91 nats in 30 minutes on one CPU core (Larochelle & Murray

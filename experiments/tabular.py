@@ -39,7 +39,7 @@ from gm import data, metrics, plot
 from gm.core import Params
 from gm.metrics import results
 from gm.models.classical import BayesianNetwork, graphs
-from gm.train import folders
+from gm.train import folders, identity
 
 METRIC = "negative log-likelihood"
 
@@ -67,7 +67,7 @@ def main(c: Config) -> dict[str, float]:
         "Chow-Liu tree": functools.partial(graphs.chow_liu, dataset.train.x, event.num_values),
     }
     if c.folder is not None:
-        folders.enter(c.folder, c, "auto")
+        folders.enter(c.folder, c, identity.Run({}), "auto")
     nats, rows, panels = {}, [], {"data": dataset.test.x[:64]}
     for name, graph in ladder.items():
         begin = time.perf_counter()

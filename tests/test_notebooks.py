@@ -1,20 +1,56 @@
-"""Every notebook runs from its first cell to its last, here with short trainings."""
+"""Notebooks say what is there: every name of gm exists, every cell runs, the pictures are in."""
 
+import ast
 import pathlib
+import types
 
+import jax
 import pytest
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-@pytest.mark.filterwarnings("default")  # of the notebook machinery, not of gm
-def test_notebook_runs(path):
-    nbclient = pytest.importorskip("nbclient")
+@pytest.fixture
+def notebook(path):
     nbformat = pytest.importorskip("nbformat")
-    notebook = nbformat.read(path, as_version=4)
+    with open(path, encoding="utf-8") as file:
+        return nbformat.read(file, as_version=4)
+
+
+def pictures(notebook):
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    assert not [o for o in outputs if o.output_type == "error"]
+    return sum("image/png" in o.get("data", {}) for o in outputs)
+
+
+@every_notebook
+def test_a_notebook_names_what_gm_has_and_was_run(path, notebook):
+    """`data.load` is an attribute of gm.data, and so on for all that is imported from gm."""
+    cells = [c for c in notebook.cells if c.cell_type == "code"]
+    tree = ast.parse("\n".join(c.source.replace("%matplotlib", "#") for c in cells))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names: dict = {}
+    exec("\n".join(ast.unparse(node) for node in imports if node.module.startswith("gm")), names)
+    assert len(names) >= 10
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            owner = names.get(node.value.id)
+            if isinstance(owner, types.ModuleType | type):
+                assert hasattr(owner, node.attr), f"{node.value.id}.{node.attr}"
+    assert [c.execution_count for c in cells] == [*range(1, len(cells) + 1)]
+    assert pictures(notebook) == 3
+
+
+@pytest.mark.slow
+@every_notebook
+@pytest.mark.filterwarnings("default")  # of the notebook machinery, not of gm
+def test_a_notebook_runs(path, notebook, monkeypatch):
+    """From its first cell to its last, with short trainings; its programs are cached like ours."""
+    nbclient = pytest.importorskip("nbclient")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     (settings,) = (c for c in notebook.cells if "SCALE = 1.0" in c.source)
     settings.source = settings.source.replace("SCALE = 1.0", "SCALE = 0.01")
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
-    assert sum("image/png" in o.get("data", {}) for o in outputs) == 3
+    assert pictures(notebook) == 3

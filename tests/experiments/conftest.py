@@ -23,12 +23,16 @@ def experiment(monkeypatch):
 @pytest.fixture
 def dry(monkeypatch, experiment):
     """The step, the scores and the samples are traced in place of run; returns what was traced."""
-    seen = SimpleNamespace(steps=0, scored=[], sampled=0)
+    seen = SimpleNamespace(steps=0, scored=[], validated=[], how=[], labels=[])
 
     def run(step, state, batches, num_steps, **keep):
         (batch, *_) = zip(batches.starting_at(0), range(1), strict=False)
         jax.eval_shape(step, state, batch[0])
         seen.steps += num_steps
+        if "evaluate" in keep:
+            reported, seen.scored = seen.scored, seen.validated
+            keep["evaluate"](state)
+            seen.scored = reported
         return state
 
     def evaluate(model, params, data, *, key=None, num_samples=1, context=None, **options):
@@ -48,12 +52,14 @@ def dry(monkeypatch, experiment):
             )
         assert found.shape == ()
         seen.scored.append(data)
-        return metrics.Score(1.0, 0.5, len(data), kind=kind)
+        seen.how.append(options)
+        own = {} if kind == "exact" else {"num_samples": num_samples}
+        return metrics.Score(1.0, 0.5, len(data), kind=kind, **own)
 
     def sample(model, params, keys, *y):
         one = jax.eval_shape(model.sample, params, keys[0], *(a[0] for a in y))
         assert (one.shape, one.dtype) == (model.event.shape, model.event.dtype)
-        seen.sampled += len(keys)
+        seen.labels += map(np.ravel, y)
         return np.zeros((len(keys), *one.shape), one.dtype)
 
     def init(model, key):

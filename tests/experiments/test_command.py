@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -113,6 +114,15 @@ def test_faults_of_the_program_keep_their_traceback(experiment):
     for fault in (lambda c: np.zeros(3).reshape(2), lambda c: int("x"), lambda c: len(3)):
         with pytest.raises((ValueError, TypeError)):
             command.run(fault, None)
+
+
+def test_a_run_that_ctrl_c_has_stopped_ends_a_shell_loop_over_runs():
+    """It goes on after any exit status, 130 too; it ends where what it runs died of SIGINT."""
+    program = "import command; command.run(lambda c: exit(130), None)"
+    paths = os.pathsep.join([str(FOLDER), str(FOLDER.parent)])
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths})
+    assert done.returncode == -signal.SIGINT
 
 
 def test_options_of_files_reach_the_loader(experiment, tmp_path):

@@ -6,10 +6,12 @@ import pathlib
 import re
 import wave
 
+import jax
 import numpy as np
 import pytest
 
 from gm import data, train
+from gm.losses import variational
 from gm.metrics import results
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "experiments"
@@ -30,18 +32,20 @@ TRACED = [  # experiment, options, what result.json calls the model
     ("made", MADE | {"dtype": "bfloat16", "steps_per_dispatch": 5}, "MADE 8"),
     ("made", MADE | {"num_masks": 2, "l1": 1e-4, "l1_direct": 1e-3}, "MADE 8, 2 masks"),
     ("made", MADE | {"num_masks": 2, "shuffled": True}, "MADE 8, 2 orders"),
-    ("made", MADE | {"dataset": "claw"}, "MADE 8"),
+    ("made", MADE | {"dataset": "reals"}, "MADE 8"),
     ("pixelcnn", PIXELS | {"num_layers": 1}, "PixelCNN 1x2"),
     (
         "pixelcnn",
         PIXELS | {"num_layers": 1, "places": True, "gated": True, "dataset": "digits_threshold"},
         "Gated PixelCNN 1x2, with places",
     ),
-    ("pixelcnnpp", PIXELS | {"num_blocks": 1}, "PixelCNN++ 2x1x2"),
+    ("pixelcnnpp", PIXELS | {"num_blocks": 1, "num_levels": 1}, "PixelCNN++ 1x1x2"),
     (
         "pixelcnnpp",
-        PIXELS | {"num_blocks": 1, "snail": True, "conditional": True, "dataset": "colour"},
-        "PixelSNAIL 1x2x2" + LABELLED,
+        PIXELS
+        | {"num_blocks": 1, "num_layers": 1, "snail": True, "conditional": True}
+        | {"dataset": "colour"},
+        "PixelSNAIL 1x1x2" + LABELLED,
     ),
     ("pixelrnn", PIXELS | {"num_layers": 1}, "PixelRNN, Diagonal BiLSTM 1x2"),
     (
@@ -62,28 +66,31 @@ TRACED = [  # experiment, options, what result.json calls the model
 
 
 @pytest.fixture
-def colour(tmp_path):
-    """Images in colour with two labels."""
+def files(tmp_path):
+    """Images in colour with two labels, and real numbers, by their names."""
     x = (np.arange(40 * 27) % 256).astype(np.uint8).reshape(40, 3, 3, 3)
-    np.savez(tmp_path / "images.npz", x=x, label=np.arange(40) % 2, num_values=256)
-    return str(tmp_path / "images.npz")
+    np.savez(tmp_path / "colour.npz", x=x, label=np.arange(40) % 2, num_values=256)
+    np.savez(tmp_path / "reals.npz", x=np.random.default_rng(0).normal(size=(40, 2)))
+    return {name: str(tmp_path / f"{name}.npz") for name in ("colour", "reals")}
 
 
 @pytest.mark.parametrize(
     ("name", "options", "label"), TRACED, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(TRACED)]
 )
-def test_an_experiment_traces_whole(name, options, label, experiment, dry, colour, tmp_path):
+def test_an_experiment_traces_whole(name, options, label, experiment, dry, files, tmp_path):
     """Step, scores and samples have the shapes they should, and the report names them."""
     module = experiment(name)
-    if options.get("dataset") == "colour":
-        options = options | {"dataset": colour}
     config = module.Config(**options, folder=tmp_path / "run")
+    config = dataclasses.replace(config, dataset=files.get(config.dataset, config.dataset))
     config.folder.mkdir()
     found = module.main(config)
     assert all(np.isfinite(value) for value in found.values())
     rows = results.read(config.folder / "result.json")
     assert {(row.experiment, row.model) for row in rows} == {(name, label)}
     assert (dry.steps, {row.steps for row in rows}) == (config.num_steps, {config.num_steps})
+    given = {tuple(np.unique(y)) for y in dry.labels}
+    num_labels = 2 if config.dataset == files["colour"] else 10
+    assert given == ({tuple(range(num_labels))} if LABELLED in label else set())
     samples = "samples.txt" if rows[0].unit == "nats/char" else "samples.png"
     assert (config.folder / samples).stat().st_size > 0
 
@@ -95,10 +102,12 @@ def test_held_out_data_are_scored_where_they_should_be(experiment, dry):
         module.main(module.Config(**options | {"dataset": "digits_dequantized"}))
         assert all(isinstance(split, data.Split) for split in dry.scored), name
         assert {(len(split), split.seed, split.bound) for split in dry.scored} == {(180, 2, True)}
+        assert {split.seed for split in dry.validated} == {1}
         dry.scored.clear()
     experiment("transformer").main(experiment("transformer").Config(**TRANSFORMER))
     text, (scored,) = data.load("python_docs", window=24), dry.scored
     np.testing.assert_array_equal(scored, np.concatenate([text.validation.x, text.test.x]))
+    assert dry.how[-1]["correlated"]
 
 
 def overfitting(tmp_path):
@@ -142,6 +151,18 @@ def test_a_run_that_overfits_reports_the_best_of_validation(experiment, tmp_path
     assert made.main(config) == found | {"seconds": pytest.approx(0, abs=10)}  # resumed: the same
     with pytest.raises(ValueError, match=r"different configuration(.|\n)*hidden"):
         made.main(dataclasses.replace(config, hidden=(9,)))
+
+
+def test_a_vae_is_scored_by_the_bound_and_with_more_samples(experiment, dry, tmp_path):
+    module = experiment("vae")
+    module.main(module.Config(**VAE | {"eval_samples": 7}, folder=tmp_path))
+    bound, estimate = results.read(tmp_path / "result.json")
+    assert (bound.num_samples, estimate.num_samples) == (1, 7)
+    assert (bound.metric, estimate.published) == ("negative ELBO", None)
+    for num, loss in ((1, variational.negative_elbo), (3, variational.negative_iwae)):
+        found = module.assemble(module.Config(**VAE | {"num_samples": num}))[2]
+        assert getattr(found, "func", found) is loss
+        assert getattr(found, "keywords", {}).get("num_samples", 1) == num
 
 
 def test_a_vae_trains_and_is_scored_twice(experiment, tmp_path):
@@ -196,13 +217,25 @@ def test_a_recurrent_network_trains_on_a_text_and_writes_one(experiment, tmp_pat
 
 
 def test_rnade_scores_every_fold(experiment, tmp_path, monkeypatch):
-    module = experiment("rnade")
-    monkeypatch.setattr(experiment("rounds"), "STEPS", 3)
-    options = {"hidden": (4,), "num_components": 2, "num_rounds": 2, "num_folds": 2}
-    found = module.main(module.Config(**options, folder=tmp_path))
-    assert 1.0 < found["nats"] < 3.0  # a Normal's entropy: 1.42
+    """Parameters of zeros make every conditional a Normal, of a scale that the head states."""
+    module, fitted = experiment("rnade"), []
+
+    def fit(c, model, key, x, validation):
+        fitted.append((x, validation))
+        shapes = jax.eval_shape(model.init, key)
+        return jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+
+    monkeypatch.setattr(experiment("rounds"), "fit", fit)
+    options = {"hidden": (4,), "num_components": 2, "num_rounds": 3, "num_folds": 2}
+    found = module.main(module.Config("grid25", **options, folder=tmp_path))
+    assert 1.0 < found["nats"] / 2 < 3.0  # a Normal's entropy: 1.42
     (row,) = results.read(tmp_path / "result.json")
     assert (row.metric, row.count) == ("negative log-likelihood, mean of folds", 12_000)
+    assert (row.steps, row.model) == (600, "RNADE 4, 2 Normals, 1 order")
+    (x, validation), (other, _) = fitted
+    assert (len(x), len(validation)) == (48_000, 6_000)
+    np.testing.assert_allclose(np.concatenate([x, validation]).std(0), 1.0, rtol=1e-5)
+    assert not np.array_equal(x, other)
 
 
 def test_tabular_models_are_fitted_scored_and_ordered(experiment, tmp_path, capsys):
@@ -213,7 +246,12 @@ def test_tabular_models_are_fitted_scored_and_ordered(experiment, tmp_path, caps
     assert "127 parameters, smoothing 0.1" in capsys.readouterr().out
     rows = results.read(tmp_path / "result.json")
     assert {row.experiment for row in rows} == {"tabular"}
-    assert {p.name for p in tmp_path.iterdir()} == {"config.json", "result.json", "samples.png"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "config.json",
+        "run.json",
+        "result.json",
+        "samples.png",
+    }
 
 
 def test_seeds_of_a_game_are_counted_apart(experiment, dry, tmp_path, capsys):
@@ -223,8 +261,10 @@ def test_seeds_of_a_game_are_counted_apart(experiment, dry, tmp_path, capsys):
     assert 0 <= found["modes captured"] <= 25
     assert "seed 2: modes captured" in capsys.readouterr().out
     assert {row.count for row in results.read(tmp_path / "result.json")} == {3}
-    digits = module.Config(options.Game(**GAN), num_seeds=2)
-    assert np.isfinite(module.main(digits)["squared MMD"])
+    digits = data.load("digits_dequantized")
+    x = digits.train.x[:360]
+    other = {k: module.judge(digits, a)["squared MMD"].value for k, a in ((1, x), (2, 1.0 - x))}
+    assert abs(other[1]) < 0.1 * other[2]
 
 
 @pytest.mark.slow
@@ -267,6 +307,7 @@ def test_quickstart_prints_one_table_and_two_pictures(
     monkeypatch.setattr(train, "read_metrics", lambda folder: rows)
     sampled = np.zeros((40, 8, 8), np.int32), 1.0
     monkeypatch.setattr(experiment("cells"), "sample", lambda model, params, num: sampled)
+    monkeypatch.setattr(experiment("cells"), "two_sample", lambda unseen, x: ("0.50", "0.0"))
     table_of(experiment, tmp_path, capsys)
     made, vae, gan = (experiment(name).Config() for name in ("made", "vae", "gan"))
     asked = experiment("quickstart").Config()

@@ -116,10 +116,17 @@ def test_smoothing_is_chosen_on_validation(experiment, monkeypatch):
 
 
 def test_samples_are_judged_by_what_they_were_asked_to_be(experiment, monkeypatch, tmp_path):
-    """Real digits of the label that was given are recognised as it, those of the next are not."""
+    """Real digits of the label that was given are recognised as it, those of the next are not.
+
+    The judge has learnt from training examples: labels of the test set that are wrong do not move
+    it, and are told as wrong.
+    """
     conditional, options = experiment("conditional"), experiment("options")
     fitting, digits = experiment("fitting"), data.load("digits")
     of = [digits.test.x[digits.test.y == y] for y in range(10)]
+    parts = [digits.train, digits.validation, digits.test]
+    labels = [digits.train.y, digits.validation.y, (digits.test.y + 1) % 10]
+    mislabelled = data.from_arrays(*[p.x for p in parts], labels=labels, num_values=17)
     model, fitted = SimpleNamespace(context=Event((), 10)), fitting.Fitted("params", 7, 1.0)
     for shift, low, high in ((0, 95.0, 100.0), (1, 0.0, 5.0)):
         monkeypatch.setattr(
@@ -131,7 +138,93 @@ def test_samples_are_judged_by_what_they_were_asked_to_be(experiment, monkeypatc
         )
         results.write(tmp_path, [])
         c = options.Recognised(folder=tmp_path, eval_samples=50)
-        found, x, y = conditional.recognise(c, digits, model, fitted, "m", experiment="e")
+        found, x, y = conditional.recognise(c, mislabelled, model, fitted, "m", experiment="e")
         assert low <= found["recognised samples"] <= high
+        assert found["recognised test examples"] < 5.0
         assert [row.steps for row in results.read(tmp_path / "result.json")] == [7, 7]
         assert (len(x), y[13]) == (50, 3)
+
+
+def test_the_l1_penalty_pulls_weights_and_leaves_biases(experiment):
+    """With no gradient, Adam's first update is the learning rate towards 0, for weights alone."""
+    c = experiment("options").MaximumLikelihood(
+        l1=0.5, weight_decay=0.0, num_steps=1, ema_decay=0.0
+    )
+    optimizer = experiment("maximum_likelihood").optimizer(c)
+    params = {"kernel": np.float32([[2.0, -3.0]]), "bias": np.float32([1.0, -1.0])}
+    zero, state = jax.tree.map(np.zeros_like, params), optimizer.init(params)
+    updates, state = optimizer.update(zero, state, params)
+    np.testing.assert_allclose(updates["kernel"], [[-4e-3, 4e-3]], rtol=1e-4)
+    np.testing.assert_array_equal(updates["bias"], [0.0, 0.0])
+    np.testing.assert_allclose(state.average["kernel"], params["kernel"] + updates["kernel"])
+
+
+def test_muon_is_for_matrices_and_only_where_it_is_asked(experiment):
+    """Its update of a matrix has equal singular values; Adam's, with signs alone, has rank one."""
+    c = experiment("options").Chosen(num_steps=20, weight_decay=0.0)
+    params = {"kernel": np.eye(3, dtype=np.float32)}
+    gradient = {"kernel": np.float32([[9, 1, 1], [1, 4, 1], [1, 1, 2]])}
+    ratios = []
+    for muon in (True, False):
+        optimizer = experiment("texts").optimizer(c, 1.0, muon=muon)
+        state = optimizer.init(params)
+        for _ in range(2):  # the first is of length 0
+            updates, state = optimizer.update(gradient, state, params)
+        singular = np.linalg.svd(updates["kernel"], compute_uv=False)
+        ratios.append(singular[-1] / singular[0])
+    assert ratios[0] > 0.5
+    assert ratios[1] < 1e-3
+
+
+def test_the_penalty_of_direct_connections_stands_in_place_of_the_other(experiment, tmp_path):
+    """The optimizer adds l1 for every weight: what is left for the loss is the difference."""
+    made = experiment("made")
+    np.savez(tmp_path / "bits.npz", train=np.eye(4, dtype=np.uint8), num_values=2)
+    options = {"dataset": str(tmp_path / "bits.npz"), "hidden": (2,), "l1": 0.1}
+    plain, penalized = (
+        made.assemble(made.Config(**options, l1_direct=l1))[1:] for l1 in (None, 0.3)
+    )
+    model, key = plain[0], jax.random.key(0)
+    params, batch = jax.jit(model.init)(key), {"x": np.eye(4, dtype=np.int32)}
+    params["params"]["shortcut"]["kernel"] = np.full_like(
+        params["params"]["shortcut"]["kernel"], -2.0
+    )
+    losses = [loss(model, params, key, batch)[0] for loss in (plain[1], penalized[1])]
+    size = params["params"]["shortcut"]["kernel"].size
+    np.testing.assert_allclose(losses[1] - losses[0], 0.2 * 2.0 * size, rtol=1e-4)
+
+
+def test_a_gan_samples_where_data_are_and_trains_its_critic_as_often_as_asked(experiment):
+    gan = experiment("gan")
+    c = gan.Config(hidden=(4,), critic_updates=5)
+    dataset, generator, critic = gan.assemble(c)
+    assert gan.game(c, generator, critic)["critic"].updates == 5
+    assert 0.0 <= dataset.test.x.min() < dataset.test.x.max() <= 1.0
+    params = jax.tree.map(
+        lambda a: -50.0 * np.ones(a.shape), jax.eval_shape(generator.init, jax.random.key(0))
+    )
+    x = generator.sample(params, jax.random.key(0))
+    assert 0.0 <= x.min() <= x.max() <= 1.0
+
+
+def test_a_gan_is_compared_with_what_it_has_not_seen(experiment, dry, monkeypatch):
+    gan, compared = experiment("gan"), []
+
+    def two_sample(x, y):
+        compared.append(x)
+        return Score(0.5, None, 1)
+
+    monkeypatch.setattr(gan.metrics.classifier, "two_sample", two_sample)
+    monkeypatch.setattr(gan.metrics.mmd, "squared_mmd", lambda x, y: (0.0, 0.0))
+    gan.main(gan.Config(num_steps=1, hidden=(4,), batch_size=8))
+    (unseen,), digits = compared, data.load("digits_dequantized")
+    np.testing.assert_array_equal(unseen, np.concatenate([digits.validation.x, digits.test.x]))
+
+
+def test_the_quickstart_rounds_real_samples_down_to_levels(experiment):
+    model = SimpleNamespace(
+        event=Event((3,)), sample=lambda params, key: jax.numpy.array([0.0, 0.999, 9.9 / 17])
+    )
+    x, speed = experiment("cells").sample(model, {}, 2)
+    np.testing.assert_array_equal(x, [[0, 16, 9]] * 2)
+    assert speed > 0.0
