@@ -42,7 +42,7 @@ def test_a_notebook_names_what_gm_has_and_was_run(path, notebook):
     assert pictures(notebook) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @every_notebook
 @pytest.mark.filterwarnings("default")  # of the notebook machinery, not of gm
 def test_a_notebook_runs(path, notebook, monkeypatch):

@@ -267,7 +267,7 @@ def test_seeds_of_a_game_are_counted_apart(experiment, dry, tmp_path, capsys):
     assert abs(other[1]) < 0.1 * other[2]
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_seeds_of_a_game_train_as_one(experiment, tmp_path):
     module, options = experiment("gan_seeds"), experiment("options")
     game = options.Game(**GAN | {"dataset": "grid25"})
@@ -315,7 +315,7 @@ def test_quickstart_prints_one_table_and_two_pictures(
     assert (asked.made_steps, asked.vae_steps, asked.gan_steps) == wanted
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_quickstart_trains_its_three_models(experiment, tmp_path, capsys):
     assert "exact" in table_of(experiment, tmp_path, capsys)
 
