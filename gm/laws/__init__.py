@@ -14,46 +14,81 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-
 from gm import core
 from gm.core import Key, Params
-from gm.laws import any_model, autoregressive, density, flow, latent, spaces
-from gm.laws.law import Law, LawBroken, NotApplicable, compiled
+from gm.laws import any_model, autoregressive, density, flow, latent
+from gm.laws.law import Law, LawBroken, NotApplicable
+from gm.laws.trial import Trial, check_arguments
 
 __all__ = ["LAWS", "Law", "LawBroken", "NotApplicable", "check"]
 
 _LEARNERS = (core.Density, core.Latent, core.Implicit, core.Critic)
 
+# Laws that name a culprit come before those of the whole density, which suffers from any.
 LAWS = (
     Law("a model is a value", (), any_model.model_is_a_value),
     Law(
         "sampling is a function of its key",
         (core.Samplable,),
         any_model.sampling_is_a_function_of_its_key,
+        (any_model.samples,),
     ),
-    Law("gradients reach every parameter", (_LEARNERS,), any_model.gradients_reach_every_parameter),
-    Law("a density sums to one", (core.Density,), density.density_sums_to_one),
-    Law(
-        "samples follow the density",
-        (core.Samplable, core.Density),
-        density.samples_follow_the_density,
-    ),
+    Law("a flow inverts itself", (core.Flow,), flow.flow_inverts_itself, (flow.maps,)),
+    Law("log_det is the Jacobian's", (core.Flow,), flow.log_det_is_the_jacobian, (flow.maps,)),
     Law(
         "no element sees itself or a later one",
         (core.Autoregressive,),
         autoregressive.no_element_sees_itself_or_a_later_one,
+        (autoregressive.passes,),
     ),
-    Law("walk and pass agree", (core.Autoregressive,), autoregressive.walk_and_pass_agree),
+    Law(
+        "walk and pass agree",
+        (core.Autoregressive,),
+        autoregressive.walk_and_pass_agree,
+        (autoregressive.passes, autoregressive.steps),
+    ),
     Law(
         "log p is the sum of conditionals",
         (core.Autoregressive, core.Density),
         autoregressive.log_prob_is_the_sum_of_conditionals,
+        (autoregressive.passes, any_model.outputs),
     ),
-    Law("p(x | z) sums to one", (core.Latent,), latent.likelihood_given_z_sums_to_one),
-    Law("elbo <= iwae <= log p(x)", (core.Latent,), latent.bounds_are_ordered),
-    Law("a flow inverts itself", (core.Flow,), flow.flow_inverts_itself),
-    Law("log_det is the Jacobian's", (core.Flow,), flow.log_det_is_the_jacobian),
+    Law(
+        "gradients reach every parameter",
+        (_LEARNERS,),
+        any_model.gradients_reach_every_parameter,
+        (any_model.outputs,),
+    ),
+    Law(
+        "a density sums to one",
+        (core.Density,),
+        density.density_sums_to_one,
+        (any_model.outputs,),
+    ),
+    Law(
+        "samples follow the density",
+        (core.Samplable, core.Density),
+        density.samples_follow_the_density,
+        (any_model.samples, any_model.outputs),
+    ),
+    Law(
+        "p(x | z) sums to one",
+        (core.Latent,),
+        latent.likelihood_given_z_sums_to_one,
+        (latent.latents,),
+    ),
+    Law(
+        "samples follow the generative process",
+        (core.Samplable, (core.Latent, core.Implicit)),
+        latent.samples_follow_the_generative_process,
+        (any_model.samples, latent.ancestors),
+    ),
+    Law(
+        "elbo <= iwae <= log p(x)",
+        (core.Latent,),
+        latent.bounds_are_ordered,
+        (latent.latents, any_model.outputs),
+    ),
 )
 
 
@@ -62,7 +97,7 @@ def check(model: Any, key: Key, params: Params | None = None) -> dict[str, str]:
 
     Args:
       model: any model; a small one.
-      key: for parameters and draws.
+      key: for parameters, points and samples.
       params: of the model; by default `model.init` with some noise on every parameter, since many
         laws hold by accident where weights are zero.
 
@@ -71,20 +106,20 @@ def check(model: Any, key: Key, params: Params | None = None) -> dict[str, str]:
 
     Raises:
       LawBroken: naming the model and the law.
+      TypeError: what came is no model or no key, or has no capability that a law speaks of.
     """
-    key_init, key_noise, key_laws = jax.random.split(key, 3)
-    if params is None:
-        params = compiled(lambda k, n: spaces.perturb(model.init(k), n))(key_init, key_noise)
-    verdicts, of_x = {}, spaces.given_one(model, key_laws)
-    for law in LAWS:
-        if not law.applies(model):
-            continue
+    check_arguments(model, key)
+    laws, verdicts = [law for law in LAWS if law.applies(model)], {}
+    trial = Trial(model, key, [look for law in laws for look in law.looks], params)
+    for law in laws:
         try:
-            law.holds(of_x if law.capabilities else model, params, key_laws)
+            law.judge(trial)
             verdicts[law.sentence] = "holds"
         except NotApplicable as reason:
             verdicts[law.sentence] = f"not checked: {reason}"
         except LawBroken as broken:
             name = type(model).__name__
             raise LawBroken(f"{name} breaks the law '{law.sentence}': {broken}") from None
+    if len(laws) == 1:
+        core.require(model, core.Samplable, "laws.check")
     return verdicts

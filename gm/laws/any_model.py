@@ -1,4 +1,4 @@
-"""What holds for every model, and for every model that draws or learns."""
+"""What holds for every model, and for every model that samples or learns."""
 
 from __future__ import annotations
 
@@ -12,53 +12,122 @@ import numpy as np
 from gm import core
 from gm.core import Array, Key, Params
 from gm.laws import spaces
-from gm.laws.law import LawBroken, compiled, demand
+from gm.laws.law import LawBroken, NotApplicable, demand
+from gm.laws.trial import Trial, differs
 from gm.losses import variational
 
+NUM_SAMPLES = 8192
+NUM_WEIGHTS = (1024, 8)  # keys, and log weights of each
+_MADE_ANEW = "two traces of {} are two programs: something else than its arguments enters, a "
+_MADE_ANEW += "global generator, a counter, or whatever else changes from call to call"
 
-def model_is_a_value(model: Any, params: Params, key: Key) -> None:
+
+def samples(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> Array:
+    """[NUM_SAMPLES, *event]"""
+    del inputs
+    return jax.vmap(trial.sample, (None, 0))(params, jax.random.split(key, NUM_SAMPLES))
+
+
+def outputs(
+    trial: Trial, params: Params, key: Key, inputs: dict[str, Array]
+) -> tuple[Array, list[Array | None]]:
+    """What a model that learns computes at every x, and some gradient of it for each leaf.
+
+    Samples of an implicit model, scores of a critic, log p(x) of a density [N], log weights of a
+    latent-variable model [2, *NUM_WEIGHTS].
+    """
+    leaves, tree = jax.tree.flatten(params)
+    real = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves]
+
+    def of(moving: list[Array]) -> Array:
+        moving = iter(moving)
+        every = [next(moving) if r else leaf for leaf, r in zip(leaves, real, strict=True)]
+        return _output(trial.model, jax.tree.unflatten(tree, every), key, inputs["x"])
+
+    out, pull = jax.vjp(of, [leaf for leaf, r in zip(leaves, real, strict=True) if r])
+    # Any weights will do that cancel nothing; what is impossible has no gradient.
+    weights = jnp.sin(1.0 + jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape)
+    (grads,) = pull(jnp.where(jnp.isfinite(out), weights, jnp.zeros_like(weights)))
+    grads = iter(grads)
+    return out, [next(grads) if r else None for r in real]
+
+
+def _output(model: Any, params: Params, key: Key, x: Array) -> Array:
+    if isinstance(model, core.Implicit):
+        keys = jax.random.split(key, 64)
+        return jax.vmap(lambda k: model.generate(params, model.prior(params).sample(k)))(keys)
+    if isinstance(model, core.Critic):
+        return jax.vmap(model.score, (None, 0))(params, x)
+    if isinstance(model, core.Density):
+        return jax.vmap(model.log_prob, (None, 0))(params, x)
+    keys, num = jax.random.split(key, NUM_WEIGHTS[0]), NUM_WEIGHTS[1]
+    weights = jax.vmap(lambda x, k: variational.log_weights(model, params, k, x, num), (None, 0), 0)
+    return jax.vmap(weights, (0, None))(x[:2], keys)
+
+
+def model_is_a_value(trial: Trial) -> None:
     """A frozen dataclass with hashable fields, whose init is a function of its key."""
-    del params
-    same = dataclasses.replace(model)
-    demand(model == same, "a copy is not equal to it")
+    model = trial.whole
+    how = "make it a frozen dataclass of hashable fields: @dataclasses.dataclass(frozen=True)"
+    demand(dataclasses.is_dataclass(model), f"it is a plain class; {how}")
     try:
         hash(model)
     except TypeError as error:
-        raise LawBroken(f"{error}; make it a frozen dataclass of hashable fields") from None
+        raise LawBroken(f"{error}; {how}") from None
+    demand(type(model).__dataclass_params__.frozen, f"its fields can be set; {how}")
+    same = dataclasses.replace(model)
+    demand(model == same, "a copy is not equal to it")
     demand(hash(model) == hash(same), "a copy has another hash")
-    init = compiled(model.init)
-    first, second = init(key), init(key)
-    demand(spaces.equal(first, second), "two calls of init with one key differ")
+    traced = trial.program("init", model.init).trace(trial.key)
+    demand(not differs(traced, model.init, trial.key), _MADE_ANEW.format("init"))
 
 
-def sampling_is_a_function_of_its_key(model: Any, params: Params, key: Key) -> None:
+def sampling_is_a_function_of_its_key(trial: Trial, x: np.ndarray) -> None:
     """Same key, same x, inside the event's space; another key, another x."""
-    x = spaces.draws(model, params, key)
-    model.event.check(x)
-    shape = x.shape[1:]
-    demand(shape == model.event.shape, f"x has shape {shape}, not {model.event.shape}")
-    demand(spaces.equal(x, spaces.draws(model, params, key)), "one key gave two samples")
+    event, given = trial.model.event, (trial.params, trial.key)
+    demand(x.shape[1:] == event.shape, f"x has shape {x.shape[1:]}, not {event.shape}")
+    kept = np.all(np.isfinite(x.reshape(len(x), -1)), axis=1)
+    lost = 100.0 * np.mean(~kept)
+    demand(bool(np.any(kept)), "no sample is finite")
+    try:
+        event.check(x[kept])
+    except ValueError as error:
+        raise LawBroken(str(error)) from None
+    traced = trial.sample.trace(*given)
+    demand(not differs(traced, trial.model.sample, *given), _MADE_ANEW.format("sample"))
     demand(bool(np.any(x != x[:1])), f"{len(x)} keys gave the same sample")
+    if lost > 0.0:
+        raise NotApplicable(f"{lost:.1f} % of the samples are beyond float32 at these parameters")
 
 
-def gradients_reach_every_parameter(model: Any, params: Params, key: Key) -> None:
+def gradients_reach_every_parameter(
+    trial: Trial, seen: tuple[np.ndarray, list[np.ndarray | None]]
+) -> None:
     """No leaf of the parameters is cut off from what the model computes."""
-    keys = jax.random.split(key, 16)
+    paths = [
+        jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(trial.params)
+    ]
+    dead = set(range(len(paths)))
+    for attempt in range(4):  # a unit may happen to be off at every point, but not again and again
+        for i in sorted(dead):
+            grad = seen[1][i]
+            if grad is None or grad.size == 0:
+                dead.discard(i)
+                continue
+            if not np.all(np.isfinite(grad)):
+                _demand_moderate(seen[0])
+                raise LawBroken(f"the gradient of {paths[i]} is not finite")
+            if np.any(grad != 0.0):
+                dead.discard(i)
+        if not dead:
+            return
+        noise = trial.rng(f"attempt {attempt}")
+        seen = trial.look_again(outputs, spaces.perturb(trial.params, noise, 2.0))
+    raise LawBroken(f"no gradient reaches {paths[min(dead)]}")
 
-    def output(params: Params) -> Array:
-        if isinstance(model, core.Implicit):
-            x = jax.vmap(lambda k: model.generate(params, model.prior(params).sample(k)))(keys)
-            return jnp.sum(jnp.sin(x))
-        x = spaces.points(model, key, 16)
-        if isinstance(model, core.Critic):
-            return jnp.sum(jnp.sin(jax.vmap(model.score, (None, 0))(params, x)))
-        if isinstance(model, core.Density):
-            return jnp.sum(jax.vmap(model.log_prob, (None, 0))(params, x))
-        weights = jax.vmap(lambda k, x: variational.log_weights(model, params, k, x, 2))
-        return jnp.sum(weights(keys, x))
 
-    grads = compiled(jax.grad(output))(params)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
-        name = jax.tree_util.keystr(path)
-        demand(bool(jnp.all(jnp.isfinite(leaf))), f"the gradient of {name} is not finite")
-        demand(bool(jnp.any(leaf != 0.0)), f"no gradient reaches {name}")
+def _demand_moderate(out: np.ndarray) -> None:
+    """NotApplicable where outputs are so large that gradients of them overflow."""
+    largest = np.max(np.abs(np.nan_to_num(out)))
+    if largest > 1e6 or not np.all(np.isfinite(out)):
+        raise NotApplicable(f"outputs reach {largest:.1e} at these parameters, too far for float32")

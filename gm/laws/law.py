@@ -1,16 +1,18 @@
-"""A law: one sentence, whom it speaks of, and how it is checked."""
+"""A law: one sentence, whom it speaks of, what it looks at, and how that is judged."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
-from gm.core import Key, Params
+if TYPE_CHECKING:
+    from gm.laws.trial import Trial
 
-NUM_SIGMAS = 5.0  # a fair model breaks a law of averages less than once in a million checks
+NUM_SIGMAS = 6.0  # a mean of two thousand skewed values strays further than a normal one
 
 
 class LawBroken(AssertionError):
@@ -29,24 +31,43 @@ class Law:
       sentence: what holds.
       capabilities: protocols of `gm.core`, or tuples of alternatives; the law applies to a model
         that has all of them.
-      holds: (model, params, key) -> None, raising LawBroken or NotApplicable.
+      holds: (trial, *evidence) -> None, raising LawBroken or NotApplicable; plain numpy.
+      looks: what the law has to see, (model, params, key, inputs) -> arrays. All that one model's
+        laws look at is one compiled program (`gm.laws.trial`).
     """
 
     sentence: str
     capabilities: tuple[type | tuple[type, ...], ...]
-    holds: Callable[[Any, Params, Key], None]
+    holds: Callable[..., None]
+    looks: tuple[Callable[..., Any], ...] = ()
 
     def applies(self, model: Any) -> bool:
         """Whether the model has the capabilities this law speaks of."""
         return all(isinstance(model, capability) for capability in self.capabilities)
 
+    def judge(self, trial: Trial) -> None:
+        """Raises LawBroken or NotApplicable unless the law holds of the model on trial."""
+        self.holds(trial, *(trial.evidence(look) for look in self.looks))
+
 
 def compiled(function: Callable) -> Callable:
     """`jax.jit` for a program that runs once or twice: most of its time would go into polish."""
-    on_cpu = jax.default_backend() == "cpu"
-    return jax.jit(
-        function, compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None
-    )
+    return jax.jit(function, compiler_options=_hasty())
+
+
+@functools.lru_cache(maxsize=1)
+def _hasty() -> dict[str, Any] | None:
+    """Options of the CPU compiler that this release has: less polish, and simpler kernels."""
+    if jax.default_backend() != "cpu":
+        return None
+    plain = {"xla_backend_optimization_level": 0}
+    for options in (plain | {"xla_cpu_use_fusion_emitters": False}, plain):
+        try:
+            jax.jit(lambda x: x).lower(0.0).compile(options)
+        except jax.errors.JaxRuntimeError:  # "No such compile option"
+            continue
+        return options
+    return None
 
 
 def demand(condition: bool, otherwise: str) -> None:

@@ -1,161 +1,94 @@
-"""Whole spaces, points in them, and the statistics the laws are checked with."""
+"""Whole spaces, points in them, and noise on parameters: all in numpy, where nothing compiles."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import itertools
+import math
 import types
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gm.core import CAPABILITIES, Array, Event, Key, Params, PyTree, members
-from gm.laws.law import NotApplicable, compiled
+from gm.core import CAPABILITIES, Event, Params, members
+from gm.laws.law import NotApplicable
 
 MAX_STATES = 2**16
-NUM_DRAWS = 4096
-REACH = 40.0  # quadrature ends here; heavier tails than exp(-|x|) would show
+MAX_PROBES = 2**12
 
 
-def perturb(params: Params, key: Key) -> Params:
-    """Noise on every parameter: many laws hold by accident where weights are zero."""
-    leaves, tree = jax.tree.flatten(params)
-    # All of it drawn at once: one draw for each leaf takes seconds to compile.
-    noise = 0.3 * jax.random.normal(key, (sum(leaf.size for leaf in leaves),))
-    ends = np.cumsum([0, *(leaf.size for leaf in leaves)])
-    noisy = [
-        leaf + noise[first:last].reshape(leaf.shape).astype(leaf.dtype)
-        if jnp.issubdtype(leaf.dtype, jnp.floating)
-        else leaf
-        for leaf, (first, last) in zip(leaves, itertools.pairwise(ends), strict=True)
-    ]
-    return jax.tree.unflatten(tree, noisy)
+def perturb(params: Params, rng: np.random.Generator, size: float = 1.0) -> Params:
+    """Noise on every parameter: many laws hold by accident where weights are zero.
+
+    A sum over many inputs gets the noise of all its weights, so each gets less of it: 0.3 for
+    vectors and scalars, 0.8 / sqrt(fan-in) for matrices and kernels whose last axis is the output.
+    """
+
+    def noisy(leaf: Any) -> np.ndarray:
+        leaf = np.asarray(leaf)
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        fan_in = math.prod(leaf.shape[:-1])
+        scale = 0.3 if leaf.ndim < 2 else min(0.3, 0.8 / math.sqrt(max(fan_in, 1)))
+        return (leaf + size * scale * rng.standard_normal(leaf.shape)).astype(leaf.dtype)
+
+    return jax.tree.map(noisy, params)
 
 
-def equal(a: PyTree, b: PyTree) -> bool:
-    """Whether two trees of arrays are the same, bit for bit."""
-    return all(jax.tree.leaves(jax.tree.map(lambda x, y: bool(jnp.array_equal(x, y)), a, b)))
+def points(event: Event, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Values of the event that owe nothing to a model: any shape; uniform, or standard normal."""
+    if event.discrete:
+        return rng.integers(0, event.num_values, shape).astype(event.dtype)
+    return rng.standard_normal(shape).astype(event.dtype)
 
 
-def points(model: Any, key: Key, num: int) -> Array:
-    """Points of the event's space that owe nothing to the model, [num, *event]."""
-    shape = (num, *getattr(model, "input_shape", model.event.shape))
-    if model.event.discrete:
-        return jax.random.randint(key, shape, 0, model.event.num_values)
-    return jax.random.normal(key, shape)
-
-
-def given_one(model: Any, key: Key) -> Any:
+def given_one(model: Any, rng: np.random.Generator) -> Any:
     """A conditional model at one random y, as a model of x alone; any other model as it is."""
     event = getattr(model, "context", None)
     if event is None:
         return model
-    if event.discrete:
-        y = jax.random.randint(key, event.shape, 0, event.num_values)
-    else:
-        y = jax.random.normal(key, event.shape)
+    y = points(event, rng, event.shape)
     held = {name: getattr(model, name) for name in ("event", "order") if hasattr(model, name)}
     for name in {"init", *(name for c in CAPABILITIES for name in members(c))}:
         method = getattr(model, name, None)
         if callable(method):
             takes_y = "context" in inspect.signature(method).parameters
             held[name] = functools.partial(method, context=y) if takes_y else method
-    return _OfX(**held)
+    return types.SimpleNamespace(**held)
 
 
-class _OfX(types.SimpleNamespace):
-    """p(x | y) at one y; hashable, by identity."""
+def num_states(event: Event) -> float:
+    """How many x there are; infinity for real ones."""
+    return event.num_values**event.size if event.discrete else math.inf
 
-    __hash__ = object.__hash__
+
+def states(event: Event) -> np.ndarray:
+    """All K^D states of a discrete event in counting order, [K^D, *event]."""
+    if num_states(event) > MAX_STATES:
+        raise NotApplicable(f"more than {MAX_STATES} states; take a smaller model")
+    x = np.indices((event.num_values,) * event.size).reshape(event.size, -1).T
+    return x.reshape(-1, *event.shape).astype(event.dtype)
 
 
-def space(event: Event) -> tuple[np.ndarray, np.ndarray]:
-    """Every x of a small event, [N, *event], and its weight in a sum, [N].
+def number(event: Event, x: np.ndarray) -> np.ndarray:
+    """The place of every x: [N, *event] in `states`, [N]."""
+    return x.reshape(len(x), -1).astype(np.int64) @ event.num_values ** np.arange(event.size)[::-1]
 
-    All K^D states of a discrete event, in counting order; a quadrature grid for one or two real
-    dimensions, fine near zero and reaching far out.
+
+def probes(event: Event, rng: np.random.Generator, num: int = 4) -> np.ndarray:
+    """Points, and each again with one element changed: [1 + S, D, num, *event].
+
+    The first row holds the points themselves. A discrete element is set to every other value where
+    that is not too much, a real one moved near and far.
     """
-    if event.discrete:
-        if event.num_values**event.size > MAX_STATES:
-            raise NotApplicable(f"more than {MAX_STATES} states; take a smaller model")
-        states = np.indices((event.num_values,) * event.size).reshape(event.size, -1).T
-        return states.reshape(-1, *event.shape).astype(np.int32), np.ones(len(states))
-    x, weight = grid(event.size)
-    return x.reshape(-1, *event.shape), weight
-
-
-def grid(num_dims: int) -> tuple[np.ndarray, np.ndarray]:
-    """A quadrature grid over R or R^2: points [N, num_dims] and weights [N]."""
-    if num_dims > 2:
-        raise NotApplicable(f"no quadrature in {num_dims} real dimensions; take one or two")
-    u = np.linspace(-1.0, 1.0, 4001 if num_dims == 1 else 501)
-    bend = 4.0
-    x = REACH * np.sinh(bend * u) / np.sinh(bend)
-    weight = REACH * bend * np.cosh(bend * u) / np.sinh(bend) * (u[1] - u[0])
-    axes = np.stack(np.meshgrid(*[x] * num_dims, indexing="ij"), -1).reshape(-1, num_dims)
-    weights = np.prod(np.stack(np.meshgrid(*[weight] * num_dims, indexing="ij"), -1), -1)
-    return axes.astype(np.float32), weights.reshape(-1)
-
-
-@functools.lru_cache(maxsize=4)
-def scorer(model: Any) -> Callable[[Params, Array], Array]:
-    """log p(x) of a batch, compiled once for all the laws of one model."""
-    return compiled(jax.vmap(model.log_prob, (None, 0)))
-
-
-@functools.lru_cache(maxsize=4)
-def sampler(model: Any) -> Callable[[Params, Key], Array]:
-    """Samples of a batch of keys, compiled once for all the laws of one model."""
-    return compiled(jax.vmap(model.sample, (None, 0)))
-
-
-def log_probs(model: Any, params: Params, x: np.ndarray) -> np.ndarray:
-    """log p(x) at every point, in float64."""
-    return np.asarray(scorer(model)(params, x), np.float64)
-
-
-def draws(model: Any, params: Params, key: Key) -> np.ndarray:
-    """NUM_DRAWS samples, [NUM_DRAWS, *event]."""
-    return np.asarray(sampler(model)(params, jax.random.split(key, NUM_DRAWS)))
-
-
-def exact_bounds(model: Any, params: Params, x: Array) -> tuple[float, float]:
-    """log p(x) = log ∫ p(x, z) dz and its ELBO ∫ q log (p(x, z) / q) dz, by quadrature over z."""
-    shape = jax.eval_shape(lambda p: model.prior(p).sample(jax.random.key(0)), params)
-    if not isinstance(shape, jax.ShapeDtypeStruct) or len(shape.shape) != 1:
-        raise NotApplicable("the latent is not a vector")
-    z, weight = grid(shape.shape[0])
-
-    def log_densities(z: Array) -> tuple[Array, Array]:
-        log_joint = model.prior(params).log_prob(z) + model.decode(params, z).log_prob(x)
-        return log_joint, model.encode(params, x).log_prob(z)
-
-    log_joint, log_q = (np.asarray(v, np.float64) for v in compiled(jax.vmap(log_densities))(z))
-    top = np.max(log_joint)
-    log_p = np.log(np.sum(np.exp(log_joint - top) * weight)) + top
-    q = np.exp(log_q) * weight
-    where = q > 0.0
-    return float(log_p), float(np.sum(q[where] * (log_joint - log_q)[where]))
-
-
-def quantile_edges(x: np.ndarray, mass: np.ndarray, num_cells: int = 8) -> np.ndarray:
-    """Edges of cells that hold about the same mass, for a marginal known on a grid."""
-    values, place = np.unique(x, return_inverse=True)
-    cumulative = np.cumsum(np.bincount(place, weights=mass))
-    inner = np.searchsorted(cumulative, np.arange(1, num_cells) / num_cells * cumulative[-1])
-    middle = 0.5 * (values[inner] + values[np.minimum(inner + 1, len(values) - 1)])
-    return np.concatenate([[-np.inf], np.unique(middle), [np.inf]])
-
-
-def chi_squared(seen: np.ndarray, expected: np.ndarray) -> tuple[float, int]:
-    """Pearson's statistic and its degrees of freedom; cells that expect less than 8 are merged."""
-    small = expected < 8.0
-    seen = np.append(seen[~small], seen[small].sum())
-    expected = np.append(expected[~small], max(expected[small].sum(), 1e-9))
-    if expected[-1] < 8.0 and seen[-1] <= 30:  # too few to count as a cell of its own
-        seen, expected = seen[:-1], expected[:-1]
-    return float(np.sum((seen - expected) ** 2 / expected)), max(len(expected) - 1, 1)
+    shifts = event.num_values - 1 if event.discrete else 3
+    shifts = max(1, min(shifts, MAX_PROBES // (num * event.size)))
+    x = points(event, rng, (num, event.size))
+    y = np.broadcast_to(x, (1 + shifts, event.size, num, event.size)).copy()
+    for s in range(1, 1 + shifts):
+        moved = (x + s) % event.num_values if event.discrete else x + (0.1, 1.0, -3.0)[s - 1]
+        for i in range(event.size):
+            y[s, i, :, i] = moved[:, i]
+    return y.reshape(1 + shifts, event.size, num, *event.shape)

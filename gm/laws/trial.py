@@ -1,0 +1,216 @@
+"""One model on trial: its parameters, the points it is tried at, and what its laws look at."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm import core
+from gm.core import Array, Key, Params, PyTree
+from gm.laws import quadrature, spaces
+from gm.laws.law import LawBroken, NotApplicable, compiled
+
+Look = Callable[["Trial", Params, Key, dict[str, Array]], PyTree]
+
+MAX_ROWS = 2**11  # a space up to this size is looked at whole, in the one program
+CHUNK = 2**12  # points of a larger one are scored so many at once
+TOLERANCE = 2e-3  # of an integral
+
+
+class Trial:
+    """A model at noisy parameters, and all that its laws look at.
+
+    What compiles is one program for `init`, one for everything that laws look at, and one for
+    densities where space is too large for that or real. The rest is numpy.
+
+    Attributes:
+      whole: the model.
+      model: the same of x alone: p(x | y) at one random y where there is a y.
+      params: of the model.
+      inputs: the points at which it is looked at.
+      num_probes: the leading shape of what `inputs["x"]` holds, where it holds probes.
+    """
+
+    def __init__(
+        self, model: Any, key: Key, looks: Iterable[Look], params: Params | None = None
+    ) -> None:
+        self.whole, self.key, self._looks = model, key, tuple(dict.fromkeys(looks))
+        self.model = spaces.given_one(model, self.rng("context"))
+        self._given, self._evidence = params, None
+        self._programs, self._shared = {}, {}
+        self.inputs = self._points()
+        if isinstance(model, core.Samplable):
+            self.sample = jax.jit(self.model.sample)  # traced once, for many keys and for one
+
+    def rng(self, name: str) -> np.random.Generator:
+        """Randomness of the host for one use of it."""
+        seed = np.asarray(jax.random.key_data(self.key)).ravel().tolist()
+        return np.random.default_rng([*seed, zlib.crc32(name.encode())])
+
+    @property
+    def params(self) -> Params:
+        """Those given, else `model.init` with some noise on every one of them."""
+        if self._given is None:
+            begun = self.run("init", self.whole.init, self.key)
+            self._given = spaces.perturb(begun, self.rng("params"))
+        return self._given
+
+    def run(self, name: str, function: Callable[..., PyTree], *args: Any) -> PyTree:
+        """A function of the model, compiled once under its name; arrays of numpy."""
+        return jax.tree.map(np.asarray, self.program(name, function)(*args))
+
+    def program(self, name: str, function: Callable[..., PyTree]) -> Any:
+        """What `run` runs: jitted, the first time of its name."""
+        if name not in self._programs:
+            self._programs[name] = compiled(function)
+        return self._programs[name]
+
+    def evidence(self, look: Look) -> PyTree:
+        """What one look at the model has seen."""
+        if self._evidence is None:
+            self._evidence = self._look(self.params)
+        return self._evidence[self._looks.index(look)]
+
+    def look_again(self, look: Look, params: Params) -> PyTree:
+        """One look at other parameters; nothing is compiled again."""
+        return self._look(params)[self._looks.index(look)]
+
+    def _look(self, params: Params) -> list[PyTree]:
+
+        def program(params: Params, key: Key, inputs: dict[str, Array]) -> list[PyTree]:
+            return [look(self, params, key, inputs) for look in self._looks]
+
+        return self.run("all", program, params, self.key, self.inputs)
+
+    def once(self, name: str, function: Callable[[], Any]) -> Any:
+        """What several laws share, computed for the first; also where it cannot be had."""
+        if name not in self._shared:
+            try:
+                self._shared[name] = function()
+            except NotApplicable as reason:
+                self._shared[name] = reason
+        if isinstance(self._shared[name], NotApplicable):
+            raise self._shared[name]
+        return self._shared[name]
+
+    def _points(self) -> dict[str, np.ndarray]:
+        """{"x": a small space as a whole, else probes or points; "base": whole sequences}."""
+        event, rng = self.model.event, self.rng("points")
+        inputs = {}
+        causal = isinstance(self.model, core.Autoregressive)
+        if causal:
+            probes = spaces.probes(event, rng)
+            self.num_probes = probes.shape[:3]
+            inputs["base"] = probes[0, 0]
+        if spaces.num_states(event) <= MAX_ROWS and not isinstance(self.model, core.Critic):
+            inputs["x"] = spaces.states(event)
+            if causal:
+                self._places = spaces.number(event, probes.reshape(-1, *event.shape))
+        elif causal:
+            inputs["x"] = probes.reshape(-1, *event.shape)
+            self._places = np.arange(len(inputs["x"]))
+        else:
+            shape = getattr(self.model, "input_shape", event.shape)
+            inputs["x"] = spaces.points(event, rng, (16, *shape))
+        return inputs
+
+    def at_probes(self, rows: np.ndarray) -> np.ndarray:
+        """What was seen at every x, as [1 + S, D, num, ...] at the probes."""
+        return rows[self._places].reshape(*self.num_probes, *rows.shape[1:])
+
+    def log_probs(self, log_prob: np.ndarray) -> np.ndarray:
+        """log p(x) of every state of a discrete event, those that were seen where they were all."""
+        x = spaces.states(self.model.event)
+        if len(log_prob) == len(x) and len(x) <= MAX_ROWS:
+            return log_prob.astype(np.float64)
+        return self.score("log_prob", self.model.log_prob, self.params, x)
+
+    def score(
+        self, name: str, function: Callable[..., PyTree], given: PyTree, x: np.ndarray
+    ) -> PyTree:
+        """function(given, x) in float64 at any number of points [N, ...], CHUNK at once."""
+        parts = []
+        for begin in range(0, len(x), CHUNK):
+            part = x[begin : begin + CHUNK]
+            padded = np.concatenate([part, np.repeat(part[:1], CHUNK - len(part), axis=0)])
+            got = self.run(name, jax.vmap(function, (None, 0)), given, padded)
+            parts.append(got)
+        return jax.tree.map(
+            lambda *leaves: np.concatenate(leaves)[: len(x)].astype(np.float64), *parts
+        )
+
+    def integrate(
+        self, density: quadrature.Integrand, samples: list[np.ndarray], fineness: int = 1
+    ) -> quadrature.Quadrature:
+        """Integrals over one or two real dimensions, or NotApplicable where they cannot be had."""
+        num_dims = samples[0].shape[1]
+        if not 1 <= num_dims <= 2:
+            raise NotApplicable(f"no quadrature in {num_dims} real dimensions; take one or two")
+        kept = []
+        for x in samples:
+            beyond = ~np.all(np.abs(x) < 1e15, axis=1)
+            if np.mean(beyond) > 1e-3:
+                share = 100.0 * np.mean(beyond)
+                raise NotApplicable(f"{share:.1f} % of the samples lie beyond the grid")
+            kept.append(x[~beyond])
+        result = quadrature.integrate(density, kept, fineness)
+        if not np.isfinite(result.error):
+            raise NotApplicable("the density is narrower than float32 can tell points apart there")
+        if result.error > TOLERANCE:
+            raise NotApplicable(
+                f"the density varies faster than the grid: {result.error:.1e} between two "
+                "resolutions"
+            )
+        return result
+
+
+def on_two_grids(judge: Callable[[int], Any]) -> Any:
+    """judge(fineness), on a finer grid again where the first condemns: it may be the grid."""
+    try:
+        return judge(1)
+    except LawBroken:
+        return judge(4)
+
+
+def differs(traced: Any, function: Callable[..., PyTree], *args: Any) -> bool:
+    """Whether another trace of a function is another program than the one traced before.
+
+    Global generators, counters and clocks are read once, when a function is traced: no number of
+    calls of what was compiled would show them.
+    """
+    again = jax.make_jaxpr(lambda *args: function(*args))(*args)
+    return _text(traced.jaxpr) != _text(again)
+
+
+def _text(jaxpr: Any) -> tuple[str, list[bytes]]:
+    """A program as text, without addresses, and the arrays it holds."""
+    consts = [np.asarray(c).tobytes() for c in jaxpr.consts if not _is_key(c)]
+    return re.sub(r"0x[0-9a-f]+", "", str(jaxpr)), consts
+
+
+def _is_key(x: Any) -> bool:
+    return jnp.issubdtype(getattr(x, "dtype", np.float32), jax.dtypes.prng_key)
+
+
+def check_arguments(model: Any, key: Key) -> None:
+    """One clear error for what is no model and no key."""
+    if isinstance(model, type) or not hasattr(type(model), "init"):
+        got = f"{model.__name__} itself" if hasattr(model, "__name__") else type(model).__name__
+        raise TypeError(
+            f"laws.check needs a model: an object with `init(key)`, an `event` and the methods of "
+            f"some capability of gm.core; got {got}. Build one first, as MADE(event, head)."
+        )
+    if not isinstance(getattr(model, "event", None), core.Event):
+        raise TypeError(
+            f"laws.check needs a model with an `event`, the gm.core.Event that x lives in; "
+            f"{type(model).__name__} has {getattr(model, 'event', 'none')!r}."
+        )
+    if not isinstance(key, jax.Array) or (_is_key(key) and key.shape != ()):
+        got = f"one of shape {key.shape}" if isinstance(key, jax.Array) else type(key).__name__
+        raise TypeError(f"laws.check needs one key, as jax.random.key(0); got {got}.")
