@@ -155,6 +155,26 @@ class Student:
         return jnp.exp(params["log_scale"]) * jax.random.t(key, self.freedom, (1,))
 
 
+@dataclasses.dataclass(frozen=True)
+class Ridge:
+    """x_0 ~ N(0, 1), x_1 near a wave of x_0: a thin winding line."""
+
+    width: float = 0.003
+    event: Event = PLANE
+
+    def init(self, key):
+        return {"loc": jnp.zeros(2)}
+
+    def log_prob(self, params, x):
+        loc, scale = jnp.stack([jnp.zeros(()), jnp.sin(3.0 * x[0])]), jnp.array([1.0, self.width])
+        return dist.Normal(params["loc"] + loc, scale).log_prob(x)
+
+    def sample(self, params, key):
+        z = jax.random.normal(key, (2,))
+        first = params["loc"][0] + z[0]
+        return jnp.stack([first, params["loc"][1] + jnp.sin(3.0 * first) + self.width * z[1]])
+
+
 def made(event=BITS, head=None, hidden=(6,)):
     head = dist.BernoulliHead() if head is None else head
     return CausalModel(event, head, MaskedMLP(hidden=hidden))
@@ -195,6 +215,8 @@ RIGHT: dict[str, Any] = {
     "mixture, far apart": Mixture1D((-5e3, 1e3), (1.0, 30.0)),
     "Student, 3 degrees": Student(3.0),
     "Cauchy": Student(1.0),
+    "Student, a tenth of a degree": Student(0.1),
+    "a ridge": Ridge(),
     "Generator": Generator(PLANE, MLP((4,), (2,)), latent_dim=2),
     "Critic of few units": Critic(PLANE, MLP((2,), ())),
 }

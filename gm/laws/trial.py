@@ -82,7 +82,6 @@ class Trial:
         return self._look(params)[self._looks.index(look)]
 
     def _look(self, params: Params) -> list[PyTree]:
-
         def program(params: Params, key: Key, inputs: dict[str, Array]) -> list[PyTree]:
             return [look(self, params, key, inputs) for look in self._looks]
 
