@@ -13,8 +13,7 @@ about sqrt(D), and blocks in groups. What lies in earlier groups is summed for a
 large matrix product when the group begins, what lies in earlier blocks of the group when a block
 begins, and what lies in the block itself is a short product.
 
-A walk goes by elements (`step`) or by blocks: `look` is the parallel call within a block, cheap
-enough to be made several times, and `advance` takes the whole block.
+A walk goes by elements (`step`) or blocks: `look` is the parallel call in one, `advance` adds it.
 """
 
 from __future__ import annotations
