@@ -20,8 +20,14 @@ from gm.models.implicit import Critic, Generator
 from gm.networks import MLP
 from tests import law_zoo
 
-VARIANTS = {  # of what the others show; benchmarks/laws.py has 32 keys of all
+VARIANTS = {  # of what others, or the contract table, show; benchmarks/laws.py has 32 keys of all
+    "MADE",
+    "MADE, mixture of Normals",
     "MADE, three orders",
+    "RNADE, Laplaces",
+    "coin",
+    "Bayesian network",
+    "Generator",
     "NADE, given a label",
     "full table",
     "VAE, two latents",
