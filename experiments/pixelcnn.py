@@ -1,7 +1,7 @@
 r"""PixelCNN and Gated PixelCNN by maximum likelihood; class-conditional with --conditional.
 
 python experiments/pixelcnn.py
-    8x8 digits, 17 levels: a minute on 2 CPU cores.
+    8x8 digits, 17 levels: 87.9 nats (1.98 bits/dim), 30 seconds on one CPU core.
 TFDS_DATA_DIR=... python experiments/pixelcnn.py --dataset binarized_mnist --channels 24 \
     --num-layers 12 --places --num-steps 13000 --batch-size 16 --learning-rate 3e-3
     Fixed binarized MNIST at a small size: 84.86 nats in 31 minutes on one CPU core; 87.41 after

@@ -1,7 +1,7 @@
 r"""PixelCNN++ by maximum likelihood, PixelSNAIL with --snail; given labels with --conditional.
 
 python experiments/pixelcnnpp.py
-    8x8 digits, 17 levels: a minute on 2 CPU cores, 500 steps.
+    8x8 digits, 17 levels: 81.6 nats (1.84 bits/dim), 100 seconds on one CPU core.
 python experiments/pixelcnnpp.py --snail
     The same with attention.
 python experiments/pixelcnnpp.py --dataset images.npz --channels 160 --num-blocks 5 --num-levels 3 \

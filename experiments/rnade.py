@@ -1,6 +1,6 @@
 r"""RNADE: a mixture for every element of real data, tested on ten folds as in its papers.
 
-python experiments/rnade.py  # the claw density: seconds on 2 CPU cores
+python experiments/rnade.py  # the claw density: 1.345 nats, 30 seconds on one core
 TFDS_DATA_DIR=... python experiments/rnade.py --dataset wine_quality/white --hidden 100 \
     --num-rounds 60 --weight-decay 0.5
     10.16 nats, 4 minutes on one CPU core. Uria et al. (2013), arXiv:1306.0186: 10.23 (red: 9.36).
