@@ -38,6 +38,10 @@ from gm.core.protocols import (
     members,
     require,
 )
+from gm.core.pytrees import (
+    pytree,
+    static,
+)
 
 __all__ = [
     "CAPABILITIES",
@@ -64,5 +68,7 @@ __all__ = [
     "context_vector",
     "in_precision",
     "members",
+    "pytree",
     "require",
+    "static",
 ]

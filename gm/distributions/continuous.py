@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import math
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
-from gm.core import Array, Key
+from gm.core import Array, Key, pytree
 from gm.distributions import checks, noise
 from gm.distributions.pathwise import Scored
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-@flax.struct.dataclass
+@pytree
 class Normal(Scored):
     """p(x) = exp(-z^2 / 2) / (scale sqrt(2 pi)), z = (x - loc) / scale.
 
@@ -73,7 +72,7 @@ class Normal(Scored):
         return self.loc + self.scale * special.ndtri(u)
 
 
-@flax.struct.dataclass
+@pytree
 class Laplace(Scored):
     """p(x) = exp(-|x - loc| / scale) / (2 scale).
 
@@ -129,7 +128,7 @@ class Laplace(Scored):
         return self.loc + self.scale * jnp.where(upper, -tail, tail)
 
 
-@flax.struct.dataclass
+@pytree
 class Logistic(Scored):
     """p(x) = sigmoid(z) sigmoid(-z) / scale, z = (x - loc) / scale.
 
@@ -181,7 +180,7 @@ class Logistic(Scored):
         return self.loc + self.scale * special.logit(u)
 
 
-@flax.struct.dataclass
+@pytree
 class Uniform(Scored):
     """p(x) = 1 / (high - low) for low <= x <= high, elementwise.
 

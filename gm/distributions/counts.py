@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import math
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
-from gm.core import Array, Key
+from gm.core import Array, Key, pytree
 from gm.distributions import checks, noise
 from gm.distributions.pathwise import Scored
 
@@ -24,7 +23,7 @@ TWO_PI = 2.0 * math.pi
 LARGE_RATE = 2.0**16  # from here on float32 spoils the acceptance test of `jax.random.poisson`
 
 
-@flax.struct.dataclass
+@pytree
 class Poisson(Scored):
     """p(x) = rate^x exp(-rate) / x!
 
@@ -69,7 +68,7 @@ class Poisson(Scored):
         return jnp.where(x >= 0, special.gammaincc(count + 1.0, self.mean()), 0.0)
 
 
-@flax.struct.dataclass
+@pytree
 class NegativeBinomial(Scored):
     """A Poisson whose rate is Gamma distributed: counts that vary more than Poisson ones.
 

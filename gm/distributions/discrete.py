@@ -5,17 +5,16 @@ Outside the support log_prob is -inf with gradient 0. Logits may be infinite.
 
 from __future__ import annotations
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
-from gm.core import Array, Key
+from gm.core import Array, Key, pytree
 from gm.distributions import checks, noise
 from gm.distributions.pathwise import Scored
 from gm.numerics import certain, exp_times, log_softmax
 
 
-@flax.struct.dataclass
+@pytree
 class Bernoulli(Scored):
     """P(x = 1) = sigmoid(logits), for x in {0, 1}.
 
@@ -63,7 +62,7 @@ class Bernoulli(Scored):
         return jnp.where(x >= 1, 1.0, below)
 
 
-@flax.struct.dataclass
+@pytree
 class Categorical(Scored):
     """P(x = k) = softmax(logits)_k, for x in {0, ..., K - 1}.
 

@@ -16,11 +16,10 @@ finite gradients, for any loc, scale and k.
 
 from __future__ import annotations
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
-from gm.core import Array, Key
+from gm.core import Array, Key, pytree, static
 from gm.distributions import checks, noise
 from gm.distributions.discrete import Categorical
 from gm.distributions.elements import tabulate
@@ -28,7 +27,7 @@ from gm.distributions.pathwise import Scored
 from gm.numerics import log1mexp
 
 
-@flax.struct.dataclass
+@pytree
 class DiscretizedLogistic(Scored):
     """A logistic over [-1, 1] rounded to K levels, x in {0, ..., K - 1}.
 
@@ -40,7 +39,7 @@ class DiscretizedLogistic(Scored):
 
     loc: Array
     scale: Array
-    num_values: int = flax.struct.field(pytree_node=False)
+    num_values: int = static()
 
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for integers x: [...]."""

@@ -7,11 +7,10 @@ Mixture(logits, DiscretizedLogistic(loc, scale, 256))      # PixelCNN++
 
 from __future__ import annotations
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
-from gm.core import Array, Distribution, Key
+from gm.core import Array, Distribution, Key, pytree
 from gm.distributions import checks
 from gm.distributions.discrete import Categorical
 from gm.distributions.elements import element, element_log_probs
@@ -19,7 +18,7 @@ from gm.distributions.pathwise import Scored
 from gm.numerics import log_softmax, log_sum_exp
 
 
-@flax.struct.dataclass
+@pytree
 class Mixture(Scored):
     """p(x) = Π_i Σ_m softmax(logits_i)_m p_im(x_i).
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
-from gm.core import Array, Key
+from gm.core import Array, Key, pytree
 from gm.distributions import checks
 from gm.distributions.pathwise import Scored
 
 TOLERANCE = 1e-4  # of Σ x, for x that were normalised in float32
 
 
-@flax.struct.dataclass
+@pytree
 class Dirichlet(Scored):
     """p(x) = Gamma(Σ a_k) / Π Gamma(a_k) Π x_k^(a_k - 1) on the simplex Σ x_k = 1, x_k >= 0.
 

@@ -20,14 +20,13 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
-from gm.core import Array
+from gm.core import Array, pytree
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
-@struct.dataclass
+@pytree
 class RBF:
     r"""k(x, y) = (1/R) \sum_r exp(-‖x - y‖² / 2 σ_r²), an equal mixture of Gaussian kernels.
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
-from gm.core import Array, Key, Params, PyTree
+from gm.core import Array, Key, Params, PyTree, pytree
 from gm.train import averaging, sharding
 from gm.train.players import Player, game_of
 
 
-@flax.struct.dataclass
+@pytree
 class State:
     """The whole of a run at one step; two runs with equal states have equal futures.
 

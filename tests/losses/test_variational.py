@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import struct
 from scipy import stats
 
 from gm import distributions as dist
-from gm.core import Event
+from gm.core import Event, pytree
 from gm.losses import variational
 
 
@@ -125,7 +124,7 @@ class Bits(LinearGaussian):
         return dist.Normal(z.astype(jnp.float32), jnp.ones(1))
 
 
-@struct.dataclass
+@pytree
 class Wide:
     """A prior of one's own: N(0, 2)."""
 

@@ -5,12 +5,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import pytest
-from flax import struct
 
 from gm import core
 
 
-@struct.dataclass
+@core.pytree
 class Normal:
     mean: jax.Array
     scale: jax.Array

@@ -8,7 +8,6 @@ import os
 import random
 from typing import Any, NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -17,7 +16,7 @@ import pytest
 
 from gm import distributions as dist
 from gm import train
-from gm.core import Event
+from gm.core import Event, pytree
 from gm.models.autoregressive import MADE
 from gm.train import weights
 
@@ -25,7 +24,7 @@ OTHERS = ("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "comple
 FLOATS = ("float16", "bfloat16", "float32", "float8_e4m3fn", "float8_e5m2")
 
 
-@flax.struct.dataclass
+@pytree
 class Node:
     w: Any
     b: Any

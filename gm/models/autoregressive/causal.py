@@ -18,7 +18,6 @@ import dataclasses
 import functools
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -28,7 +27,7 @@ from gm.models.autoregressive import walk
 from gm.networks import CausalNetwork
 
 
-@flax.struct.dataclass
+@core.pytree
 class Carry:
     """Where a walk stands: the network's cache, and the raw parameters [P] of the next element."""
 

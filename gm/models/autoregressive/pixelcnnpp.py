@@ -18,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -29,7 +28,7 @@ from gm.models.autoregressive import walk
 from gm.networks import CausalNetwork
 
 
-@flax.struct.dataclass
+@core.pytree
 class Carry:
     """Where a walk stands: the next element is a colour of a pixel that the network has foreseen.
 

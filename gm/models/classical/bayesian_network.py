@@ -22,12 +22,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-import flax.struct
 import jax.numpy as jnp
 import numpy as np
 
 from gm import distributions as dist
-from gm.core import Array, Distribution, Event, Key, Params
+from gm.core import Array, Distribution, Event, Key, Params, pytree
 from gm.models.autoregressive import walk
 from gm.models.classical import graphs
 
@@ -35,7 +34,7 @@ MAX_ENTRIES = 2**26  # of all tables together
 CHUNK = 1024  # examples that are counted at once
 
 
-@flax.struct.dataclass
+@pytree
 class Carry:
     """Where a walk stands: how many elements are known, and their values [D] in raster order."""
 
