@@ -15,6 +15,7 @@
 This file is no script: `python experiments/made.py --help` is one.
 """
 
+import dataclasses
 import linecache
 import pathlib
 import re
@@ -40,7 +41,10 @@ def parse(config: type[C], arguments: list[str] | None = None) -> C:
     """
     doc = sys.modules[config.__module__].__doc__
     apart = re.sub(r"\n( +.*)\n(?=\S)", r"\n\1\n\n", doc)  # else tyro joins a preset to the next
-    return tyro.cli(config, args=arguments, description=apart)
+    c = tyro.cli(config, args=arguments, description=apart)
+    given = {field.name: getattr(c, field.name) for field in dataclasses.fields(c)}
+    paths = {k: path.expanduser() for k, path in given.items() if isinstance(path, pathlib.Path)}
+    return dataclasses.replace(c, **paths)
 
 
 def run(main: Callable[[C], Any], config: C) -> None:

@@ -63,7 +63,7 @@ def _figure(width: float, height: float, panels: int = 1) -> tuple[Figure, list[
 
 def save(figure: Figure, path: str | os.PathLike, dpi: int = 150) -> pathlib.Path:
     """Writes the figure, in the format that the path's ending names; makes folders as needed."""
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=dpi, facecolor="white")
     return path

@@ -39,7 +39,7 @@ def write_wav(
     if sample_rate < 1:
         raise ValueError(f"write_wav needs a sample_rate of at least 1 Hz; got {sample_rate}.")
     pcm = np.clip(np.rint(x.astype(np.float64) * 2**15), -(2**15), 2**15 - 1).astype("<i2")
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(os.fspath(path), "wb") as file:
         file.setnchannels(1)

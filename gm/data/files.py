@@ -36,7 +36,7 @@ def read(path: str | os.PathLike[str], **options: Any) -> Dataset:
       FileNotFoundError: no such file.
       ValueError: a file that is not what its name says, pickled arrays, or no examples.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"no file at {path}.")
     options = {"name": path.stem, **options}

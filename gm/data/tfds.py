@@ -31,8 +31,8 @@ VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 def root(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
     """The folder of prepared data sets."""
-    default = pathlib.Path.home() / "tensorflow_datasets"
-    return pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or default).expanduser()
+    path = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return pathlib.Path(os.path.expanduser(path))  # which takes a user without a home
 
 
 def find(name: str, data_dir: str | os.PathLike[str] | None) -> pathlib.Path | None:

@@ -162,7 +162,7 @@ def write(folder: str | os.PathLike, result: Result | Sequence[Result]) -> pathl
     else:
         content = [dataclasses.asdict(r) for r in result]
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    path = pathlib.Path(folder) / "result.json"
+    path = pathlib.Path(folder).expanduser() / "result.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".result.json.{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
@@ -182,7 +182,9 @@ def read(path: str | os.PathLike) -> list[Result]:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        content = json.loads(pathlib.Path(path).read_text("utf-8"), parse_constant=refuse)
+        content = json.loads(
+            pathlib.Path(path).expanduser().read_text("utf-8"), parse_constant=refuse
+        )
         entries = content if isinstance(content, list) else [content]
         return [_result(entry) for entry in entries]
     except ValueError as error:

@@ -22,7 +22,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from gm.core import Array, Params
-from gm.train import checkpoints, logs, sharding, weights
+from gm.train import checkpoints, jsons, logs, sharding, weights
 from gm.train.state import State
 
 
@@ -82,15 +82,19 @@ def begin(best: Best, folder: pathlib.Path | None, state: State) -> None:
         path = _path(folder, step)
         params = weights.load(path, jax.tree.map(_shape, state.averaged))
         fresh.params = jax.tree.map(np.asarray, params)
-        name, fresh.value = map(weights.describe(path)["description"].get, ("name", "value"))
+        about = weights.describe(path)["description"]
+        if why := jsons.fault(about, {"name": str, "value": jsons.NUMBER}, "its description"):
+            raise ValueError(f"{path} is not the best of a run: {why}.")
+        name, fresh.value = about["name"], about["value"]
         if name != best.name:
             raise ValueError(f"the best in {folder} is by {name!r}; asked is one by {best.name!r}.")
         fresh.step, fresh.last_step, fresh.last_value = step, step, fresh.value
     if folder is not None and (folder / "metrics.jsonl").exists():
-        rows = [row for row in logs.read_metrics(folder) if f"eval/{best.name}" in row]
-        for row in [row for row in rows if fresh.step < row["step"] <= start]:
-            value = row[f"eval/{best.name}"]
-            fresh.last_step, fresh.last_value = row["step"], math.nan if value is None else value
+        named = f"eval/{best.name}"
+        for row in [x for x in logs.read_metrics(folder) if fresh.step < x["step"] <= start]:
+            if not jsons.fault(row, {named: (*jsons.NUMBER, None)}):
+                fresh.last_step = row["step"]
+                fresh.last_value = math.nan if row[named] is None else row[named]
     for field in dataclasses.fields(Best):
         setattr(best, field.name, getattr(fresh, field.name))
 
@@ -156,7 +160,8 @@ def _shape(x: Array) -> jax.ShapeDtypeStruct:
 
 def _steps(folder: pathlib.Path) -> list[int]:
     """The steps that folder/best holds, oldest first."""
-    return sorted(int(path.stem) for path in (folder / "best").glob("*.safetensors"))
+    found = [path.stem for path in (folder / "best").glob("*.safetensors")]
+    return sorted(int(name) for name in found if name.isdecimal())
 
 
 def _newest(folder: pathlib.Path, start: int) -> int:

@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -25,12 +26,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, PyTree
-from gm.train import identity, sharding
+from gm.train import identity, jsons, sharding
 from gm.train.state import State
 
 _log = logging.getLogger(__name__)
 _MANIFEST = "manifest.json"
 _ARRAYS = "arrays"
+_FILE = {"size": int, "sha256": str}
+_BODY = {
+    "step": int,
+    "jax": str,
+    "leaves": {...: str},
+    "about?": {"run?": {"loss": {...: jsons.PLAIN}, ...: {...: jsons.PLAIN}}},
+    "files": {...: _FILE},
+}
+_SCHEMA = {"body": _BODY, "sha256": str}
+# What file browsers, network disks and notebooks leave in any folder.
+_STRAY = re.compile(
+    r"(^|/)(\.DS_Store|\.nfs[^/]*|\._[^/]*|\.fuse_hidden[^/]*|Thumbs\.db|desktop\.ini"
+    r"|\.ipynb_checkpoints/.*)$"
+)
 
 
 class DamagedCheckpoint(RuntimeError):
@@ -90,7 +105,7 @@ class Save:
     ) -> None:
         import orbax.checkpoint as ocp
 
-        self.folder, self.step = pathlib.Path(folder).absolute(), step
+        self.folder, self.step = pathlib.Path(folder).expanduser().absolute(), step
         self.about = dict(about or {})
         leaves = _leaves(state)
         self.described = {name: _describe(x) for name, x in leaves.items()}
@@ -171,7 +186,7 @@ def check_keep(keep: int, keep_every: int | None) -> None:
 
 def steps(folder: str | os.PathLike) -> list[int]:
     """The steps that a run's folder has a checkpoint of, intact or not, oldest first."""
-    root = pathlib.Path(folder) / "checkpoints"
+    root = pathlib.Path(folder).expanduser() / "checkpoints"
     return sorted(int(path.name) for path in root.glob("*") if path.name.isdecimal())
 
 
@@ -181,14 +196,14 @@ def verify(folder: str | os.PathLike, step: int) -> dict:
     Raises:
       DamagedCheckpoint: files are missing, unexpected, of another size or of other content.
     """
-    path = pathlib.Path(folder) / "checkpoints" / f"{step:09d}"
+    path = pathlib.Path(folder).expanduser() / "checkpoints" / f"{step:09d}"
     try:
-        manifest = json.loads((path / _MANIFEST).read_text())
-        body, vouched = manifest["body"], manifest["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        manifest = jsons.read(path / _MANIFEST, _SCHEMA)
+    except (OSError, ValueError) as error:
         raise DamagedCheckpoint(
-            f"{path}: {_MANIFEST} cannot be read ({type(error).__name__})"
+            f"{path}: {_MANIFEST} cannot be read ({type(error).__name__}: {error})"
         ) from error
+    body, vouched = manifest["body"], manifest["sha256"]
     if _sha256_of(body) != vouched or body["step"] != step:
         raise DamagedCheckpoint(f"{path}: {_MANIFEST} is not what was written")
     try:
@@ -200,6 +215,9 @@ def verify(folder: str | os.PathLike, step: int) -> dict:
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
             raise DamagedCheckpoint(f"{path}: {name} is missing")
+        if name not in wanted and _STRAY.search(name):
+            _log.warning("%s: %s was not there when it was saved, and is not read", path, name)
+            continue
         if name not in wanted:
             raise DamagedCheckpoint(f"{path}: {name} was not there when it was saved")
         want, got = wanted[name], found[name]
@@ -255,7 +273,7 @@ def restore(folder: str | os.PathLike, like: State, *, model: Any = None) -> Sta
         return step
 
     step = sharding.on_first_host(choose)
-    path = pathlib.Path(folder).absolute() / "checkpoints" / f"{step:09d}"
+    path = pathlib.Path(folder).expanduser().absolute() / "checkpoints" / f"{step:09d}"
     if not path.exists():
         raise FileNotFoundError(
             f"host 0 restores step {step} from {folder}, which host {jax.process_index()} does not "

@@ -2,20 +2,22 @@
 
 Says which checkpoints are intact, what the newest of them holds and what is wrong with the others,
 how the last process ended, how to resume, and how to replay a step that was not finite. Reads every
-byte of every checkpoint and changes nothing. The exit status is 0 where all checkpoints are intact,
-1 where some are damaged, 2 where there are none to resume from.
+byte of every checkpoint and changes nothing. The exit status is 0 where all is intact, 1 where a
+checkpoint is damaged or a file broken, 2 where there is no checkpoint to resume from.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from gm.train import checkpoints, folders, logs
+from gm.train import checkpoints, folders, jsons, logs
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +45,12 @@ class Report:
 
     Attributes:
       folder: its path.
-      config: what config.json holds; None without it.
+      config: what config.json holds; None without it, and where it is broken.
       checkpoints: oldest first.
-      partial: names of saves that were cut short; the next save removes them.
+      partial: names of saves that were cut short; the next process here removes them.
       rows: of metrics.jsonl.
       history: of the processes that worked here.
+      broken: what is wrong with other files, a line for each.
     """
 
     folder: pathlib.Path
@@ -56,6 +59,7 @@ class Report:
     partial: tuple[str, ...]
     rows: tuple[dict, ...]
     history: tuple[dict, ...]
+    broken: tuple[str, ...] = ()
 
     @property
     def intact(self) -> Checkpoint | None:
@@ -64,10 +68,10 @@ class Report:
 
     @property
     def status(self) -> int:
-        """0: all intact; 1: some damaged; 2: nothing to resume from."""
+        """0: all intact; 1: something damaged or broken; 2: nothing to resume from."""
         if self.intact is None:
             return 2
-        return int(any(c.problem for c in self.checkpoints))
+        return int(bool(self.broken) or any(c.problem for c in self.checkpoints))
 
     @property
     def command(self) -> str | None:
@@ -83,7 +87,9 @@ class Report:
         return bad[-1] if bad and not beyond else None
 
     def __str__(self) -> str:
-        return "\n".join(f"{name:13}{text}" for name, text in self._lines())
+        lines = [f"{name:13}{text}" for name, text in self._lines()]
+        # What a stranger has written is not to move the cursor of a terminal.
+        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
     def _lines(self) -> list[tuple[str, str]]:
         lines = [("folder", str(self.folder))]
@@ -91,9 +97,12 @@ class Report:
         lines.append(("config", config))
         lines += [("process", _process(i, self.history)) for i in _beginnings(self.history)[-3:]]
         if self.rows:
-            last = {k: v for k, v in self.rows[-1].items() if not isinstance(v, list)}
-            row = ", ".join(f"{k} {v:g}" for k, v in last.items() if v is not None)
+            last = {k: v for k, v in self.rows[-1].items() if isinstance(v, (int, float))}
+            row = ", ".join(
+                f"{k} {v:g}" if type(v) is float else f"{k} {v}" for k, v in last.items()
+            )
             lines.append(("metrics", f"{len(self.rows)} rows, the last: {row}"))
+        lines += [("broken", text) for text in self.broken]
         for c in self.checkpoints:
             lines.append(("checkpoint", f"{c.step:9}  {_condition(c)}"))
         for name in self.partial:
@@ -125,21 +134,38 @@ def examine(folder: str | pathlib.Path) -> Report:
     Raises:
       FileNotFoundError: no such folder, or not one of a run.
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(folder).expanduser()
     names = ("config.json", "history.jsonl", "metrics.jsonl", "checkpoints")
     if not any((folder / name).exists() for name in names):
         raise FileNotFoundError(
             f"{folder} is not the folder of a run: it holds none of {', '.join(names)}."
         )
-    config, rows = None, []
-    with contextlib.suppress(OSError, ValueError):
-        config = json.loads((folder / "config.json").read_text())
-    with contextlib.suppress(OSError, ValueError):
-        rows = logs.read_metrics(folder)
+    broken: list[str] = []
+
+    def reads(what: Callable[[], T], otherwise: T) -> T:
+        try:
+            return what()
+        except FileNotFoundError:
+            return otherwise
+        except (OSError, ValueError) as error:
+            broken.append(str(error))
+            return otherwise
+
+    def whole(name: str, read: Callable[[], list]) -> tuple:
+        found = reads(read, [])
+        if lost := sum(x is None for x in found):
+            broken.append(f"{folder / name}: {lost} of {len(found)} lines are broken")
+        return tuple(x for x in found if x is not None)
+
+    config = reads(lambda: folders.read(folder, "config.json"), None)
+    reads(lambda: folders.read(folder, "run.json"), {})
+    path = folder / "metrics.jsonl"
+    rows = whole(path.name, lambda: [row for _, row in jsons.lines(path, logs.ROW)])
+    history = whole("history.jsonl", lambda: folders.read_history(folder))
     partial = sorted(path.name for path in (folder / "checkpoints").glob("partial-*"))
-    found = tuple(_checkpoint(folder, step) for step in checkpoints.steps(folder))
-    history = tuple(folders.history(folder))
-    return Report(folder, config, found, tuple(partial), tuple(rows), history)
+    steps = reads(lambda: checkpoints.steps(folder), [])
+    found = tuple(_checkpoint(folder, step) for step in steps)
+    return Report(folder, config, found, tuple(partial), rows, history, tuple(broken))
 
 
 def _checkpoint(folder: pathlib.Path, step: int) -> Checkpoint:
@@ -164,7 +190,7 @@ def _beginnings(history: Sequence[dict]) -> list[int]:
 def _process(i: int, history: Sequence[dict]) -> str:
     """One line about the process that began with an event."""
     began = history[i]
-    later = [e for e in history[i + 1 : i + 3] if e["event"] != "not finite"][:1]
+    later = [e for e in history[i + 1 : i + 3] if e["event"] in ("began", "ended")][:1]
     end = "was killed, or is still at work"
     if later and later[0]["event"] == "ended":
         end = f"ended at step {later[0]['step']} by {later[0]['by']}"
@@ -179,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for i, folder in enumerate(parser.parse_args(arguments).folder):
         try:
             report = examine(folder)
-        except FileNotFoundError as error:
+        except OSError as error:
             parser.error(str(error))
         print("\n" * bool(i) + str(report))
         status = max(status, report.status)

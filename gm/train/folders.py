@@ -5,6 +5,7 @@
     history.jsonl   each process that worked here: its command, where it began, how it ended
     metrics.jsonl   rows
     checkpoints/    states
+    lock            who works here now (`locks`)
     samples/        pictures, where the run draws
     tensorboard/    the rows again, where tensorboardX is installed
 
@@ -13,27 +14,37 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import datetime
 import json
+import logging
 import os
 import pathlib
 import shlex
+import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from gm.train import checkpoints, identity, sharding
+from gm.train import checkpoints, configs, identity, jsons, locks, sharding
 from gm.train.state import State
 
-RESUME = ("auto", "must", "never")
+_log = logging.getLogger(__name__)
+
+RESUME = ("auto", "must", "never", "changed")
 _REFUSED = {
     "config.json": ("a different configuration", "edit"),
     "run.json": ("another loss, optimizer or batches", "remove"),
+}
+_SCHEMAS = {"config.json": {}, "run.json": {...: {...: jsons.PLAIN}}}
+_EVENT = {"event": str, "time": str}
+_EVENTS = {
+    "began": {"step": int, "command": str, "devices": str},
+    "ended": {"step": int, "by": str},
+    "not finite": {"step": int, "metrics": {}, "command": str},
+    "changed": {"differences": [str]},
 }
 
 
@@ -58,12 +69,15 @@ def begin(folder: pathlib.Path, config: Any, run: identity.Run, resume: str, sta
 def enter(folder: pathlib.Path, config: Any, run: identity.Run, resume: str) -> bool:
     """Makes or checks the folder, and says whether there is a checkpoint to resume from.
 
+    What an earlier process left half-written is removed: the caller holds the folder (`locks`).
+
     Args:
       folder: the run's folder.
-      config: a dataclass or dict that describes the run; None to claim nothing. A field that holds
-        the folder itself is left out: a folder may be moved.
+      config: a dataclass or dict that describes the run; None to claim nothing. The field that
+        holds the folder itself is left out: a folder may be moved.
       run: its losses, optimizers and batches.
-      resume: "auto" resumes where there is something, "must" insists, "never" wants a new folder.
+      resume: "auto" resumes where there is something, "must" insists, "never" wants a new folder;
+        "changed" resumes what is no longer the same, which the history then tells.
 
     Raises:
       FileExistsError: "never", and the folder holds a run.
@@ -71,7 +85,38 @@ def enter(folder: pathlib.Path, config: Any, run: identity.Run, resume: str) -> 
       ValueError: the folder holds another run, or one of an unknown configuration.
     """
     found = checkpoints.steps(folder)
-    if resume == "never" and folder.is_dir() and any(folder.iterdir()):
+    _check_wanted(folder, resume, found)
+    folder.mkdir(parents=True, exist_ok=True)
+    unknown, lines, changed = [*run.unknown], [], resume == "changed"
+    if config is not None:
+        if found and not changed and not (folder / "config.json").exists():
+            raise ValueError(
+                f"{folder} holds checkpoints but no config.json, so whose they are is not known. "
+                'Choose another folder, put the config.json of that run back, or resume="changed".'
+            )
+        ours = configs.as_json(configs.without_folder(config, folder), unknown)
+        here = identity.Description(configs.flat(ours))
+        lines += _claim(
+            folder / "config.json",
+            ours,
+            lambda there: identity.differences(configs.flat(there), here),
+            changed,
+        )
+    if not found:  # nothing that another run could have left
+        (folder / "run.json").unlink(missing_ok=True)
+    lines += _claim(folder / "run.json", run.as_json(), run.differences, changed)
+    if found and lines:
+        note(folder, "changed", differences=lines)
+    if unknown:
+        _log.warning("%s: not held to what it was: %s", folder, "; ".join(dict.fromkeys(unknown)))
+    _sweep(folder)
+    return bool(found)
+
+
+def _check_wanted(folder: pathlib.Path, resume: str, found: list[int]) -> None:
+    """Raises unless the folder is as empty, or as full, as resume wants it."""
+    held = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    if resume == "never" and held - {locks.NAME}:
         raise FileExistsError(
             f'{folder} is not empty and resume="never"; choose another folder, or resume="auto".'
         )
@@ -80,29 +125,6 @@ def enter(folder: pathlib.Path, config: Any, run: identity.Run, resume: str) -> 
             f'{folder} has no checkpoint and resume="must"; check the path, or use resume="auto" '
             "to begin there."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    if config is not None:
-        if found and not (folder / "config.json").exists():
-            raise ValueError(
-                f"{folder} holds checkpoints but no config.json, so whose they are is not known. "
-                "Choose another folder, or put the config.json of that run back."
-            )
-        ours = {k: v for k, v in as_json(config).items() if v != str(folder)}
-        here = identity.Description(_flat(ours))
-        _claim(folder / "config.json", ours, lambda there: identity.differences(_flat(there), here))
-    if not found:  # nothing that another run could have left
-        (folder / "run.json").unlink(missing_ok=True)
-    _claim(folder / "run.json", run.as_json(), run.differences)
-    return bool(found)
-
-
-def as_json(config: Any) -> dict:
-    """A dataclass or dict as plain JSON; what JSON cannot hold appears as its str()."""
-    if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        config = dataclasses.asdict(config)
-    if not isinstance(config, Mapping):
-        raise TypeError(f"config must be a dataclass or a dict; got {type(config).__name__}.")
-    return json.loads(json.dumps(dict(config), default=str))
 
 
 def command() -> str:
@@ -114,47 +136,62 @@ def command() -> str:
 
 
 def note(folder: pathlib.Path, event: str, **details: Any) -> None:
-    """Adds a line to history.jsonl: "began", "ended" or "not finite", when, and details."""
+    """Adds a line to history.jsonl: began, ended, not finite or changed; when, and details."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    with (folder / "history.jsonl").open("a") as file:
-        file.write(json.dumps({"event": event, "time": now, **details}, default=str) + "\n")
+    line = json.dumps({"event": event, "time": now, **details}, default=str)
+    jsons.append(folder / "history.jsonl", line)
 
 
 def history(folder: str | os.PathLike) -> list[dict]:
-    """The lines of history.jsonl, those left out that a kill has cut short."""
-    path, events = pathlib.Path(folder) / "history.jsonl", []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            events.append(json.loads(line))
-    return events
+    """The lines of history.jsonl, those left out that are broken."""
+    return [event for event in read_history(folder) if event is not None]
 
 
-def _claim(path: pathlib.Path, ours: dict, differences: Callable[[dict], list[str]]) -> None:
-    """Writes what a run is, or compares with what is there."""
-    if not path.exists():
-        replace(path, json.dumps(ours, indent=2) + "\n")
-    elif lines := differences(json.loads(path.read_text())):
-        what, hint = _REFUSED[path.name]
-        raise identity.refusal(
-            f"{path.parent} holds a run of {what}",
-            lines,
-            f"\nChoose another folder; or, to go on in this one on purpose, {hint} {path}.",
-        )
+def read_history(folder: str | os.PathLike) -> list[dict | None]:
+    """As `history`, with None for a line that is broken."""
+    found = jsons.lines(pathlib.Path(folder).expanduser() / "history.jsonl", _EVENT)
+    events = [event for _, event in found]
+    return [None if e and jsons.fault(e, _EVENTS.get(e["event"], {})) else e for e in events]
 
 
-def replace(path: pathlib.Path, text: str) -> None:
-    """Writes a whole file or leaves the old one."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+def read(folder: pathlib.Path, name: str) -> dict:
+    """config.json or run.json.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: it is damaged; names the file.
+    """
+    return jsons.read(folder / name, _SCHEMAS[name])
 
 
-def _flat(config: dict, prefix: str = "") -> dict[str, Any]:
-    """{"model": {"width": 3}} -> {"model.width": 3}"""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+def _claim(
+    path: pathlib.Path, ours: dict, differences: Callable[[dict], list[str]], changed: bool
+) -> list[str]:
+    """Writes what a run is, or compares with what is there; the differences, where allowed."""
+    lines = [f"{path.name}: absent there"]
+    if path.exists():
+        try:
+            lines = differences(read(path.parent, path.name))
+        except ValueError as error:
+            lines = [str(error)]
+        if lines and not changed:
+            what, hint = _REFUSED[path.name]
+            raise identity.refusal(
+                f"{path.parent} holds a run of {what}",
+                lines,
+                "\nChoose another folder; or, to go on in this one on purpose, "
+                f'resume="changed", or {hint} {path}.',
+            )
+        if not lines:
+            return []
+    jsons.replace(path, (json.dumps(ours, indent=2) + "\n").encode())
+    return lines
+
+
+def _sweep(folder: pathlib.Path) -> None:
+    """Removes what was being written when an earlier process was killed."""
+    for path in [*(folder / "checkpoints").glob("partial-*")]:
+        shutil.rmtree(path, ignore_errors=True)
+    for place in (folder, folder / "best"):
+        for path in [*place.glob("*.partial")]:
+            path.unlink(missing_ok=True)

@@ -28,9 +28,18 @@ import numpy as np
 from gm.train import sharding
 from gm.train.players import Game
 
+
+class _Absent:
+    """What is not there, in no way like the word."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
 Plain = str | int | float | bool | None
 Part = tuple[str, Any, bool]  # name, value, whether it is the default
 
+_ABSENT = _Absent()
 _WHOLE = 2**26  # bytes; of a larger array evenly spaced rows are digested
 _MOST = 20_000  # values; what more there is does not count
 _SHOWN = 8  # differences that an error lists
@@ -69,8 +78,27 @@ def differences(saved: Mapping[str, Plain], here: Description) -> list[str]:
     """
     names = [path for path in here.values if path in saved or path not in here.defaults]
     names += [path for path in saved if path not in here.values]
-    pairs = {name: (saved.get(name, "absent"), here.values.get(name, "absent")) for name in names}
-    return [f"{name or 'kind'}: {a} there, {b} here" for name, (a, b) in pairs.items() if a != b]
+    pairs = {name: (saved.get(name, _ABSENT), here.values.get(name, _ABSENT)) for name in names}
+    return [
+        f"{name or 'kind'}: {_shown(a, b)} there, {_shown(b, a)} here"
+        for name, (a, b) in pairs.items()
+        if not _same(a, b)
+    ]
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values of JSON are one: a truth is no number, and NaN is NaN."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return isinstance(a, bool) == isinstance(b, bool) and (a == b or (a != a and b != b))
+
+
+def _shown(value: Any, other: Any) -> str:
+    """A value as it is shown beside another one: a text in quotes where both look the same."""
+    text = repr(value) if str(value) == str(other) else str(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}..."
 
 
 def differences_within(saved: Mapping[str, Plain], here: Description) -> list[str]:
@@ -129,7 +157,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, type | types.ModuleType):
         return value.__name__
     if isinstance(value, Set):
-        return ", ".join(["set of", *sorted(str(describe(x).values[""]) for x in value)])
+        return f"set of {sorted(repr(describe(x).values) for x in value)}"
     if type(value) in (tuple, list):
         items = [_plain(x) for x in value]
         if all(isinstance(x, Plain) for x in items):
@@ -237,6 +265,7 @@ class Run:
     """What makes a run the run it is: losses, optimizers, players, batches."""
 
     parts: dict[str, Description]
+    unknown: tuple[str, ...] = ()  # what nothing tells from others
 
     def as_json(self) -> dict[str, dict[str, Plain]]:
         """{part: values}, and the releases of the libraries they are of."""
@@ -274,7 +303,8 @@ def describe_run(game: Game, batches: Any) -> Run:
         there = describe(batches)
         kept = {k: x for k, x in there.values.items() if k.split(".")[-1] not in _PLACEMENT}
         parts["batches"] = Description(kept, there.defaults)
-    return Run(parts)
+        return Run(parts)
+    return Run(parts, (f"the batches, a {type(batches).__name__} and no dataclass",))
 
 
 def _both_numbers(a: Plain, b: Plain) -> bool:

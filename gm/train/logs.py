@@ -4,13 +4,13 @@ A row is one JSON object: "step" (updates made), "seconds" (trained so far, over
 without compilation), "examples_per_s" since the row before, "device_gib" (the most memory that a
 device has held, where it tells), and the metrics of that step; of an ensemble, a list with a number
 for each member. A number that is not finite is null, as strict JSON has no other word for it. Where
-tensorboardX is installed (the extra `tb`), the same numbers are written for TensorBoard.
+tensorboardX is installed (the extra `tb`), TensorBoard gets the same numbers (`trackers`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import io
 import json
 import math
 import os
@@ -23,18 +23,50 @@ from typing import Any
 import jax
 import numpy as np
 
-from gm.train import folders
+from gm.train import jsons, trackers
 
 SECONDS_BETWEEN_LINES = 20.0
+ROW = {"step": int, "seconds": jsons.NUMBER}
 
 
 def read_metrics(folder: str | os.PathLike) -> list[dict]:
-    """The rows of a run's metrics.jsonl; a last line that was cut short by a kill is left out."""
-    lines = (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines[:-1]]
-    with contextlib.suppress(json.JSONDecodeError):
-        rows += [json.loads(line) for line in lines[-1:]]
-    return rows
+    """The rows of a run's metrics.jsonl; lines that are broken are left out.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+    """
+    path = pathlib.Path(folder).expanduser() / "metrics.jsonl"
+    path.stat()
+    return [row for _, row in jsons.lines(path, ROW) if row is not None]
+
+
+class Stderr(io.TextIOBase):
+    """What `sys.stderr` is now; what it does not take, as its terminal or pipe is gone, is lost."""
+
+    _gone = OSError, ValueError, AttributeError  # closed on the other side, on this one, None
+
+    @property
+    def encoding(self) -> str:
+        """Of the stream."""
+        return getattr(sys.stderr, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> int:
+        """Writes what can be written."""
+        with contextlib.suppress(*self._gone):
+            # Under a bar, rich hands what is printed to the console, which writes to this.
+            getattr(sys.stderr, "rich_proxied_file", sys.stderr).write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes what can be flushed."""
+        with contextlib.suppress(*self._gone):
+            getattr(sys.stderr, "rich_proxied_file", sys.stderr).flush()
+
+    def isatty(self) -> bool:
+        """Whether somebody looks on."""
+        with contextlib.suppress(*self._gone):
+            return sys.stderr.isatty()
+        return False
 
 
 class Display:
@@ -45,7 +77,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Something that a person should see once."""
-        print(text, file=sys.stderr, flush=True)
+        print(text, file=Stderr(), flush=True)
 
     def close(self) -> None:
         """The last word."""
@@ -104,7 +136,7 @@ def display(progress: bool, num_steps: int, start: int) -> Display:
 def _console():
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(file=Stderr())
 
 
 class Record:
@@ -122,14 +154,17 @@ class Record:
     def __init__(
         self, folder: pathlib.Path | None, start: int, num_steps: int, progress: bool
     ) -> None:
+        _fill_streams()
         self.path = None if folder is None else folder / "metrics.jsonl"
-        kept = _drop_after(self.path, start) if self.path else []
+        kept, broken = _drop_after(self.path, start) if self.path else ([], 0)
         self.before = kept[-1]["seconds"] if kept else 0.0
         self.num_steps = num_steps
         self.last_step, self.last_seconds = start, 0.0
         self.paused_seconds, self.compile_seconds = 0.0, None
         self.progress, self.display = progress, display(progress, num_steps, start)
-        self.board = _board(folder, start)
+        if broken:
+            self.display.say(f"{self.path}: {broken} broken lines, which are left out")
+        self.followers = trackers.followers(folder, start, self.display.say)
         self.began = time.perf_counter()
 
     def say(self, text: str) -> None:
@@ -172,11 +207,10 @@ class Record:
         numbers = {name: _plain(x) for name, x in metrics.items()}
         numbers |= {name: _plain(x) for name, x in evaluation.items()}
         if self.path:
-            with self.path.open("a") as file:
-                file.write(to_json({**row, **numbers}) + "\n")
+            jsons.append(self.path, to_json({**row, **numbers}))
+        for follower in self.followers:
+            follower({**row, **numbers})
         step, speed = row["step"], row["examples_per_s"]
-        if self.board is not None:
-            _chart(self.board, step, {"examples_per_s": speed, **numbers})
         left = _clock((self.num_steps - step) * batch_size / max(speed, 1e-9))
         shown = [
             f"{k} {np.nanmean(v):.4g}"
@@ -190,9 +224,9 @@ class Record:
 
     def close(self) -> None:
         """The last word."""
+        for follower in self.followers:
+            follower.close()
         self.display.close()
-        if self.board is not None:
-            self.board.close()
 
 
 def device_gib() -> float | None:
@@ -200,25 +234,6 @@ def device_gib() -> float | None:
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [s["peak_bytes_in_use"] for s in stats if "peak_bytes_in_use" in s]
     return max(peaks) / 2**30 if peaks else None
-
-
-def _board(folder: pathlib.Path | None, start: int) -> Any:
-    """A TensorBoard writer, where tensorboardX is installed; it hides what lies beyond start."""
-    if folder is None or importlib.util.find_spec("tensorboardX") is None:
-        return None
-    import tensorboardX
-
-    return tensorboardX.SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
-
-
-def _chart(board: Any, step: int, numbers: Mapping) -> None:
-    """Scalars for TensorBoard; a member of an ensemble has a chart of its own."""
-    for name, value in numbers.items():
-        if isinstance(value, list):
-            for member, x in enumerate(value):
-                board.add_scalar(f"{name}/{member}", x, step)
-        else:
-            board.add_scalar(name, value, step)
 
 
 def _plain(x: Any) -> float | list[float]:
@@ -238,13 +253,23 @@ def to_json(row: Mapping) -> str:
     return json.dumps({name: plain(value) for name, value in row.items()}, allow_nan=False)
 
 
-def _drop_after(path: pathlib.Path, step: int) -> list[dict]:
-    """Leaves the rows up to a step in the file, and returns them."""
-    if not path.exists():
-        return []
-    kept = [row for row in read_metrics(path.parent) if row["step"] <= step]
-    folders.replace(path, "".join(to_json(row) + "\n" for row in kept))
-    return kept
+def _drop_after(path: pathlib.Path, step: int) -> tuple[list[dict], int]:
+    """Leaves the rows up to a step in the file; returns them, and how many lines were broken."""
+    found = jsons.lines(path, ROW)
+    broken = sum(row is None for _, row in found)
+    kept = [(line, row) for line, row in found if row is not None and row["step"] <= step]
+    if len(kept) < len(found):
+        jsons.replace(path, b"".join(line + b"\n" for line, _ in kept))
+    return [row for _, row in kept], broken
+
+
+def _fill_streams() -> None:
+    """Opens standard streams that are closed: else files get their numbers, and what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 def _clock(seconds: float) -> str:

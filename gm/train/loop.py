@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 
 from gm.core import Array, Batch, Metrics
 from gm.train import best as bests
-from gm.train import checkpoints, feeds, folders, identity, sharding, stopping
+from gm.train import checkpoints, feeds, folders, identity, locks, sharding, stopping
 from gm.train.background import Worker
 from gm.train.best import Best
 from gm.train.every import Every
@@ -36,6 +36,7 @@ Evaluate = Callable[[State], Mapping[str, float]]
 Draw = Callable[[State, pathlib.Path], Any]
 
 
+@locks.alone
 def run(
     step: Step,
     state: State,
@@ -82,7 +83,8 @@ def run(
       folder: for all that `folders` lists; None to keep nothing.
       config: a dataclass or dict; a folder that holds another one is refused.
       resume: "auto" resumes where there is a checkpoint, "must" insists, "never" wants an empty
-        folder.
+        folder; "changed" goes on as "auto" does with another configuration, optimizer or batches,
+        and the folder's history says what changed.
       log_every: steps between rows; the row of step n holds the metrics of the n-th update.
       checkpoint_every: steps between checkpoints; one is always written at the end.
       keep: the newest checkpoints to hold.
@@ -101,6 +103,7 @@ def run(
       progress: a bar on a terminal, and an occasional line on stderr elsewhere.
 
     Raises:
+      BlockingIOError: another process works in the folder.
       FloatingPointError: loss, gradients or new parameters were not finite.
       FileExistsError, FileNotFoundError: what `resume` asks for is not so.
       RuntimeError: another host is gone.
@@ -115,7 +118,9 @@ def run(
         )
     feeds.check(batches)
     if resume not in folders.RESUME:
-        raise ValueError(f"resume is one of {', '.join(folders.RESUME)}; got {resume!r}.")
+        raise ValueError(
+            f'resume is "changed" or one of {", ".join(folders.RESUME[:-1])}; got {resume!r}.'
+        )
     tenth = max(num_steps // 10, 1)
     every = Every(
         log_every,
@@ -130,7 +135,7 @@ def run(
             raise ValueError(f"{name} needs a folder.")
     if best is not None and evaluate is None:
         raise ValueError("best needs evaluate, whose numbers decide.")
-    folder = None if folder is None else pathlib.Path(folder)
+    folder = None if folder is None else pathlib.Path(folder).expanduser()
     state = step.place(state)
     described = identity.describe_run(step.game, batches)
     if folder is not None:

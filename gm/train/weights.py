@@ -25,9 +25,17 @@ import safetensors
 from safetensors.numpy import save_file
 
 from gm.core import Array, Params, PyTree
-from gm.train import folders, identity, sharding
+from gm.train import configs, identity, jsons, sharding
 
 _FORMAT = "gm weights 2"
+_ENTRY = {"dtype": str, "shape": [int], "sha256": str}
+_PAGE = {
+    "format": str,
+    "description": ({}, None),
+    "model": ({...: jsons.PLAIN}, None),
+    "arrays": {...: _ENTRY},
+    "jax": str,
+}
 _LIMIT = 2**24  # bytes of a description: enough for 100,000 arrays
 _FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 _INTEGERS = tuple(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u"))
@@ -54,7 +62,7 @@ def save(
     stored = {name: np.asarray(_stored(x), order="C") for name, x in leaves.items()}
     page = {
         "format": _FORMAT,
-        "description": None if description is None else folders.as_json(description),
+        "description": None if description is None else configs.as_json(description),
         "model": None if model is None else identity.describe(model).values,
         "arrays": {
             name: {"dtype": x.dtype.name, "shape": [*x.shape], "sha256": _sha256(stored[name])}
@@ -112,7 +120,9 @@ def load(
     path, leaves = _checked(path), _leaves(like, jax.ShapeDtypeStruct)
     for name, x in leaves.items():
         if jax.dtypes.canonicalize_dtype(x.dtype).name != x.dtype.name:
-            raise ValueError(f"{name!r} is {x.dtype}, which JAX holds with jax_enable_x64 only.")
+            raise ValueError(
+                f"{path}: {name!r} is {x.dtype}, which JAX holds with jax_enable_x64 only."
+            )
     with _open(path) as file:
         page = _page(path, file.metadata()) if described else None
         table = page["arrays"] if page else {n: _read(path, file, n) for n in [*file.keys()]}
@@ -127,7 +137,7 @@ def load(
 
 
 def _checked(path: str | os.PathLike) -> pathlib.Path:
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     if path.suffix != ".safetensors":
         raise ValueError(f"weights need a file name that ends in .safetensors; got {path}.")
     return path
@@ -142,6 +152,10 @@ def _open(path: pathlib.Path) -> Iterator[Any]:
     """The library's reader, its refusals as ours."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there.")
+    with path.open("rb") as raw:
+        length = int.from_bytes(raw.read(8), "little")
+    if length > jsons.MOST:
+        raise _refusal(path, f"its header has {length} bytes, more than {jsons.MOST}")
     try:
         with safetensors.safe_open(path, "numpy") as file:
             yield file
@@ -159,9 +173,15 @@ def _page(path: pathlib.Path, metadata: dict[str, str] | None) -> dict:
         )
     if checksum != _sha256(text.encode()):
         raise _refusal(path, "its description is not what was written")
-    page = json.loads(text)
-    if page["format"] != _FORMAT:
-        raise _refusal(path, f"its format is {reprlib.repr(page['format'])}, not {_FORMAT!r}")
+    try:
+        page = jsons.parse(text) if len(text) <= _LIMIT else None
+        why = jsons.fault(page, {"format": str}, "its description")
+    except ValueError as error:
+        why = f"of its description, {error}"
+    if not why and page["format"] != _FORMAT:
+        why = f"its format is {reprlib.repr(page['format'])}, not {_FORMAT!r}"
+    if why := why or jsons.fault(page, _PAGE, "its description"):
+        raise _refusal(path, why)
     return page
 
 
@@ -169,6 +189,7 @@ def _text(page: dict) -> str:
     """The page as JSON, of a bounded size."""
     try:
         text = json.dumps(page, allow_nan=False)
+        jsons.parse(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"a description needs finite numbers in shallow JSON: {error}.") from error
     if len(text) > _LIMIT:

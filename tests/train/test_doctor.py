@@ -96,3 +96,26 @@ def test_its_status_is_that_of_the_process(ran, tmp_path, monkeypatch, capsys):
         runpy.run_path(doctor.__file__, run_name="__main__")
     assert stop.value.code == 2
     assert "nothing to resume from" in capsys.readouterr().out
+
+
+def test_whatever_is_broken_is_said_by_the_name_of_its_file(ran, tmp_path):
+    ran(4)
+    for name, content, words in (
+        ("config.json", b"[" * 9999, "config.json is damaged: it is nested too deeply"),
+        ("run.json", b'{"loss": 3}', "run.json is damaged: loss is no object"),
+        ("metrics.jsonl", b'\xff\n{"step": 4, "seconds": 1, "\\u001b[2J": 1}', "1 of 2 lines are"),
+        ("history.jsonl", b'{"event": "began", "time": "now"}\n', "1 of 1 lines are broken"),
+    ):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content)
+        report = doctor.examine(tmp_path)
+        (line,) = report.broken
+        assert words in line
+        assert str(tmp_path / name) in line
+        assert f"broken       {tmp_path / name}" in str(report)
+        assert "\x1b" not in str(report)
+        assert report.status == 1
+        (tmp_path / name).write_bytes(whole)
+    assert doctor.examine(tmp_path).status == 0
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": {10**400}, "seconds": 0.5, "x": true}}')
+    assert "the last: step 1000" in str(doctor.examine(tmp_path))

@@ -39,3 +39,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_can_be_replayed(reliability
     ((_, seen),) = reliability.finite_rows(reliability.Config(), tmp_path)
     assert seen.startswith("stops before its update; the replay command meets it again")
     assert seen.endswith("True")
+
+
+@pytest.mark.parametrize(("kind", "count"), [("weights", 300), ("manifests", 40)])
+def test_spoiled_files_are_refused_in_a_clear_word(kind, count, monkeypatch, tmp_path):
+    """Re-signed ones, deep ones, bytes at random: what is read is what was written, if older."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    seen = importlib.import_module("fuzz").KINDS[kind](count, 0, tmp_path)
+    assert seen.crashes == ()
+    assert seen.wrong == 0
+    assert seen.refused + seen.intact == count
+    assert seen.intact > 0
+    assert seen.peak_mb < 100

@@ -1,0 +1,125 @@
+"""Who else gets the rows of a run: TensorBoard, or any function of a row.
+
+A tracker is not part of the run: it lives on a thread of its own, rows wait for it in a queue that
+is bounded, and one that fails, blocks or dies gets no more of them; that is said in one line.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Tracker = Callable[[Mapping[str, Any]], Any]  # of a row: {"step": 100, "loss": 0.5, ...}
+
+PENDING = 4096  # rows
+PATIENCE_SECONDS = 1.0  # for a place in the queue
+END_SECONDS = 5.0  # for the rows that are left at the end
+_CLOCK = ("step", "seconds", "compile_seconds", "device_gib")
+
+
+class Follower:
+    """Hands rows to a tracker, as long as it takes them.
+
+    Args:
+      name: what it is called when it is left behind.
+      make: makes the tracker, on the thread that it lives on. Its close(), where it has one, is
+        called after the last row.
+      say: is told the one line.
+    """
+
+    def __init__(self, name: str, make: Callable[[], Tracker], say: Callable[[str], None]) -> None:
+        self.name, self._make, self._say = name, make, say
+        self._rows: queue.Queue[Mapping | None] = queue.Queue(PENDING)
+        self._left = threading.Event()
+        # A daemon: the end of the process does not wait for it.
+        self._thread = threading.Thread(target=self._follow, name=f"gm {name}", daemon=True)
+        self._thread.start()
+
+    def __call__(self, row: Mapping[str, Any] | None) -> None:
+        """Queues a row; None is the end."""
+        if not self._left.is_set():
+            try:
+                self._rows.put(row, timeout=PATIENCE_SECONDS)
+            except queue.Full:
+                self._leave(f"has {PENDING} rows to take and takes none")
+
+    def close(self) -> None:
+        """Lets it take what is queued, for a while."""
+        self(None)
+        if not self._left.is_set():
+            self._thread.join(END_SECONDS)
+            if self._thread.is_alive():
+                self._leave(f"has not taken its rows {END_SECONDS:g} s after the end")
+
+    def _follow(self) -> None:
+        try:
+            tracker = self._make()
+            try:
+                while (row := self._rows.get()) is not None:
+                    tracker(row)
+            finally:
+                getattr(tracker, "close", lambda: None)()
+        except BaseException as error:  # SystemExit too: what it wants is not what the run wants
+            self._leave(f"has failed ({type(error).__name__}: {error!s:.200})")
+
+    def _leave(self, why: str) -> None:
+        """Hands over no more rows."""
+        if not self._left.is_set():
+            self._left.set()
+            self._say(f"{self.name} {why}: it gets no more rows. metrics.jsonl has all of them.")
+
+
+class TensorBoard:
+    """Writes rows as events; a member of an ensemble has a chart of its own.
+
+    tensorboardX's own writer hands events to a thread over a pipe, and blocks for ever once that
+    thread has died: here it is its file alone that is used.
+
+    Args:
+      folder: where the events go.
+      start: the step that the run starts from; what lies beyond it is hidden.
+    """
+
+    def __init__(self, folder: pathlib.Path, start: int) -> None:
+        from tensorboardX import event_file_writer, summary
+        from tensorboardX.proto import event_pb2
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._event, self._scalar = event_pb2.Event, summary.scalar
+        self._file = event_file_writer.EventsWriter(str(folder / "events"))
+        if start:
+            began = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._write(start, session_log=began)
+
+    def __call__(self, row: Mapping[str, Any]) -> None:
+        """Writes the numbers of a row."""
+        charts = {}
+        for name, value in row.items():
+            if isinstance(value, list):
+                charts |= {f"{name}/{member}": x for member, x in enumerate(value)}
+            elif name not in _CLOCK:
+                charts[name] = value
+        for name, x in charts.items():
+            self._write(row["step"], summary=self._scalar(name, x))
+        self._file.flush()
+
+    def _write(self, step: int, **what: Any) -> None:
+        self._file.write_event(self._event(step=step, wall_time=time.time(), **what))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def followers(
+    folder: pathlib.Path | None, start: int, say: Callable[[str], None]
+) -> list[Follower]:
+    """Those of a run: TensorBoard, where there is a folder and tensorboardX is installed."""
+    if folder is None or importlib.util.find_spec("tensorboardX") is None:
+        return []
+    return [Follower("TensorBoard", lambda: TensorBoard(folder / "tensorboard", start), say)]
