@@ -3,8 +3,9 @@
     python benchmarks/reliability.py [--short] [--pythons python3.11 python3.13] [--kills 100]
 
 Kills, stops, damages, poisons and splits real trainings (`victims.py`) and prints one table. With
-several interpreters, in which gm is installed, the kills are shared out over them. About half an
-hour on 2 CPU cores, some five minutes with --short; a few of each are run by the tests.
+several interpreters, in which gm is installed, the kills are shared out over them. Attacks on
+files, with signals and by a second process are those of `attacks.py`. About three hours on 2 CPU
+cores, some ten minutes with --short; a few of each are run by the tests.
 """
 
 import concurrent.futures
@@ -25,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import attacks
 import numpy as np
 import tyro
 
@@ -49,8 +51,10 @@ class Config:
     jobs: int = 2
     """Trainings at a time."""
     seed: int = 0
+    attacks: attacks.Config = attacks.Config()
+    """Attacks on files, with signals and by a second process."""
     short: bool = False
-    """A tenth of the kills, faults and signals, and nothing timed."""
+    """A tenth of the kills, faults and signals, few attacks, and nothing timed."""
     folder: pathlib.Path | None = None
     """Where runs go; a temporary folder by default."""
 
@@ -290,11 +294,16 @@ def timed_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     yield from timing.dispatch(settings)
 
 
+def attack_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
+    """What `attacks.py` does."""
+    yield from attacks.table(c.attacks, root / "attacks")
+
+
 def main(c: Config) -> None:
     """Prints the table, a row as soon as it is known."""
     if c.short:
         few = {"kills": 10, "faults": 30, "signals": 2, "steps": 60, "turns": 0}
-        c = dataclasses.replace(c, **few)
+        c = dataclasses.replace(c, **few, attacks=attacks.FEW)
     table: dict[Callable, int] = {
         kill_runs: c.kills,
         fault_rows: c.faults,
@@ -303,6 +312,7 @@ def main(c: Config) -> None:
         device_rows: c.steps,
         finite_rows: c.steps,
         timed_rows: c.turns,
+        attack_rows: 1,
     }
     logging.getLogger("gm.train.checkpoints").setLevel(logging.ERROR)  # 300 faults are expected
     print("| what | seen |\n|---|---|", flush=True)

@@ -1,0 +1,173 @@
+/* File operations that fail on order, for `attacks.py`; Linux.
+
+       cc -shared -fPIC -O1 -o faults.so faults.c -ldl        LD_PRELOAD=faults.so python ...
+
+   Operations on paths below a prefix are counted once `faults_arm` was called: opens, writes, syncs,
+   truncations, renames, removals, new folders, by Python and by the libraries under it alike. What
+   happens from the n-th on is the mode's:
+
+       0  nothing: they are counted
+       1  the process is killed before the n-th
+       2  the n-th is half done (a write writes half of its bytes), and the process is killed
+       3  the n-th fails with an input/output error, the others succeed
+       4  the n-th and the `span - 1` that follow find no space on the device
+       5  a disk of n bytes: what is written beyond finds no space; removals give nothing back
+       6  a disk that is nearly full: of the n operations after the first `span`, one in three finds
+          no space, or writes half, by the seed */
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { COUNT, KILL, HALF, FAIL, FULL, DISK, NEARLY };
+enum verdict { GO, PARTLY, FAILS };
+
+static char prefix[PATH_MAX];
+static atomic_int armed;
+static atomic_long counted, written;
+static int mode;
+static long target, span;
+static uint64_t seed;
+
+void faults_arm(const char *below, int what, long n, long width, long key) {
+  strncpy(prefix, below, sizeof prefix - 1);
+  mode = what, target = n, span = width, seed = (uint64_t)key;
+  counted = written = 0;
+  armed = 1;
+}
+
+long faults_counted(void) { return counted; }
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+static int below(const char *path) { return strncmp(path, prefix, strlen(prefix)) == 0; }
+
+static int folder_of(int fd, char *path) {
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, path, PATH_MAX - 1);
+  path[length > 0 ? length : 0] = 0;
+  return length > 0;
+}
+
+static int concerns(int dir, const char *path) {
+  char where[PATH_MAX];
+  if (!armed) return 0;
+  if (path && path[0] == '/') return below(path);
+  if (path && dir == AT_FDCWD) return getcwd(where, sizeof where) && below(where);
+  return folder_of(dir, where) && below(where);
+}
+
+static uint64_t mixed(uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+static void die(void) {
+  kill(getpid(), SIGKILL);
+  for (;;) pause();
+}
+
+/* What becomes of an operation; bytes: of a write, else -1; frees: whether it makes room. */
+static enum verdict verdict(long bytes, int frees) {
+  long n = ++counted;
+  if (mode == KILL && n == target) die();
+  if (mode == HALF && n == target) return PARTLY;
+  if (mode == FAIL && n == target) return errno = EIO, FAILS;
+  if (frees) return GO;
+  if (mode == FULL && n >= target && n < target + span) return errno = ENOSPC, FAILS;
+  if (mode == DISK && bytes >= 0) {
+    if (written + bytes > target) return errno = ENOSPC, FAILS;
+    written += bytes;
+  }
+  if (mode == NEARLY && n > span && n <= span + target) {
+    uint64_t chance = mixed(seed ^ (uint64_t)n);
+    if (chance % 3 == 0) return errno = ENOSPC, (bytes > 1 && chance & 1024) ? PARTLY : FAILS;
+  }
+  return GO;
+}
+
+#define GUARD(dir, path, frees, call)                  \
+  if (concerns(dir, path)) {                           \
+    enum verdict v = verdict(-1, frees);               \
+    if (v == FAILS) return -1;                         \
+    if (v == PARTLY) {                                 \
+      call;                                            \
+      die();                                           \
+    }                                                  \
+  }                                                    \
+  return call;
+
+#define OPEN(name, ...)                                                      \
+  int name(const char *path, int flags, ...) {                              \
+    va_list rest;                                                            \
+    va_start(rest, flags);                                                   \
+    mode_t rights = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0; \
+    va_end(rest);                                                            \
+    GUARD(AT_FDCWD, path, 0, REAL(name)(path, flags, rights))                \
+  }
+OPEN(open)
+OPEN(open64)
+
+#define OPENAT(name)                                                         \
+  int name(int dir, const char *path, int flags, ...) {                     \
+    va_list rest;                                                            \
+    va_start(rest, flags);                                                   \
+    mode_t rights = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0; \
+    va_end(rest);                                                            \
+    GUARD(dir, path, 0, REAL(name)(dir, path, flags, rights))                \
+  }
+OPENAT(openat)
+OPENAT(openat64)
+
+#define WRITE(half, whole, bytes)                        \
+  if (concerns(fd, NULL)) {                              \
+    enum verdict v = verdict((long)(bytes), 0);          \
+    if (v == FAILS) return -1;                           \
+    if (v == PARTLY) {                                   \
+      ssize_t done = half;                               \
+      if (mode == HALF) die();                           \
+      return done;                                       \
+    }                                                    \
+  }                                                      \
+  return whole;
+
+ssize_t write(int fd, const void *data, size_t size) {
+  WRITE(REAL(write)(fd, data, size / 2), REAL(write)(fd, data, size), size)
+}
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
+  WRITE(REAL(pwrite)(fd, data, size / 2, at), REAL(pwrite)(fd, data, size, at), size)
+}
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
+  WRITE(REAL(pwrite64)(fd, data, size / 2, at), REAL(pwrite64)(fd, data, size, at), size)
+}
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+  size_t size = 0;
+  for (int i = 0; i < count; i++) size += parts[i].iov_len;
+  WRITE(REAL(write)(fd, parts[0].iov_base, parts[0].iov_len / 2), REAL(writev)(fd, parts, count), size)
+}
+
+int fsync(int fd) { GUARD(fd, NULL, 0, REAL(fsync)(fd)) }
+int fdatasync(int fd) { GUARD(fd, NULL, 0, REAL(fdatasync)(fd)) }
+int ftruncate(int fd, off_t size) { GUARD(fd, NULL, 1, REAL(ftruncate)(fd, size)) }
+int ftruncate64(int fd, off64_t size) { GUARD(fd, NULL, 1, REAL(ftruncate64)(fd, size)) }
+int rename(const char *a, const char *b) { GUARD(AT_FDCWD, b, 0, REAL(rename)(a, b)) }
+int renameat(int d, const char *a, int e, const char *b) { GUARD(e, b, 0, REAL(renameat)(d, a, e, b)) }
+int unlink(const char *path) { GUARD(AT_FDCWD, path, 1, REAL(unlink)(path)) }
+int unlinkat(int dir, const char *path, int flags) { GUARD(dir, path, 1, REAL(unlinkat)(dir, path, flags)) }
+int rmdir(const char *path) { GUARD(AT_FDCWD, path, 1, REAL(rmdir)(path)) }
+int mkdir(const char *path, mode_t rights) { GUARD(AT_FDCWD, path, 0, REAL(mkdir)(path, rights)) }
+int mkdirat(int dir, const char *path, mode_t rights) { GUARD(dir, path, 0, REAL(mkdirat)(dir, path, rights)) }
