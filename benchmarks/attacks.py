@@ -473,7 +473,8 @@ def arm(root: pathlib.Path) -> None:
     library = root / "faults.so"
     build = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(HERE / "faults.c"), "-ldl"]
     subprocess.run(build, check=True)
-    os.environ |= {"LD_PRELOAD": str(library), "GM_FAULTS": str(library), "JAX_PLATFORMS": "cpu"}
+    os.environ |= {"LD_PRELOAD": str(library), "GM_FAULTS": str(library)}
+    os.environ |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     FORKS.set_forkserver_preload(LIBRARIES.split())
     first = FORKS.Process(target=os.getpid)
     first.start()  # whence all others are forked
