@@ -8,6 +8,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EVERYTHING = None
 BASE = {"core", "numerics"}
+USERS = BASE | {"distributions", "bijections", "sampling", "losses", "codecs"}
 TABLE = {
     "core": set(),
     "numerics": {"core"},
@@ -16,13 +17,14 @@ TABLE = {
     "networks": BASE,
     "data": BASE,
     "train": BASE,
+    "bijections": BASE | {"distributions", "networks"},
     "sampling": BASE | {"distributions"},
     "codecs": BASE | {"distributions"},
     "losses": BASE | {"distributions", "sampling"},
-    "models": BASE | {"distributions", "networks"},
-    "laws": BASE | {"distributions", "sampling", "losses", "codecs"},
-    "metrics": BASE | {"distributions", "sampling", "losses", "codecs"},
-    "tasks": BASE | {"distributions", "sampling", "losses", "codecs"},
+    "models": BASE | {"distributions", "networks", "bijections", "sampling"},
+    "laws": USERS,
+    "metrics": USERS,
+    "tasks": USERS,
 }
 LIBRARIES = {"flax.linen": "networks", "matplotlib": "plot", "orbax": "train"}  # in one room only
 

@@ -24,6 +24,8 @@ from gm.core.names import (
 from gm.core.protocols import (
     CAPABILITIES,
     Autoregressive,
+    Bijection,
+    Bounded,
     Critic,
     Density,
     Distribution,
@@ -35,6 +37,7 @@ from gm.core.protocols import (
     Network,
     OrderAgnostic,
     Samplable,
+    given,
     members,
     require,
 )
@@ -48,6 +51,8 @@ __all__ = [
     "Array",
     "Autoregressive",
     "Batch",
+    "Bijection",
+    "Bounded",
     "Critic",
     "Density",
     "Distribution",
@@ -66,6 +71,7 @@ __all__ = [
     "PyTree",
     "Samplable",
     "context_vector",
+    "given",
     "in_precision",
     "members",
     "pytree",

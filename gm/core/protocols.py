@@ -5,6 +5,8 @@ Fields are read-only properties, so that frozen dataclasses satisfy a type check
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any, Protocol, runtime_checkable
 
 from gm.core.events import Event
@@ -15,7 +17,7 @@ class Network(Protocol):
     """Arrays to arrays: how a model sees a Linen module."""
 
     def init(self, key: Key, x: Array, /) -> Params:
-        """Parameters for an input like x."""
+        """Parameters for an input like x; that of a conditional model takes a vector [E] too."""
 
     def apply(self, params: Params, x: Array, /) -> Any:
         """The output at x, one array; leading axes are batch axes."""
@@ -28,13 +30,13 @@ class Distribution(Protocol):
     def reparameterized(self) -> bool:
         """Whether gradients flow from a sample to the parameters: false for discrete values."""
 
-    def log_prob(self, x: Array, /) -> Array:
+    def log_prob(self, x: Any, /) -> Array:
         """log p(x), a scalar in nats, summed over every dimension of x."""
 
-    def sample(self, key: Key, /) -> Array:
-        """One x ~ p."""
+    def sample(self, key: Key, /) -> Any:
+        """One x ~ p, an array or, where it has several parts, a pytree."""
 
-    def sample_and_log_prob(self, key: Key, /) -> tuple[Array, Array]:
+    def sample_and_log_prob(self, key: Key, /) -> tuple[Any, Array]:
         """One x ~ p and its log p(x), for the cost of both."""
 
 
@@ -66,6 +68,20 @@ class Head(Protocol):
         """x: [...] -> [..., C], how values enter a network."""
 
 
+@runtime_checkable
+class Bijection(Protocol):
+    """An invertible map of one array, with its log-determinant; a value, as a model is."""
+
+    def init(self, key: Key, /) -> Params:
+        """Parameters."""
+
+    def forward(self, params: Params, x: Array, context: PyTree = None, /) -> tuple[Array, Array]:
+        """y = f(x) and log |det df/dx|."""
+
+    def inverse(self, params: Params, y: Array, context: PyTree = None, /) -> tuple[Array, Array]:
+        """x = f^{-1}(y) and log |det df^{-1}/dy|."""
+
+
 class _Spaced(Protocol):
     """What every capability has."""
 
@@ -88,6 +104,14 @@ class Density(_Spaced, Protocol):
 
     def log_prob(self, params: Params, x: Array) -> Array:
         """log p(x), a scalar in nats."""
+
+
+@runtime_checkable
+class Bounded(_Spaced, Protocol):
+    """A model that scores from below: one with neither an exact density nor a plain posterior."""
+
+    def lower_bound(self, params: Params, key: Key, x: Array) -> Array:
+        """A scalar in nats whose expectation over keys is at most log p(x)."""
 
 
 @runtime_checkable
@@ -187,6 +211,7 @@ class Critic(_Spaced, Protocol):
 CAPABILITIES = (
     Samplable,
     Density,
+    Bounded,
     Autoregressive,
     OrderAgnostic,
     Members,
@@ -207,7 +232,7 @@ def require(model: Any, protocol: type, name: str) -> None:
 
     Args:
       model: any model.
-      protocol: one of `CAPABILITIES`.
+      protocol: one of `CAPABILITIES`, or `Bijection`.
       name: who asks, for the message.
     """
     if isinstance(model, type):  # a class has the methods too, but they lack their self
@@ -223,7 +248,43 @@ def require(model: Any, protocol: type, name: str) -> None:
     fields = [n for n in dir(protocol) if isinstance(getattr(protocol, n), property)]
     missing = missing or [field for field in fields if not hasattr(model, field)]
     lacks = f" (missing: {', '.join(missing)})"
+    kind = "bijection" if protocol is Bijection else "model"
     raise TypeError(
-        f"{name} needs a model with {', '.join(members(protocol))}; "
+        f"{name} needs a {kind} with {', '.join(members(protocol))}; "
         f"{type(model).__name__} offers {offers}{lacks}."
     )
+
+
+def given(model: Any, context: PyTree) -> Any:
+    """p(x | y) at one y, as a model of x alone: what a loss or a metric of one example asks.
+
+    So that nothing that works with models need know whether one is conditional. The methods that
+    take `context` have it; everything else is the model's own.
+
+    Args:
+      model: with methods that take `context`.
+      context: y; None leaves the model as it is.
+
+    Raises:
+      TypeError: no method of the model takes a context.
+    """
+    if context is None:
+        return model
+    name = type(model).__name__
+    view = type(name, (_Given,), {})(model, context)
+    if not any(isinstance(value, functools.partial) for value in vars(view).values()):
+        raise TypeError(
+            f"{name} takes no context; none of its methods has the parameter `context`."
+        )
+    return view
+
+
+class _Given:
+    """A model at one y."""
+
+    def __init__(self, model: Any, context: PyTree) -> None:
+        for name, value in inspect.getmembers(model):
+            if inspect.ismethod(value) and "context" in inspect.signature(value).parameters:
+                value = functools.partial(value, context=context)
+            if name[0] != "_":
+                setattr(self, name, value)

@@ -35,9 +35,11 @@ from gm.distributions.heads import (
     PoissonHead,
     head_for,
 )
+from gm.distributions.joint import Joint, sample_and_kl
 from gm.distributions.mixtures import Mixture
-from gm.distributions.pathwise import is_reparameterized
+from gm.distributions.pathwise import is_reparameterized, sample_and_log_prob
 from gm.distributions.simplex import Dirichlet
+from gm.distributions.transformed import Transformed
 
 __all__ = [
     "Bernoulli",
@@ -48,6 +50,7 @@ __all__ = [
     "Dirichlet",
     "DiscretizedLogistic",
     "DiscretizedLogisticMixtureHead",
+    "Joint",
     "Laplace",
     "LaplaceHead",
     "Logistic",
@@ -62,6 +65,7 @@ __all__ = [
     "NormalHead",
     "Poisson",
     "PoissonHead",
+    "Transformed",
     "Uniform",
     "coupled_mixture",
     "draw",
@@ -73,6 +77,8 @@ __all__ = [
     "kl_divergence",
     "randomness",
     "randomness_of_event",
+    "sample_and_kl",
+    "sample_and_log_prob",
     "sampled_kl",
     "tabulate",
 ]

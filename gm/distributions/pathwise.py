@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gm.core import Array, Distribution, Key
+from gm.core import Array, Distribution, Key, PyTree
 
 
 class Scored:
@@ -35,3 +35,10 @@ def is_reparameterized(d: Distribution) -> bool:
         return bool(said)
     samples = jax.tree.leaves(jax.eval_shape(lambda: d.sample(jax.random.key(0))))
     return all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in samples)
+
+
+def sample_and_log_prob(d: Distribution, key: Key) -> tuple[PyTree, Array]:
+    """One x ~ d and log p(x) in nats, together where d has a method for both; gm's own have."""
+    if hasattr(d, "sample_and_log_prob"):
+        return d.sample_and_log_prob(key)
+    return Scored.sample_and_log_prob(d, key)

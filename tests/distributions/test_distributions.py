@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gm import bijections
 from gm import distributions as dist
+from gm.core import Event
+from gm.distributions import pathwise
 
 SHAPE = (2, 3)
 A = jnp.linspace(-1.0, 1.0, 6).reshape(SHAPE)
@@ -63,6 +66,43 @@ def test_one_sample_is_one_event_scored_by_the_sum_of_its_elements(name, key):
     np.testing.assert_allclose(singles, log_probs.reshape(-1), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(x, draw_and_score(p, jax.random.key(0))[0])
     assert np.any(x != draw_and_score(p, jax.random.key(4))[0])
+
+
+@jax.jit
+def together_and_apart(p, key):
+    """`sample_and_log_prob`, and `sample` with `log_prob` of that."""
+    x = p.sample(key)
+    return p.sample_and_log_prob(key), (x, p.log_prob(x))
+
+
+def affine(p):
+    """What an affine map with noise on all parameters makes of p."""
+    bijection = bijections.Affine(Event(SHAPE), "triangular")
+    params = jax.tree.map(lambda leaf: leaf + 0.3, bijection.init(jax.random.key(0)))
+    return dist.Transformed(p, bijection, params)
+
+
+OF_PARTS = {
+    "Transformed": affine(dist.Laplace(A, B)),
+    "Joint": dist.Joint(
+        (affine(dist.Normal(A, B)), jax.tree_util.Partial(lambda a, z: dist.Normal(z + a, B), A))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_PARTS)
+def test_a_sample_and_its_score_are_those_of_the_two_methods(name, key):
+    together, apart = together_and_apart(OF_PARTS[name], key)
+    for one, other in zip(jax.tree.leaves(together), jax.tree.leaves(apart), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-5)
+    assert OF_PARTS[name].reparameterized
+
+
+def test_other_distributions_sample_and_then_score():
+    for p in (*ELEMENTWISE.values(), dist.Dirichlet(B[0])):
+        assert type(p).sample_and_log_prob is pathwise.Scored.sample_and_log_prob
+    told = Other(3.0)
+    assert dist.sample_and_log_prob(told, None) == (3.0, 0.0)
 
 
 def test_samples_are_reparameterized_where_gradients_reach_every_parameter(key):

@@ -1,0 +1,54 @@
+"""Elements in another order, so that what the next layer leaves alone is something else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from gm.core import Array, Key, Params, PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Permutation:
+    """y_i = x_order(i) over the elements in raster order; log_det = 0.
+
+    Attributes:
+      order: a permutation of the D elements; `range(D)[::-1]` reverses them.
+
+    Raises:
+      ValueError: order is no permutation.
+    """
+
+    order: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        order = tuple(int(i) for i in self.order)
+        if sorted(order) != list(range(len(order))):
+            raise ValueError(
+                f"Permutation needs each of 0, ..., {len(order) - 1} once; got {self.order}."
+            )
+        object.__setattr__(self, "order", order)
+
+    def init(self, key: Key) -> Params:
+        """Nothing: {}."""
+        del key
+        return {}
+
+    def forward(self, params: Params, x: Array, context: PyTree = None) -> tuple[Array, Array]:
+        """x in the order."""
+        del params, context
+        return self._take(x, np.array(self.order))
+
+    def inverse(self, params: Params, y: Array, context: PyTree = None) -> tuple[Array, Array]:
+        """y as it was before."""
+        del params, context
+        return self._take(y, np.argsort(self.order))
+
+    def _take(self, x: Array, order: np.ndarray) -> tuple[Array, Array]:
+        if x.size != len(order):
+            raise ValueError(
+                f"Permutation of {len(order)} elements needs as many; got an x of shape {x.shape}."
+            )
+        return x.reshape(-1)[order].reshape(x.shape), jnp.zeros((), x.dtype)

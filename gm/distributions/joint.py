@@ -1,0 +1,114 @@
+"""Distributions of several parts, each given those before it, and their divergence by terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from gm.core import Array, Distribution, Key, PyTree, pytree
+from gm.distributions.divergences import has_kl, kl_divergence
+from gm.distributions.pathwise import Scored, is_reparameterized, sample_and_log_prob
+
+Part = Distribution | Callable[..., Distribution]
+
+
+@pytree
+class Joint(Scored):
+    """p(z) = Π_l p(z_l | z_1, ..., z_{l-1}), for tuples z: a hierarchy, discrete and real parts.
+
+        Joint((top, lambda z_1: Normal(f(z_1), s)))     # z = (z_1, z_2)
+
+    A function that closes over arrays is good where it is made. For a Joint that leaves a
+    transform, as a batch made by `jax.vmap` does, give `jax.tree_util.Partial(function, params)`,
+    whose arrays are leaves of the tree; z_1, ... come after them.
+
+    Attributes:
+      parts: for each part its distribution, or a function of the earlier values to one.
+    """
+
+    parts: tuple[Part, ...]
+
+    def conditionals(self, z: tuple[PyTree, ...]) -> tuple[Distribution, ...]:
+        """p(z_l | z_1, ..., z_{l-1}) of every l.
+
+        Raises:
+          ValueError: z has another number of parts.
+        """
+        if not isinstance(z, tuple | list) or len(z) != len(self.parts):
+            got = f"{len(z)} of them" if isinstance(z, tuple | list) else type(z).__name__
+            raise ValueError(f"Joint needs a tuple of {len(self.parts)} parts; got {got}.")
+        return tuple(_given(part, z[:i]) for i, part in enumerate(self.parts))
+
+    @property
+    def reparameterized(self) -> bool:
+        """Whether every part is."""
+        said = []
+
+        def visit(key: Key) -> None:
+            z = ()
+            for part in self.parts:
+                one = _given(part, z)
+                said.append(is_reparameterized(one))
+                z = (*z, one.sample(key))
+
+        jax.eval_shape(visit, jax.random.key(0))
+        return all(said)
+
+    def log_prob(self, z: tuple[PyTree, ...]) -> Array:
+        """log p(z), nats: the sum over the parts."""
+        terms = [p.log_prob(z_l) for p, z_l in zip(self.conditionals(z), z, strict=True)]
+        return sum(terms[1:], terms[0])
+
+    def sample(self, key: Key) -> tuple[PyTree, ...]:
+        """One z, a tuple, from the first part to the last."""
+        return self.sample_and_log_prob(key)[0]
+
+    def sample_and_log_prob(self, key: Key) -> tuple[tuple[PyTree, ...], Array]:
+        """One z and its log p(z), each part scored as it is sampled."""
+        z, log_probs = (), []
+        for part, k in zip(self.parts, jax.random.split(key, len(self.parts)), strict=True):
+            z_l, log_prob = sample_and_log_prob(_given(part, z), k)
+            z, log_probs = (*z, z_l), [*log_probs, log_prob]
+        return z, sum(log_probs[1:], log_probs[0])
+
+
+def sample_and_kl(
+    key: Key, q: Distribution, p: Distribution, *, analytic: bool = True
+) -> tuple[PyTree, Array]:
+    r"""z ~ q, and L terms whose expected sum is KL(q || p): one for each part of two joints.
+
+        KL(q || p) = Σ_l E_q KL(q(z_l | z_<l) || p(z_l | z_<l))
+
+    A term is in closed form where there is one (`has_kl`), else log q - log p at the sampled z_l.
+
+    Args:
+      key: one key.
+      q, p: over one space. Two `Joint`s of as many parts have a term for each, anything else one.
+      analytic: False samples every term.
+
+    Returns:
+      z, and terms [L] in nats.
+    """
+    if not (isinstance(q, Joint) and isinstance(p, Joint) and len(q.parts) == len(p.parts)):
+        z, term = _term(key, q, p, analytic)
+        return z, term[None]
+    z, terms, keys = (), [], jax.random.split(key, len(q.parts))
+    for q_l, p_l, k in zip(q.parts, p.parts, keys, strict=True):
+        z_l, term = _term(k, _given(q_l, z), _given(p_l, z), analytic)
+        z, terms = (*z, z_l), [*terms, term]
+    return z, jnp.stack(terms)
+
+
+def _term(key: Key, q: Distribution, p: Distribution, analytic: bool) -> tuple[PyTree, Array]:
+    """z ~ q, and its term of KL(q || p)."""
+    if analytic and has_kl(q, p):
+        return q.sample(key), kl_divergence(q, p)
+    z, log_q = sample_and_log_prob(q, key)
+    return z, log_q - p.log_prob(z)
+
+
+def _given(part: Part, earlier: tuple[PyTree, ...]) -> Distribution:
+    """The distribution of one part given the values before it."""
+    return part if hasattr(part, "log_prob") else part(*earlier)

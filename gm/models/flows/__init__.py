@@ -1,0 +1,10 @@
+"""Flows: an invertible map between data and noise, and so an exact density of data.
+
+A new flow is its bijection (`gm.bijections`) and nothing else: `Flow(event, base, bijection)` has
+`log_prob`, `sample`, `to_noise` and `to_data` of it. `Standard` is the usual base.
+"""
+
+from gm.models.flows.flow import Flow
+from gm.models.flows.standard import Standard
+
+__all__ = ["Flow", "Standard"]
