@@ -19,6 +19,7 @@ from gm.models.autoregressive import MADE
 from gm.models.implicit import Critic, Generator
 from gm.networks import MLP
 from tests import law_zoo
+from tests.law_zoo import sentences
 
 VARIANTS = {  # of what others, or the contract table, show; benchmarks/laws.py has 32 keys of all
     "MADE",
@@ -71,7 +72,12 @@ def test_no_right_model_is_condemned(name):
     verdicts = laws.check(law_zoo.RIGHT[name], jax.random.key(0))
     unchecked = {law: why for law, why in verdicts.items() if why != "holds"}
     if name in UNCHECKED:
-        assert set(unchecked) <= {law_zoo.SUM, law_zoo.FOLLOW, law_zoo.SAMPLING, law_zoo.GRADIENTS}
+        assert set(unchecked) <= {
+            sentences.SUM,
+            sentences.FOLLOW,
+            sentences.SAMPLING,
+            sentences.GRADIENTS,
+        }
         assert all(why.startswith("not checked: ") for why in unchecked.values())
     else:
         assert not unchecked
@@ -102,7 +108,7 @@ def test_what_cannot_be_checked_is_said():
 
 def test_samples_beyond_the_grid_are_said():
     verdicts = laws.check(law_zoo.RIGHT["Student, a tenth of a degree"], jax.random.key(0))
-    for law in (law_zoo.SUM, law_zoo.FOLLOW):
+    for law in (sentences.SUM, sentences.FOLLOW):
         assert re.fullmatch(
             r"not checked: \d\.\d % of the samples lie beyond the grid", verdicts[law]
         )
@@ -111,7 +117,9 @@ def test_samples_beyond_the_grid_are_said():
 def test_a_ridge_between_the_samples_is_not_condemned():
     """Two grids that agree on cells may both have missed what is between their points."""
     verdicts = laws.check(law_zoo.RIGHT["a ridge"], jax.random.key(0))
-    assert verdicts[law_zoo.SUM].startswith("not checked: the density varies faster than the grid")
+    assert verdicts[sentences.SUM].startswith(
+        "not checked: the density varies faster than the grid"
+    )
 
 
 def test_a_unit_that_happens_to_be_off_is_tried_again(key):
@@ -308,7 +316,7 @@ def test_laws_name_capabilities_of_core():
     for law in laws.LAWS:
         for capability in law.capabilities:
             options = capability if isinstance(capability, tuple) else (capability,)
-            assert set(options) <= set(core.CAPABILITIES)
+            assert set(options) <= {*core.CAPABILITIES, core.Bijection}
 
 
 def test_the_command_prints_laws_and_verdicts(tmp_path):

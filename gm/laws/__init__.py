@@ -15,14 +15,15 @@ from __future__ import annotations
 from typing import Any
 
 from gm import core
-from gm.core import Key, Params
-from gm.laws import any_model, autoregressive, density, flow, latent
+from gm.core import Key, Params, PyTree
+from gm.laws import any_model, autoregressive, bijection, density, latent
 from gm.laws.law import Law, LawBroken, NotApplicable
 from gm.laws.trial import Trial, check_arguments
 
 __all__ = ["LAWS", "Law", "LawBroken", "NotApplicable", "check"]
 
-_LEARNERS = (core.Density, core.Latent, core.Implicit, core.Critic)
+_LEARNERS = (core.Density, core.Latent, core.Implicit, core.Critic, core.Bijection)
+_MAPS = (core.Flow, core.Bijection)
 
 # Laws that name a culprit come before those of the whole density, which suffers from any.
 LAWS = (
@@ -33,8 +34,19 @@ LAWS = (
         any_model.sampling_is_a_function_of_its_key,
         (any_model.samples,),
     ),
-    Law("a flow inverts itself", (core.Flow,), flow.flow_inverts_itself, (flow.maps,)),
-    Law("log_det is the Jacobian's", (core.Flow,), flow.log_det_is_the_jacobian, (flow.maps,)),
+    Law("a bijection keeps the number of elements", (_MAPS,), bijection.sizes_are_kept),
+    Law(
+        "a bijection inverts itself",
+        (_MAPS,),
+        bijection.bijection_inverts_itself,
+        (bijection.maps,),
+    ),
+    Law(
+        "log_det is the Jacobian's",
+        (_MAPS,),
+        bijection.log_det_is_the_jacobian,
+        (bijection.maps,),
+    ),
     Law(
         "no element sees itself or a later one",
         (core.Autoregressive,),
@@ -92,29 +104,39 @@ LAWS = (
 )
 
 
-def check(model: Any, key: Key, params: Params | None = None) -> dict[str, str]:
+def check(
+    model: Any,
+    key: Key,
+    params: Params | None = None,
+    *,
+    event: core.Event | None = None,
+    context: PyTree = None,
+) -> dict[str, str]:
     """Runs every law that the model's capabilities call for; p(x | y) at one random y.
 
     Args:
-      model: any model; a small one.
+      model: any model, or a bijection; a small one.
       key: for parameters, points and samples.
       params: of the model; by default `model.init` with some noise on every parameter, since many
         laws hold by accident where weights are zero.
+      event: the space of x, for a bijection that has no field of this name.
+      context: the space of y, where the field `context` does not say it: an event, or a pytree.
 
     Returns:
-      {law: "holds" or "not checked: why"}.
+      {law: "holds", "holds: how far it was seen", or "not checked: why"}.
 
     Raises:
       LawBroken: naming the model and the law.
       TypeError: what came is no model or no key, or has no capability that a law speaks of.
     """
-    check_arguments(model, key)
+    check_arguments(model, key, event)
     laws, verdicts = [law for law in LAWS if law.applies(model)], {}
-    trial = Trial(model, key, [look for law in laws for look in law.looks], params)
+    looks = [look for law in laws for look in law.looks]
+    trial = Trial(model, key, looks, params, event, context)
     for law in laws:
         try:
-            law.judge(trial)
-            verdicts[law.sentence] = "holds"
+            remark = law.judge(trial)
+            verdicts[law.sentence] = "holds" if remark is None else f"holds: {remark}"
         except NotApplicable as reason:
             verdicts[law.sentence] = f"not checked: {reason}"
         except LawBroken as broken:

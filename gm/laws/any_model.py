@@ -33,8 +33,8 @@ def outputs(
 ) -> tuple[Array, list[Array | None]]:
     """What a model that learns computes at every x, and some gradient of it for each leaf.
 
-    Samples of an implicit model, scores of a critic, log p(x) of a density [N], log weights of a
-    latent-variable model [2, *NUM_WEIGHTS].
+    Samples of an implicit model, values and log_dets of a bijection, scores of a critic, log p(x)
+    of a density [N], log weights of a latent-variable model [2, *NUM_WEIGHTS].
     """
     leaves, tree = jax.tree.flatten(params)
     real = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves]
@@ -56,6 +56,9 @@ def _output(model: Any, params: Params, key: Key, x: Array) -> Array:
     if isinstance(model, core.Implicit):
         keys = jax.random.split(key, 64)
         return jax.vmap(lambda k: model.generate(params, model.prior(params).sample(k)))(keys)
+    if isinstance(model, core.Bijection):
+        y, log_det = jax.vmap(model.forward, (None, 0))(params, x)
+        return jnp.concatenate([y.reshape(len(x), -1), log_det[:, None]], axis=1)
     if isinstance(model, core.Critic):
         return jax.vmap(model.score, (None, 0))(params, x)
     if isinstance(model, core.Density):
@@ -84,7 +87,7 @@ def model_is_a_value(trial: Trial) -> None:
 
 def sampling_is_a_function_of_its_key(trial: Trial, x: np.ndarray) -> None:
     """Same key, same x, inside the event's space; another key, another x."""
-    event, given = trial.model.event, (trial.params, trial.key)
+    event, given = trial.event, (trial.params, trial.key)
     demand(x.shape[1:] == event.shape, f"x has shape {x.shape[1:]}, not {event.shape}")
     kept = np.all(np.isfinite(x.reshape(len(x), -1)), axis=1)
     lost = 100.0 * np.mean(~kept)

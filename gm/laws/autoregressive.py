@@ -22,8 +22,8 @@ def passes(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> 
 
     def one(x: Array) -> tuple[Array, Array]:
         conditionals = model.conditionals(params, x)
-        i = jnp.arange(model.event.size)
-        rows = jax.vmap(lambda i: _flat(dist.element(conditionals, model.event.shape, i)))(i)
+        i = jnp.arange(trial.event.size)
+        rows = jax.vmap(lambda i: _flat(dist.element(conditionals, trial.event.shape, i)))(i)
         return rows, dist.element_log_probs(conditionals, x).reshape(-1)
 
     return jax.vmap(one)(inputs["x"])

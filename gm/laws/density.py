@@ -19,7 +19,7 @@ NUM_CELLS = 64
 
 def density_sums_to_one(trial: Trial, out: tuple[np.ndarray, Any]) -> None:
     """Sum over all K^D states, or quadrature in one or two real dimensions."""
-    if trial.model.event.discrete:
+    if trial.event.discrete:
         total = float(np.sum(np.exp(trial.log_probs(out[0]))))
         demand(abs(total - 1.0) < 1e-4, f"it sums to {total:.6f}")  # float32 sums
         return
@@ -38,7 +38,7 @@ def samples_follow_the_density(
     trial: Trial, samples: np.ndarray, out: tuple[np.ndarray, Any]
 ) -> None:
     """A chi-squared test of samples against the probabilities of states, or of cells."""
-    event = trial.model.event
+    event = trial.event
     if event.discrete:
         _demand_fit(spaces.number(event, samples), np.exp(trial.log_probs(out[0])))
         return
@@ -67,7 +67,7 @@ def _integral(trial: Trial, fineness: int) -> quadrature.Quadrature:
 
 
 def _integrate(trial: Trial, fineness: int) -> quadrature.Quadrature:
-    event, model = trial.model.event, trial.model
+    event, model = trial.event, trial.model
     pilots = [trial.rng("pilots").standard_normal((NUM_PILOTS, event.size))]
     if isinstance(model, core.Samplable):
         samples = trial.evidence(samples_of)[:NUM_PILOTS].reshape(NUM_PILOTS, -1)

@@ -31,23 +31,24 @@ class Law:
       sentence: what holds.
       capabilities: protocols of `gm.core`, or tuples of alternatives; the law applies to a model
         that has all of them.
-      holds: (trial, *evidence) -> None, raising LawBroken or NotApplicable; plain numpy.
+      holds: (trial, *evidence) -> None, or a remark on how far it was seen; raises LawBroken or
+        NotApplicable; plain numpy.
       looks: what the law has to see, (model, params, key, inputs) -> arrays. All that one model's
         laws look at is one compiled program (`gm.laws.trial`).
     """
 
     sentence: str
     capabilities: tuple[type | tuple[type, ...], ...]
-    holds: Callable[..., None]
+    holds: Callable[..., str | None]
     looks: tuple[Callable[..., Any], ...] = ()
 
     def applies(self, model: Any) -> bool:
         """Whether the model has the capabilities this law speaks of."""
         return all(isinstance(model, capability) for capability in self.capabilities)
 
-    def judge(self, trial: Trial) -> None:
+    def judge(self, trial: Trial) -> str | None:
         """Raises LawBroken or NotApplicable unless the law holds of the model on trial."""
-        self.holds(trial, *(trial.evidence(look) for look in self.looks))
+        return self.holds(trial, *(trial.evidence(look) for look in self.looks))
 
 
 def compiled(function: Callable) -> Callable:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
-import types
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gm.core import CAPABILITIES, Event, Params, members
+from gm import core
+from gm.core import Event, Params, PyTree
 from gm.laws.law import NotApplicable
 
 MAX_STATES = 2**16
@@ -44,19 +42,10 @@ def points(event: Event, rng: np.random.Generator, shape: tuple[int, ...]) -> np
     return rng.standard_normal(shape).astype(event.dtype)
 
 
-def given_one(model: Any, rng: np.random.Generator) -> Any:
-    """A conditional model at one random y, as a model of x alone; any other model as it is."""
-    event = getattr(model, "context", None)
-    if event is None:
-        return model
-    y = points(event, rng, event.shape)
-    held = {name: getattr(model, name) for name in ("event", "order") if hasattr(model, name)}
-    for name in {"init", *(name for c in CAPABILITIES for name in members(c))}:
-        method = getattr(model, name, None)
-        if callable(method):
-            takes_y = "context" in inspect.signature(method).parameters
-            held[name] = functools.partial(method, context=y) if takes_y else method
-    return types.SimpleNamespace(**held)
+def given_one(model: Any, context: PyTree, rng: np.random.Generator) -> Any:
+    """A conditional model at one random y of a context, an event or a pytree of them."""
+    y = jax.tree.map(lambda event: points(event, rng, event.shape), context)
+    return core.given(model, y)
 
 
 def num_states(event: Event) -> float:

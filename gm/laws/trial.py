@@ -32,16 +32,25 @@ class Trial:
     Attributes:
       whole: the model.
       model: the same of x alone: p(x | y) at one random y where there is a y.
+      event: the space of x.
       params: of the model.
       inputs: the points at which it is looked at.
       num_probes: the leading shape of what `inputs["x"]` holds, where it holds probes.
     """
 
     def __init__(
-        self, model: Any, key: Key, looks: Iterable[Look], params: Params | None = None
+        self,
+        model: Any,
+        key: Key,
+        looks: Iterable[Look],
+        params: Params | None = None,
+        event: core.Event | None = None,
+        context: PyTree = None,
     ) -> None:
         self.whole, self.key, self._looks = model, key, tuple(dict.fromkeys(looks))
-        self.model = spaces.given_one(model, self.rng("context"))
+        self.event = model.event if event is None else event
+        context = getattr(model, "context", None) if context is None else context
+        self.model = spaces.given_one(model, context, self.rng("context"))
         self._given, self._evidence = params, None
         self._programs, self._shared = {}, {}
         self.inputs = self._points()
@@ -100,7 +109,7 @@ class Trial:
 
     def _points(self) -> dict[str, np.ndarray]:
         """{"x": a small space as a whole, else probes or points; "base": whole sequences}."""
-        event, rng = self.model.event, self.rng("points")
+        event, rng = self.event, self.rng("points")
         inputs = {}
         causal = isinstance(self.model, core.Autoregressive)
         if causal:
@@ -125,24 +134,18 @@ class Trial:
 
     def log_probs(self, log_prob: np.ndarray) -> np.ndarray:
         """log p(x) of every state of a discrete event, those that were seen where they were all."""
-        x = spaces.states(self.model.event)
+        x = spaces.states(self.event)
         if len(log_prob) == len(x) and len(x) <= MAX_ROWS:
             return log_prob.astype(np.float64)
         return self.score("log_prob", self.model.log_prob, self.params, x)
 
-    def score(
-        self, name: str, function: Callable[..., PyTree], given: PyTree, x: np.ndarray
-    ) -> PyTree:
-        """function(given, x) in float64 at any number of points [N, ...], CHUNK at once."""
-        parts = []
-        for begin in range(0, len(x), CHUNK):
-            part = x[begin : begin + CHUNK]
-            padded = np.concatenate([part, np.repeat(part[:1], CHUNK - len(part), axis=0)])
-            got = self.run(name, jax.vmap(function, (None, 0)), given, padded)
-            parts.append(got)
-        return jax.tree.map(
-            lambda *leaves: np.concatenate(leaves)[: len(x)].astype(np.float64), *parts
-        )
+    def score(self, name: str, function: Callable[..., PyTree], given: PyTree, x: PyTree) -> PyTree:
+        """function(given, x) in float64 at points, leaves [N, ...], CHUNK at once."""
+        parts, num = [], len(jax.tree.leaves(x)[0])
+        for begin in range(0, num, CHUNK):
+            part = jax.tree.map(lambda leaf, b=begin: _padded(leaf[b : b + CHUNK]), x)
+            parts.append(self.run(name, jax.vmap(function, (None, 0)), given, part))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:num].astype(np.float64), *parts)
 
     def integrate(
         self, density: quadrature.Integrand, samples: list[np.ndarray], fineness: int = 1
@@ -167,6 +170,11 @@ class Trial:
                 "resolutions"
             )
         return result
+
+
+def _padded(rows: np.ndarray) -> np.ndarray:
+    """[CHUNK, ...], the first row again where there are fewer."""
+    return np.concatenate([rows, np.repeat(rows[:1], CHUNK - len(rows), axis=0)])
 
 
 def on_two_grids(judge: Callable[[int], Any]) -> Any:
@@ -197,15 +205,22 @@ def _is_key(x: Any) -> bool:
     return jnp.issubdtype(getattr(x, "dtype", np.float32), jax.dtypes.prng_key)
 
 
-def check_arguments(model: Any, key: Key) -> None:
-    """One clear error for what is no model and no key."""
+def check_arguments(model: Any, key: Key, event: core.Event | None) -> None:
+    """One clear error for what is no model, no key, and no event of a bijection."""
     if isinstance(model, type) or not hasattr(type(model), "init"):
         got = f"{model.__name__} itself" if hasattr(model, "__name__") else type(model).__name__
         raise TypeError(
             f"laws.check needs a model: an object with `init(key)`, an `event` and the methods of "
             f"some capability of gm.core; got {got}. Build one first, as MADE(event, head)."
         )
-    if not isinstance(getattr(model, "event", None), core.Event):
+    if isinstance(event, core.Event):
+        core.require(model, core.Bijection, "laws.check with an event")
+    elif not isinstance(getattr(model, "event", None), core.Event):
+        if isinstance(model, core.Bijection):
+            raise TypeError(
+                f"laws.check needs the space of x for a bijection: give event=Event((2,)) or "
+                f"whatever {type(model).__name__} maps; got {event!r}."
+            )
         raise TypeError(
             f"laws.check needs a model with an `event`, the gm.core.Event that x lives in; "
             f"{type(model).__name__} has {getattr(model, 'event', 'none')!r}."

@@ -9,6 +9,7 @@ import pytest
 
 from gm import distributions as dist
 from gm import laws
+from gm.bijections import Affine
 from gm.core import Event
 from gm.models.autoregressive import (
     FVSBN,
@@ -26,6 +27,7 @@ from gm.models.classical import (
     graphs,
     product_of_marginals,
 )
+from gm.models.flows import Flow, Standard
 from gm.models.implicit import Critic, Generator
 from gm.models.latent import VAE
 from gm.networks import (
@@ -110,6 +112,7 @@ ROWS = {
         ConvDecoder((4,), (2, 2, 3)),
         latent_dim=1,
     ),
+    "affine flow": Flow(PLANE, Standard(PLANE), Affine(PLANE, "triangular")),
     "Generator": Generator(PLANE, MLP((8,), (2,)), latent_dim=3),
     "Critic": Critic(PLANE, MLP((8,), ())),
     "PixelCNN++": PixelModel(
@@ -172,6 +175,9 @@ MATRIX = {
     "product of marginals": product_of_marginals(TRITS),
     "Markov chain of order two": BayesianNetwork(BITS, graphs.chain(5, 2)),
     "full table": full_table(BITS),
+    "affine flow, full, of logistic noise": Flow(
+        PLANE, Standard(PLANE, dist.Logistic), Affine(PLANE, "full")
+    ),
     "WaveNet Bernoulli, given a label": CausalModel(
         BITS,
         dist.BernoulliHead(),
@@ -198,4 +204,4 @@ MODELS = ROWS | MATRIX
 )
 def test_model_keeps_every_law(name):
     verdicts = laws.check(MODELS[name], jax.random.key(1))
-    assert set(verdicts.values()) == {"holds"}, verdicts
+    assert all(verdict.startswith("holds") for verdict in verdicts.values()), verdicts

@@ -1,0 +1,124 @@
+"""Integrals over latents of any kind: quadrature, enumeration, or samples with a stated error.
+
+A latent is a pytree. Its real elements together, one or two of them, are integrated over by
+quadrature, once for every combination of its discrete elements; where there are more of either,
+samples of two densities do, half of each, so that no weight exceeds two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm.core import PyTree
+
+MAX_STATES = 2**12  # of discrete elements alone
+MAX_MIXED = 2**5  # of discrete elements beside real ones
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """Latents as vectors of real elements and of discrete ones.
+
+    Attributes:
+      tree, shapes, dtypes: of the leaves of one latent.
+      ranges: [n, 2], the least and the largest value that samples show of each discrete element.
+    """
+
+    tree: Any
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[np.dtype, ...]
+    ranges: np.ndarray
+
+    @classmethod
+    def of(cls, *samples: PyTree) -> Space:
+        """That of samples, leaves [N, ...]."""
+        leaves, tree = jax.tree.flatten(samples[0])
+        shapes = tuple(leaf.shape[1:] for leaf in leaves)
+        space = cls(tree, shapes, tuple(leaf.dtype for leaf in leaves), np.zeros((0, 2)))
+        seen = np.concatenate([space.split(sample)[1] for sample in samples])
+        return dataclasses.replace(space, ranges=np.stack([seen.min(0), seen.max(0)], axis=1))
+
+    @property
+    def num_reals(self) -> int:
+        """How many elements are real."""
+        return sum(
+            int(np.prod(s)) for s, real in zip(self.shapes, self._real(), strict=True) if real
+        )
+
+    @property
+    def num_states(self) -> float:
+        """How many combinations the discrete elements have; 1 without any."""
+        return float(np.prod(self.ranges[:, 1] - self.ranges[:, 0] + 1.0))
+
+    def states(self) -> np.ndarray:
+        """All of them: [num_states, n]."""
+        values = [range(int(low), int(high) + 1) for low, high in self.ranges]
+        states = list(itertools.product(*values))
+        return np.array(states, np.int64).reshape(len(states), len(values))
+
+    def split(self, z: PyTree) -> tuple[np.ndarray, np.ndarray]:
+        """Real elements [N, d] in float64 and discrete ones [N, n] of leaves [N, ...]."""
+        leaves = [np.asarray(leaf).reshape(len(leaf), -1) for leaf in jax.tree.leaves(z)]
+        parts = [[], []]
+        for leaf, real in zip(leaves, self._real(), strict=True):
+            parts[not real].append(leaf)
+        none = np.zeros((len(leaves[0]), 0))
+        reals = np.concatenate([none, *parts[0]], axis=1).astype(np.float64)
+        return reals, np.concatenate([none.astype(np.int64), *parts[1]], axis=1).astype(np.int64)
+
+    def join(self, reals: np.ndarray, discrete: np.ndarray) -> PyTree:
+        """Leaves [N, ...] of real elements [N, d] and discrete ones [N, n]."""
+        leaves, at = [], {True: 0, False: 0}
+        for shape, dtype, real in zip(self.shapes, self.dtypes, self._real(), strict=True):
+            size = int(np.prod(shape))
+            values = (reals if real else discrete)[:, at[real] : at[real] + size]
+            leaves.append(values.reshape(-1, *shape).astype(dtype))
+            at[real] += size
+        return jax.tree.unflatten(self.tree, leaves)
+
+    def _real(self) -> list[bool]:
+        return [bool(jnp.issubdtype(dtype, jnp.floating)) for dtype in self.dtypes]
+
+
+Integrand = Callable[[PyTree], np.ndarray]  # leaves [N, ...] -> [N, K]
+
+
+def exactly(
+    f: Integrand, space: Space, integrate: Callable[[Integrand], np.ndarray]
+) -> np.ndarray | None:
+    """[K], sums over all states of integrals over real elements; None where there are too many.
+
+    Args:
+      f: K integrands.
+      space: of the latents.
+      integrate: a function of [N, d] points -> its integrals over R^d, d = 1 or 2.
+    """
+    if space.num_reals > 2 or space.num_states > (MAX_MIXED if space.num_reals else MAX_STATES):
+        return None
+    states = space.states()
+    if not space.num_reals:
+        return np.sum(f(space.join(np.zeros((len(states), 0)), states)), axis=0)
+
+    def summed(x: np.ndarray) -> np.ndarray:
+        return sum(f(space.join(x, np.broadcast_to(s, (len(x), len(s))))) for s in states)
+
+    return integrate(summed)
+
+
+def by_samples(f: Integrand, halves: tuple[PyTree, PyTree]) -> tuple[np.ndarray, np.ndarray]:
+    """[K] integrals and their standard errors, from as many samples of two densities.
+
+    Args:
+      f: K integrands over half the sum of the two densities.
+      halves: samples of each, leaves [N, ...].
+    """
+    values = np.stack([f(half) for half in halves])  # [2, N, K]
+    error = np.sqrt(np.sum(np.var(values, axis=1), axis=0) / values.shape[1]) / 2.0
+    return np.mean(values, axis=(0, 1)), error
