@@ -216,7 +216,7 @@ def _setup(
             f"{name} needs a generator and a critic of one event; got {generator.event} and "
             f"{critic.event}."
         )
-    (x,) = batches.examples(critic.event, batch, name)
+    x, _ = batches.examples(critic.event, batch, name)
 
     def draw(key: Key) -> Array:
         z = generator.prior(params["generator"]).sample(key)

@@ -9,49 +9,56 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gm.core import Array, Batch, Event
+from gm.core import Array, Batch, Event, PyTree
 
 
 def examples(
     event: Event, batch: Batch, name: str, model: Any = None, context: str | None = None
-) -> tuple[Array, ...]:
-    """(x,), or (x, y), of a batch that holds what its loss needs.
+) -> tuple[Array, PyTree]:
+    """x and what a conditional model is given with it, None where there is nothing.
+
+    `gm.core.given(model, y)` of one example is then a model of x alone.
 
     Args:
       event: of x.
-      batch: {"x": [B, *event]}, and y where `context` names its entry.
+      batch: {"x": [B, *event]}, and y under "context" or whatever `context` names.
       name: who asks, for messages.
       model: its `context`, where it has one, is the space of y.
-      context: the entry of the batch that holds y, or None.
+      context: another name of the entry that holds y: "label", ...
 
     Raises:
       TypeError: the batch is not a mapping of arrays: bare arrays, a tuple (x, y).
       ValueError: an entry is missing, x or y is not a batch of its space (labels 1..K for one), or
         the two have different lengths.
     """
-    names = ("x",) if context is None else ("x", context)
-    arrays = tuple(entry(batch, of, name) for of in names)
-    event.check(arrays[0])
-    if arrays[0].ndim != len(event.shape) + 1:
+    x = entry(batch, "x", name)
+    event.check(x)
+    if x.ndim != len(event.shape) + 1:
         raise ValueError(
             f"{name} needs a batch of examples, [{', '.join(map(str, ('B', *event.shape)))}]; got "
-            f"one example of shape {arrays[0].shape}: give x[None]."
+            f"one example of shape {x.shape}: give x[None]."
         )
-    if context is not None:
-        _check_context(getattr(model, "context", None), arrays[1], context)
-        if arrays[1].shape[:1] != arrays[0].shape[:1]:
+    if context is None and "context" not in batch:
+        return x, None
+    context = context or "context"
+    y = entry(batch, context, name) if context != "context" else batch[context]
+    space = getattr(model, "context", None)
+    if isinstance(space, Event):
+        _check_context(space, y, context)
+    for leaf in jax.tree.leaves(y):
+        if jnp.shape(leaf)[:1] != x.shape[:1]:
             raise ValueError(
-                f"{name} needs a {context} for each of {len(arrays[0])} examples; got shape "
-                f"{arrays[1].shape}."
+                f"{name} needs a {context} for each of {len(x)} examples; got shape "
+                f"{jnp.shape(leaf)}."
             )
-    return arrays
+    return x, y
 
 
 def entry(batch: Batch, wanted: str, name: str) -> Array:
     """batch[wanted], an array; `name` asks."""
     if not isinstance(batch, Mapping):
         parts = "x, y" if isinstance(batch, tuple | list) and len(batch) > 1 else "x"
-        advice = '{"x": x, "label": y}' if parts == "x, y" else '{"x": x}'
+        advice = '{"x": x, "context": y}' if parts == "x, y" else '{"x": x}'
         shape = getattr(batch, "shape", None)
         got = type(batch).__name__ + ("" if shape is None else f" of shape {shape}")
         raise TypeError(f'{name} needs a batch {{"x": [B, ...]}}; got a {got}. Give {advice}.')
@@ -67,13 +74,11 @@ def entry(batch: Batch, wanted: str, name: str) -> Array:
     return batch[wanted]
 
 
-def _check_context(event: Event | None, y: Array | np.ndarray, context: str) -> None:
+def _check_context(event: Event, y: Array | np.ndarray, context: str) -> None:
     """ValueError unless y is of the model's context; labels from 1 to K are named as what they are.
 
     Values are looked at where they are known, that is outside jit.
     """
-    if not isinstance(event, Event):
-        return  # the model itself says that it takes no context
     known = not isinstance(y, jax.core.Tracer) and y.size > 0
     if known and event.discrete and jnp.issubdtype(y.dtype, jnp.integer):
         low, high = int(np.min(np.asarray(y))), int(np.max(np.asarray(y)))

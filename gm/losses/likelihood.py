@@ -8,14 +8,13 @@ window by window, with a memory (`continued_negative_log_likelihood`).
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
-from gm.core import Array, Batch, Density, Event, Key, Metrics, Params, PyTree, require
+from gm.core import Array, Batch, Density, Event, Key, Metrics, Params, PyTree, given, require
 from gm.losses import batches
 
 
@@ -54,7 +53,7 @@ def negative_log_likelihood(
       params: of the model.
       key: for dropout, one split from it for each example; else not used.
       batch: {"x": [B, *event]}, and y where the model is conditional.
-      context: the entry of the batch that holds y: "label", ...
+      context: the entry of the batch that holds y, where it is not "context": "label", ...
       dropout: whether to score by the model's `log_prob_with_dropout`.
 
     Returns:
@@ -67,17 +66,19 @@ def negative_log_likelihood(
     """
     name = "negative_log_likelihood"
     require(model, Density, name)
-    given = batches.examples(model.event, batch, name, model, context)
-    score = model.log_prob
-    if dropout:
-        score = getattr(model, "log_prob_with_dropout", None)
-        if score is None:
-            raise TypeError(
-                f"{name} with dropout=True needs a model with log_prob_with_dropout; "
-                f"{type(model).__name__} has none."
-            )
-        given = (jax.random.split(key, len(given[0])), *given)
-    log_prob = jnp.mean(jax.vmap(functools.partial(score, params))(*given))
+    x, y = batches.examples(model.event, batch, name, model, context)
+    if dropout and not hasattr(model, "log_prob_with_dropout"):
+        raise TypeError(
+            f"{name} with dropout=True needs a model with log_prob_with_dropout; "
+            f"{type(model).__name__} has none."
+        )
+
+    def one(x: Array, y: PyTree, key: Key | None) -> Array:
+        p = given(model, y)
+        return p.log_prob_with_dropout(params, key, x) if dropout else p.log_prob(params, x)
+
+    keys = jax.random.split(key, len(x)) if dropout else None
+    log_prob = jnp.mean(jax.vmap(one)(x, y, keys))
     return -log_prob, {
         "log_prob": log_prob,
         "bits_per_dim": bits_per_dim(-log_prob, model.event.size),
@@ -125,7 +126,7 @@ def continued_negative_log_likelihood(
       batch: {"x": [B, T], "first": [B]}: the next window of each lane, and whether it is the first
         of its text, so that the lane forgets; y where the model is conditional.
       memory: of the windows before, [B, ...] in every leaf.
-      context: the entry of the batch that holds y.
+      context: the entry of the batch that holds y, where it is not "context".
 
     Returns:
       Nats per window, and ({"log_prob", "bits_per_dim"}, the memory after these windows).
@@ -137,14 +138,14 @@ def continued_negative_log_likelihood(
     del key
     name = "continued_negative_log_likelihood"
     require(model, Continuing, name)
-    x, *given = batches.examples(model.event, batch, name, model, context)
+    x, y = batches.examples(model.event, batch, name, model, context)
     first = batches.entry(batch, "first", name)
 
-    def one(first: Array, memory: PyTree, x: Array, *given: Array) -> tuple[Array, PyTree]:
+    def one(first: Array, memory: PyTree, x: Array, y: PyTree) -> tuple[Array, PyTree]:
         memory = jax.tree.map(lambda m: jnp.where(first, jnp.zeros_like(m), m), memory)
-        return model.log_prob_from(params, memory, x, *given)
+        return given(model, y).log_prob_from(params, memory, x)
 
-    log_prob, memory = jax.vmap(one)(first, memory, x, *given)
+    log_prob, memory = jax.vmap(one)(first, memory, x, y)
     log_prob = jnp.mean(log_prob)
     numbers = {"log_prob": log_prob, "bits_per_dim": bits_per_dim(-log_prob, x.shape[1])}
     return -log_prob, (numbers, jax.lax.stop_gradient(memory))

@@ -14,13 +14,22 @@ takes another order (and other masks) at every step instead.
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from gm import distributions as dist
-from gm.core import Array, Batch, Key, Members, Metrics, OrderAgnostic, Params, require
+from gm.core import (
+    Array,
+    Batch,
+    Key,
+    Members,
+    Metrics,
+    OrderAgnostic,
+    Params,
+    PyTree,
+    given,
+    require,
+)
 from gm.losses import batches
 
 
@@ -52,24 +61,23 @@ def order_agnostic_nll(
       params: of the model.
       key: for an order and a place of its own for each example.
       batch: {"x": [B, *event]}, and y where the model is conditional.
-      context: the entry of the batch that holds y.
+      context: the entry of the batch that holds y, where it is not "context".
 
     Returns:
       Nats per example, and {"log_prob"}.
     """
     require(model, OrderAgnostic, "order_agnostic_nll")
-    given = batches.examples(model.event, batch, "order_agnostic_nll", model, context)
+    x, y = batches.examples(model.event, batch, "order_agnostic_nll", model, context)
 
-    def one(key: Key, x: Array, *given: Array) -> Array:
+    def one(key: Key, x: Array, y: PyTree) -> Array:
         observed = random_prefix(key, model.event.size)
-        conditionals = model.conditionals_given(
-            params, x, observed.reshape(model.event.shape), *given
+        conditionals = given(model, y).conditionals_given(
+            params, x, observed.reshape(model.event.shape)
         )
         log_probs = dist.element_log_probs(conditionals, x)
         return order_agnostic_estimate(log_probs.reshape(-1), observed)
 
-    keys = jax.random.split(key, len(given[0]))
-    log_prob = jnp.mean(jax.vmap(one)(keys, *given))
+    log_prob = jnp.mean(jax.vmap(one)(jax.random.split(key, len(x)), x, y))
     return -log_prob, {"log_prob": log_prob}
 
 
@@ -83,15 +91,14 @@ def member_nll(
       params: that all members share.
       key: for the member.
       batch: {"x": [B, *event]}, and y where the model is conditional.
-      context: the entry of the batch that holds y.
+      context: the entry of the batch that holds y, where it is not "context".
 
     Returns:
       Nats per example, and {"log_prob"}.
     """
     require(model, Members, "member_nll")
-    x, *given = batches.examples(model.event, batch, "member_nll", model, context)
+    x, y = batches.examples(model.event, batch, "member_nll", model, context)
     m = jax.random.randint(key, (), 0, model.num_members)
-    score = functools.partial(model.member_log_prob, params)
-    axes = (0, None, *(0 for _ in given))
-    log_prob = jnp.mean(jax.vmap(score, axes)(x, m, *given))
+    one = jax.vmap(lambda x, y: given(model, y).member_log_prob(params, x, m))
+    log_prob = jnp.mean(one(x, y))
     return -log_prob, {"log_prob": log_prob}

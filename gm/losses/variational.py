@@ -5,7 +5,10 @@ r"""Variational inference: lower bounds on log p(x) from an approximate posterio
 
 Kingma & Welling (2014), arXiv:1312.6114; Burda, Grosse & Salakhutdinov (2016), arXiv:1509.00519.
 Both bounds are functions of the log weights log p(x, z) - log q(z | x). Their gradients are
-pathwise: they pass through z, so q's samples must be reparameterized.
+pathwise: they pass through z, so q's samples must be reparameterized. z may be any pytree; where
+prior and posterior are both a `dist.Joint` of L parts, the KL has a term for each,
+
+    KL(q(z | x) || p(z)) = Σ_l E_q KL(q(z_l | z_<l, x) || p(z_l | z_<l)).
 """
 
 from __future__ import annotations
@@ -15,30 +18,54 @@ import jax
 import jax.numpy as jnp
 
 from gm import distributions as dist
-from gm.core import Array, Batch, Distribution, Key, Latent, Metrics, Params, require
+from gm.core import (
+    Array,
+    Batch,
+    Distribution,
+    Key,
+    Latent,
+    Metrics,
+    Params,
+    PyTree,
+    given,
+    require,
+)
 from gm.losses import batches
 
+Weights = float | tuple[float, ...] | Array
 
-def elbo(log_likelihood: Array, kl: Array, *, beta: float = 1.0, free_nats: float = 0.0) -> Array:
-    r"""Evidence lower bound of one example, (1/S) \sum_s log p(x | z_s) - beta max(KL, free_nats).
+
+def elbo(
+    log_likelihood: Array, kl: Array, *, beta: Weights = 1.0, free_nats: Weights = 0.0
+) -> Array:
+    r"""Evidence lower bound of one example.
+
+        (1/S) \sum_s log p(x | z_s) - \sum_l beta_l max(KL_l, free_nats_l)
 
     beta > 1 is the beta-VAE of Higgins et al. (2017); beta < 1 or free_nats > 0 (Kingma et al.,
-    2016, arXiv:1606.04934, appendix C.8, here over all latents together) keep the posterior from
-    collapsing. With the defaults this is the bound of Kingma & Welling (2014), equation 3.
+    2016, arXiv:1606.04934, appendix C.8) keep the posterior from collapsing, in each term by
+    itself. With the defaults this is the bound of Kingma & Welling (2014), equation 3.
 
     Args:
       log_likelihood: [S], log p(x | z_s) with z_s ~ q(. | x), nats.
-      kl: scalar, KL(q(z | x) || p(z)) or an estimate of it, nats.
-      beta: weight of the KL.
-      free_nats: below this the KL is not penalised.
+      kl: KL(q(z | x) || p(z)) or an estimate of it, nats: a scalar, or terms [L] of it.
+      beta: weight of the KL, one number or one for each term.
+      free_nats: below this a term is not penalised; one number or one for each.
 
     Returns:
       Scalar in nats; a bound on log p(x) for beta >= 1 and kl exact or unbiased.
+
+    Raises:
+      ValueError: beta or free_nats has another number of terms.
     """
-    chex.assert_rank([log_likelihood, kl], [1, 0])
-    if free_nats > 0.0:  # without free nats an estimate of the KL may fall below zero, and should
-        kl = jnp.maximum(kl, free_nats)
-    return jnp.mean(log_likelihood) - beta * kl
+    chex.assert_rank([log_likelihood, kl], [1, {0, 1}])
+    beta, free_nats = (
+        _for_each_term(value, kl, name)
+        for value, name in ((beta, "beta"), (free_nats, "free_nats"))
+    )
+    # Without free nats an estimate of a term may fall below zero, and should.
+    kl = jnp.where(free_nats > 0.0, jnp.maximum(kl, free_nats), kl)
+    return jnp.mean(log_likelihood) - jnp.sum(beta * kl)
 
 
 def iwae_bound(log_weights: Array) -> Array:
@@ -72,8 +99,8 @@ def _log_weights(
     p = model.prior(params)
 
     def log_weight(key: Key) -> Array:
-        z = q.sample(key)
-        return model.decode(params, z).log_prob(x) + p.log_prob(z) - q.log_prob(z)
+        z, log_q = dist.sample_and_log_prob(q, key)
+        return model.decode(params, z).log_prob(x) + p.log_prob(z) - log_q
 
     return jax.vmap(log_weight)(jax.random.split(key, num_samples))
 
@@ -86,8 +113,8 @@ def negative_elbo(
     *,
     num_samples: int = 1,
     analytic_kl: bool = True,
-    beta: float = 1.0,
-    free_nats: float = 0.0,
+    beta: Weights = 1.0,
+    free_nats: Weights = 0.0,
 ) -> tuple[Array, Metrics]:
     """Negative ELBO, averaged over the batch.
 
@@ -95,43 +122,45 @@ def negative_elbo(
       model: a model with `prior`, `encode`, `decode`.
       params: of the model.
       key: one key; every example gets its own.
-      batch: {"x": [B, *event]}.
+      batch: {"x": [B, *event]}, and "context" for p(x | y).
       num_samples: S, samples of z for each example.
-      analytic_kl: the KL in closed form (less variance; `dist.kl_divergence` must know the pair),
-        or averaged over the same samples.
+      analytic_kl: each term of the KL in closed form where there is one, for less variance; False
+        averages all over the same samples.
       beta, free_nats: as in `elbo`.
 
     Returns:
       Nats per example, and {"elbo", "kl", "log_likelihood"}; `elbo` has beta = 1 and no free nats.
+      Where the KL has several terms, {"kl_0", "kl_1", ...} too.
 
     Raises:
-      TypeError: the model lacks a capability, samples of its posterior are not reparameterized, the
-        KL has no closed form, or the batch is not a mapping.
-      ValueError: x is not in the model's event space, or num_samples is below 1.
+      TypeError: the model lacks a capability, samples of its posterior are not reparameterized, or
+        the batch is not a mapping.
+      ValueError: x is not in the model's event space, num_samples is below 1, or weights do not fit
+        the terms.
     """
-    x = _examples(model, batch, num_samples, "negative_elbo")
+    x, y = _examples(model, batch, num_samples, "negative_elbo")
 
-    def of_example(key: Key, x: Array) -> tuple[Array, Array, Array]:
-        q, p = model.encode(params, x), model.prior(params)
+    def of_example(key: Key, x: Array, y: PyTree) -> tuple[Array, Array, Array]:
+        one = given(model, y)
+        q, p = one.encode(params, x), one.prior(params)
         _require_pathwise(model, q, "negative_elbo")
-        if analytic_kl and not dist.has_kl(q, p):
-            raise TypeError(
-                "negative_elbo needs analytic_kl=False here, which averages the KL over samples: "
-                f"KL({type(q).__name__} || {type(p).__name__}), from the posterior to the prior of "
-                f"{type(model).__name__}, has no closed form in gm.distributions."
-            )
-        z = jax.vmap(q.sample)(jax.random.split(key, num_samples))
-        log_likelihood = jax.vmap(lambda z: model.decode(params, z).log_prob(x))(z)
-        if analytic_kl:
-            kl = dist.kl_divergence(q, p)
-        else:
-            kl = jnp.mean(jax.vmap(lambda z: q.log_prob(z) - p.log_prob(z))(z))
+
+        def of_sample(key: Key) -> tuple[Array, Array]:
+            z, terms = dist.sample_and_kl(key, q, p, analytic=analytic_kl)
+            return one.decode(params, z).log_prob(x), terms
+
+        log_likelihood, terms = jax.vmap(of_sample)(jax.random.split(key, num_samples))
+        kl = jnp.mean(terms, axis=0)
         objective = elbo(log_likelihood, kl, beta=beta, free_nats=free_nats)
         return objective, kl, jnp.mean(log_likelihood)
 
     keys = jax.random.split(key, x.shape[0])
-    objective, kl, log_likelihood = map(jnp.mean, jax.vmap(of_example)(keys, x))
+    each = jax.vmap(of_example)(keys, x, y)
+    objective, terms, log_likelihood = (jnp.mean(values, axis=0) for values in each)
+    kl = jnp.sum(terms)
     metrics = {"elbo": log_likelihood - kl, "kl": kl, "log_likelihood": log_likelihood}
+    if len(terms) > 1:
+        metrics |= {f"kl_{i}": term for i, term in enumerate(terms)}
     return -objective, metrics
 
 
@@ -144,7 +173,7 @@ def negative_iwae(
       model: a model with `prior`, `encode`, `decode`.
       params: of the model.
       key: one key; every example gets its own.
-      batch: {"x": [B, *event]}.
+      batch: {"x": [B, *event]}, and "context" for p(x | y).
       num_samples: S, samples of z for each example; 1 is the ELBO with a sampled KL.
 
     Returns:
@@ -155,26 +184,37 @@ def negative_iwae(
         the batch is not a mapping.
       ValueError: x is not in the model's event space, or num_samples is below 1.
     """
-    x = _examples(model, batch, num_samples, "negative_iwae")
+    x, y = _examples(model, batch, num_samples, "negative_iwae")
 
-    def of_example(key: Key, x: Array) -> tuple[Array, Array]:
-        q = model.encode(params, x)
+    def of_example(key: Key, x: Array, y: PyTree) -> tuple[Array, Array]:
+        one = given(model, y)
+        q = one.encode(params, x)
         _require_pathwise(model, q, "negative_iwae")
-        weights = _log_weights(model, params, q, key, x, num_samples)
+        weights = _log_weights(one, params, q, key, x, num_samples)
         return iwae_bound(weights), jnp.mean(weights)
 
     keys = jax.random.split(key, x.shape[0])
-    bound, elbo_ = map(jnp.mean, jax.vmap(of_example)(keys, x))
+    bound, elbo_ = map(jnp.mean, jax.vmap(of_example)(keys, x, y))
     return -bound, {"iwae": bound, "elbo": elbo_}
 
 
-def _examples(model: Latent, batch: Batch, num_samples: int, name: str) -> Array:
-    """x: [B, *event] of a batch that a bound can be taken of."""
+def _for_each_term(value: Weights, kl: Array, name: str) -> Array:
+    """One number, or one for each term; ValueError for another number of them."""
+    value = jnp.asarray(value, kl.dtype)
+    if value.shape not in ((), kl.shape):
+        raise ValueError(
+            f"elbo needs a {name} that is one number or one for each term of the KL, {kl.shape}; "
+            f"got shape {value.shape}."
+        )
+    return value
+
+
+def _examples(model: Latent, batch: Batch, num_samples: int, name: str) -> tuple[Array, PyTree]:
+    """x: [B, *event] of a batch that a bound can be taken of, and its context or None."""
     require(model, Latent, name)
     if num_samples < 1:
         raise ValueError(f"{name} needs num_samples of at least 1; got {num_samples}.")
-    (x,) = batches.examples(model.event, batch, name)
-    return x
+    return batches.examples(model.event, batch, name, model)
 
 
 def _require_pathwise(model: Latent, q: Distribution, name: str) -> None:

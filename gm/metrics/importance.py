@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from gm import core
+from gm import distributions as dist
 from gm.core import Array, Key, Params
 
 
@@ -64,10 +65,10 @@ def estimate(
     prior, posterior = model.prior(params), model.encode(params, x)
 
     def log_weight(index: Array) -> Array:
-        z = posterior.sample(jax.random.fold_in(key, index))
+        z, log_q = dist.sample_and_log_prob(posterior, jax.random.fold_in(key, index))
         log_joint = prior.log_prob(z) + model.decode(params, z).log_prob(x)
         # The last chunk may be partly empty: its surplus samples weigh nothing.
-        return jnp.where(index < num_samples, log_joint - posterior.log_prob(z), -jnp.inf)
+        return jnp.where(index < num_samples, log_joint - log_q, -jnp.inf)
 
     def add_chunk(sums: tuple[Array, Array], first: Array) -> tuple[tuple[Array, Array], None]:
         log_weights = jax.vmap(log_weight)(first + jnp.arange(chunk))  # [chunk]

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gm import core
-from gm.core import Array, Batch, Key, Params
+from gm.core import Array, Batch, Key, Params, PyTree
 from gm.losses import batches
 from gm.metrics import importance
 from gm.metrics.score import Score
@@ -79,7 +80,8 @@ def evaluate(
     A model with `log_prob` is scored exactly. A latent-variable model without it gets
     -log (1/K) \sum_k p(x, z_k) / q(z_k | x): with K = 1 the negative ELBO, with K in the
     thousands close to -log p(x). Its expectation is above -log p(x) for every K, so the score's
-    kind is "bound" for every K. The standard error is over the sampling of the examples.
+    kind is "bound" for every K; so it is for a model with `lower_bound` alone, of which K values
+    are averaged. The standard error is over the sampling of the examples.
 
     A `gm.data.Split` knows its transforms, and the score is that of the examples as they were
     stored: standardized or dequantized ones have their `log_volume` counted, and dequantization
@@ -90,19 +92,21 @@ def evaluate(
     `batch_size` by rounding only.
 
     Args:
-      model: a `core.Density` or a `core.Latent`; hashable.
+      model: a `core.Density`, a `core.Latent` or a `core.Bounded`, taken for the first that it is;
+        hashable.
       params: its parameters.
       data: a split, examples [N, ...], {"x": [N, ...]}, or a finite iterable of {"x": [B, ...]}.
-      key: needed by latent-variable models.
-      num_samples: K, posterior samples per example; unused where the score is exact.
+      key: needed where the score is a bound.
+      num_samples: K, samples per example; unused where the score is exact.
       batch_size: examples scored at once; never more than the first batch of an iterable.
-      context: the entry of the data that a conditional model is given: "label", ...
+      context: the entry of the data that a conditional model is given, where it is not "context":
+        "label", ...
       correlated: whether neighbouring examples are correlated, as consecutive windows of a text
         are: the standard error is then that of batch means (`Score.mean`). By default what a split
         says of itself, and False for anything else.
 
     Raises:
-      TypeError: the model has neither capability, or the data is none of the above: a data set of
+      TypeError: the model has no such capability, or the data is none of the above: a data set of
         several splits, endless batches, tuples.
       ValueError: examples or labels that are not of the model's space, no examples, or no key.
       FloatingPointError: examples whose score is not finite; says how many and which.
@@ -138,12 +142,12 @@ def negative_log_probs(
     """What `evaluate` averages, with the same arguments."""
     exact = isinstance(model, core.Density) and not isinstance(model, type)
     if not exact:
-        if not isinstance(model, core.Latent) or isinstance(model, type):
+        if not isinstance(model, core.Latent | core.Bounded) or isinstance(model, type):
             core.require(model, core.Density, "evaluate")
         if key is None or num_samples < 1:
             raise ValueError(
                 f"evaluate needs a key and num_samples of at least 1, for {type(model).__name__} "
-                f"has no log_prob and is scored by posterior samples; got key={key}, "
+                f"has no log_prob and is scored by samples of a bound; got key={key}, "
                 f"num_samples={num_samples}."
             )
     if type(model).__hash__ is None:
@@ -154,9 +158,9 @@ def negative_log_probs(
         )
     score = functools.partial(_log_probs, model, num_samples=None if exact else num_samples)
     values, start = [], 0
-    for x, given, count in _batches(model, data, batch_size, context):
+    for x, y, count in _batches(model, data, batch_size, context):
         numbers = np.arange(start, start + len(x), dtype=np.uint32)
-        log_probs = score(params, key, numbers, x, *given)
+        log_probs = score(params, key, numbers, x, y)
         values.append(-np.asarray(log_probs, np.float64)[:count])
         start += count
     if not values:
@@ -176,36 +180,41 @@ def _log_probs(
     key: Key | None,
     index: Array,
     x: Array,
-    *given: Array,
+    y: PyTree,
     num_samples: int | None,
 ) -> Array:
     """log p(x | y): [B] for x: [B, ...], exact where num_samples is None."""
 
-    def log_prob(i: Array, x_i: Array, *given_i: Array) -> Array:
+    def log_prob(i: Array, x_i: Array, y_i: PyTree) -> Array:
+        p = core.given(model, y_i)
         if num_samples is None:
-            return model.log_prob(params, x_i, *given_i)
+            return p.log_prob(params, x_i)
         key_i = jax.random.fold_in(key, i)
-        return importance.log_prob(model, params, key_i, x_i, num_samples=num_samples)
+        if isinstance(model, core.Latent):
+            return importance.log_prob(p, params, key_i, x_i, num_samples=num_samples)
+        keys = jax.random.split(key_i, num_samples)
+        return jnp.mean(jax.vmap(lambda k: p.lower_bound(params, k, x_i))(keys))
 
-    return jax.vmap(log_prob)(index, x, *given)
+    return jax.vmap(log_prob)(index, x, y)
 
 
 def _batches(
     model: Any, data: Any, batch_size: int, context: str | None
-) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...], int]]:
+) -> Iterator[tuple[np.ndarray, PyTree, int]]:
     """Batches of one size with their contexts, the last padded, and counts of real examples."""
     if batch_size < 1:
         raise ValueError(f"evaluate needs a batch_size of at least 1; got {batch_size}.")
     size = None
     for batch in _parts(data, batch_size):
         arrays = batches.examples(model.event, batch, "evaluate", model, context)
-        x, *given = map(np.asarray, arrays)
+        x, y = jax.tree.map(np.asarray, arrays)
         size = size or min(batch_size, len(x))
         for first in range(0, len(x), size or 1):
-            parts = [a[first : first + size] for a in (x.astype(model.event.dtype), *given)]
-            count = len(parts[0])
-            padded = [np.concatenate([a, np.repeat(a[-1:], size - count, axis=0)]) for a in parts]
-            yield padded[0], tuple(padded[1:]), count
+            count = min(size, len(x) - first)
+            # The last example again where the batch is not full.
+            rows = first + np.minimum(np.arange(size), count - 1)
+            part = x[rows].astype(model.event.dtype)
+            yield part, jax.tree.map(lambda leaf, rows=rows: leaf[rows], y), count
 
 
 def _parts(data: Any, batch_size: int) -> Iterable[Batch]:

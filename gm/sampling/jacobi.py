@@ -73,10 +73,10 @@ def sample(
             f"jacobi.sample needs one guess x of shape {event.shape}; got {guess.shape}. Use "
             "jax.vmap for a batch of them."
         )
-    given = () if context is None else (context,)
+    model = core.given(model, context)
 
     def adjusted(x: Array, i: Array) -> Distribution:
-        conditionals = dist.element(model.conditionals(params, x, *given), event.shape, i)
+        conditionals = dist.element(model.conditionals(params, x), event.shape, i)
         return conditionals if adjust is None else jax.vmap(adjust)(conditionals)
 
     one = jax.tree.map(lambda leaf: leaf[0], adjusted(guess, order[:1]))

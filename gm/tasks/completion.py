@@ -155,7 +155,7 @@ def _walk(
         x_i = jnp.where(known_i, x_i, drawn)
         return model.observe(params, carry, x_i), (x_i, log_p)
 
-    start = model.start(params, *(() if context is None else (context,)))
+    start = core.given(model, context).start(params)
     one = adjusted(model.predict(params, start))
     random = dist.randomness_of_event(one, key, model.event.size)
     inputs = random, x.reshape(-1)[order], known.reshape(-1)[order]

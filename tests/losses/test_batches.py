@@ -25,14 +25,17 @@ def test_what_a_conditional_model_needs_is_found_in_the_batch():
     x, y = examples({"x": X, "label": label, "else": None}, "label")
     assert x is X
     assert y is label
-    assert len(examples({"x": X})) == 1
+    assert examples({"x": X, "context": label})[1] is label
+    assert examples({"x": X})[1] is None
+    several = {"time": label, "place": np.zeros((2, 5))}
+    assert batches.examples(EVENT, {"x": X, "context": several}, "a loss")[1] is several
 
 
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
         (X, r'a loss needs a batch \{"x": .*; got a ndarray of shape \(2, 3\). Give \{"x": x\}'),
-        ((X, X), r'got a tuple. Give \{"x": x, "label": y\}'),
+        ((X, X), r'got a tuple. Give \{"x": x, "context": y\}'),
         ([X], r'got a list. Give \{"x": x\}'),
         ({"x": [[0, 1, 2]]}, "needs an array for 'x'; got a list"),
     ],
@@ -65,7 +68,7 @@ def test_a_batch_of_another_space_is_refused(batch, context, message):
 def test_under_jit_shapes_are_checked_and_values_are_not():
     @jax.jit
     def length(x, label):
-        return len(examples({"x": x, "label": label}, "label"))
+        return len(examples({"x": x, "label": label}, "label")[1])
 
     assert length(jnp.zeros((2, 3), jnp.int32), jnp.array([1, 10])) == 2
     with pytest.raises(ValueError, match="label needs shape"):

@@ -23,11 +23,11 @@ class Gauss:
     event: Event = Event((3,))
     context: Event = Event((), 10)
 
-    def log_prob(self, params, x, y=0):
-        return dist.Normal(params + y, jnp.ones(3)).log_prob(x)
+    def log_prob(self, params, x, context=0):
+        return dist.Normal(params + context, jnp.ones(3)).log_prob(x)
 
-    def log_prob_with_dropout(self, params, key, x, y=0):
-        return self.log_prob(params, x, y) + jax.random.normal(key)
+    def log_prob_with_dropout(self, params, key, x, context=0):
+        return self.log_prob(params, x, context) + jax.random.normal(key)
 
 
 def test_negative_log_likelihood_is_the_mean_over_the_batch(key):

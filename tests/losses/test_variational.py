@@ -1,6 +1,7 @@
 """Bounds of a linear Gaussian model, whose posterior, KL and gradients are known."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -156,12 +157,70 @@ def test_log_weights_of_discrete_samples_have_the_right_values(key):
     assert len(np.unique(weights)) == 2
 
 
-def test_a_prior_of_ones_own_needs_a_sampled_kl(key):
-    batch = {"x": X[:2]}
-    with pytest.raises(TypeError, match=r"analytic_kl=False.*KL\(Normal \|\| Wide\).*OwnPrior"):
-        variational.negative_elbo(OwnPrior(), EXACT, key, batch)
-    loss, _ = negative_elbo(OwnPrior(), EXACT, key, BATCH, analytic_kl=False)
-    assert loss > -MARGINAL.logpdf(X).mean()
+def test_the_kl_to_a_prior_of_ones_own_is_sampled(key):
+    """KL(N(x / 2, 1/2) || N(0, 4)); log q - log p has a standard deviation below one."""
+    _, metrics = negative_elbo(OwnPrior(), EXACT, key, BATCH)
+    kl = 0.5 * ((0.5 + (X[:, 0] / 2) ** 2) / 4.0 - 1.0 - np.log(0.5 / 4.0))
+    np.testing.assert_allclose(metrics["kl"], kl.mean(), atol=0.06)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """z_1 ~ N(0, 1), z_2 ~ N(z_1, 1), x ~ N(z_2, 1); q shifts z_1 by params and is N(., 1/4).
+
+    Terms of the KL: of z_1 in closed form; of z_2, which q takes for a Laplace, by samples.
+    """
+
+    event: Event = Event((1,))
+
+    def prior(self, params):
+        return dist.Joint((dist.Normal(jnp.zeros(1), jnp.ones(1)), self.next))
+
+    def next(self, z_1):
+        return dist.Normal(z_1, jnp.ones(1))
+
+    def encode(self, params, x):
+        q = dist.Normal(params, jnp.full(1, 0.5))
+        return dist.Joint((q, lambda z_1: dist.Laplace(z_1 + x, jnp.ones(1))))
+
+    def decode(self, params, z):
+        return dist.Normal(z[1], jnp.ones(1))
+
+
+def test_a_hierarchy_has_a_term_for_each_part_with_its_own_weight_and_free_nats(key):
+    """The first term is that of two Normals, the second E log Laplace(z_2) / N(z_2), by samples."""
+    weights = {"beta": (2.0, 3.0), "free_nats": (5.0, 0.0)}
+    loss, metrics = negative_elbo(Chain(), SHIFTED, key, BATCH, num_samples=8, **weights)
+    first = 0.5 * (0.25 - 1.0 - np.log(0.25) + 1.0)
+    np.testing.assert_allclose(metrics["kl_0"], first, rtol=1e-5)
+    # The entropy of a Laplace is 1 + log 2, its second moment about m is x^2 + 2.
+    second = -1.0 - np.log(2.0) + 0.5 * np.log(2 * np.pi) + 0.5 * (X[:, 0] ** 2 + 2.0)
+    np.testing.assert_allclose(metrics["kl_1"], second.mean(), atol=0.06)
+    np.testing.assert_allclose(metrics["kl"], metrics["kl_0"] + metrics["kl_1"], rtol=1e-5)
+    want = metrics["log_likelihood"] - 2.0 * 5.0 - 3.0 * metrics["kl_1"]
+    np.testing.assert_allclose(loss, -want, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"a beta that is one number .*\(2,\); got shape \(3,\)"):
+        variational.negative_elbo(Chain(), SHIFTED, key, {"x": X[:2]}, beta=(1.0, 1.0, 1.0))
+
+
+class Moved(LinearGaussian):
+    """p(x | y) = N(x - y; 0, 2), with an exact posterior."""
+
+    def encode(self, params, x, context=None):
+        return super().encode(params, x - context)
+
+    def decode(self, params, z, context=None):
+        return dist.Normal(z + context, jnp.ones(1))
+
+
+def test_a_conditional_model_is_given_its_context(key):
+    y = (3.0 * X[::-1]).astype(np.float32)
+    batch = {"x": (X + y).astype(np.float32), "context": y}
+    for loss in (negative_iwae, functools.partial(negative_elbo, analytic_kl=False)):
+        value, _ = loss(Moved(), EXACT, key, batch, num_samples=1)
+        np.testing.assert_allclose(value, -MARGINAL.logpdf(X).mean(), rtol=1e-4)
+    with pytest.raises(TypeError, match="LinearGaussian takes no context"):
+        variational.negative_iwae(MODEL, EXACT, key, batch)
 
 
 def test_wrong_calls_have_one_clear_error(key):

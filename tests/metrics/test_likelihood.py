@@ -163,8 +163,8 @@ class Labelled:
     event = core.Event((3,), 3)
     context = core.Event((), 10)
 
-    def log_prob(self, params, x, y):
-        return -y.astype(jnp.float32)
+    def log_prob(self, params, x, context):
+        return -context.astype(jnp.float32)
 
 
 def test_labels_are_given_to_a_conditional_model_and_must_be_its_own():
@@ -186,7 +186,7 @@ def test_what_is_not_one_finite_set_of_examples_is_refused(independent):
         (split.train.batches(4), r"every example once; got endless batches.*split\.in_order"),
         (itertools.cycle([{"x": X}]), "endless"),
         (split, r"needs one split; got a data set of several\. Give dataset\.test"),
-        ([(X, X)], r'evaluate needs a batch .*; got a tuple\. Give \{"x": x, "label": y\}'),
+        ([(X, X)], r'evaluate needs a batch .*; got a tuple\. Give \{"x": x, "context": y\}'),
         ((X, X[:, 0]), r'got a ndarray of shape \(10, 3\)\. Give \{"x": x\}'),
         ([[0, 1, 2]], "got a list"),
         (3, "an iterable of such mappings; got a int"),

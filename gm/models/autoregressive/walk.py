@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm import distributions as dist
-from gm.core import Array, Autoregressive, Distribution, Key, Params, PyTree
+from gm.core import Array, Autoregressive, Distribution, Key, Params, PyTree, given
 from gm.numerics import block_size
 
 
@@ -26,7 +26,7 @@ def log_prob(
     model: Autoregressive, params: Params, x: Array, context: Array | None = None
 ) -> Array:
     """log p(x | y) in nats, in one parallel pass."""
-    return model.conditionals(params, x, *_given(context)).log_prob(x)
+    return given(model, context).conditionals(params, x).log_prob(x)
 
 
 def sample(
@@ -50,7 +50,7 @@ def sample(
 
     size = block_size(model.event.size)
     adjust = adjust or (lambda conditional: conditional)
-    start = model.start(params, *_given(context))
+    start = given(model, context).start(params)
     first = adjust(model.predict(params, start))
 
     def draw(carry, random):
@@ -96,7 +96,7 @@ def sample_by_passes(
     x = jnp.zeros(model.event.shape, model.event.dtype)
 
     def one(i, x):
-        conditionals = model.conditionals(params, x, *_given(context))
+        conditionals = given(model, context).conditionals(params, x)
         return dist.element(conditionals, model.event.shape, order[i])
 
     def draw(i, x):
@@ -105,11 +105,6 @@ def sample_by_passes(
 
     random = dist.randomness_of_event(one(0, x), key, model.event.size)
     return jax.lax.fori_loop(0, model.event.size, draw, x)
-
-
-def _given(context: Array | None) -> tuple[Array, ...]:
-    """As an argument; a model that takes no context need not have the parameter."""
-    return () if context is None else (context,)
 
 
 def check_conditional(model: Autoregressive) -> None:
