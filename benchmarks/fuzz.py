@@ -1,17 +1,17 @@
 """What readers do with spoiled files: one clear error for each, or what was written.
 
-    python benchmarks/fuzz.py [--weights 20000] [--manifests 5000] [--seed 0]
+    python benchmarks/fuzz.py [--weights 20000] [--manifests 5000] [--pages 5000]
 
 A case is a file that was written well and then mutated: bytes flipped, cut off, put in, doubled,
 and, as only a stranger would, parts of its JSON exchanged and every checksum made right again.
 """
 
 import contextlib
-import copy
 import dataclasses
 import hashlib
 import json
 import logging
+import os
 import pathlib
 import random
 import resource
@@ -75,7 +75,7 @@ def spoil(data: bytes, rng: random.Random) -> bytes:
 
 def exchange(value: Any, rng: random.Random) -> Any:
     """JSON with one to three of its parts exchanged, left out, renamed or nested deeply."""
-    value = copy.deepcopy(value)
+    value = json.loads(json.dumps(value))
     for _ in range(rng.randint(1, 3)):
         places = list(_places(value))
         if not places:
@@ -83,13 +83,13 @@ def exchange(value: Any, rng: random.Random) -> Any:
         holder, key = rng.choice(places)
         match rng.randrange(5):
             case 0 | 1:
-                holder[key] = copy.deepcopy(rng.choice(VALUES))
+                holder[key] = json.loads(json.dumps(rng.choice(VALUES)))
             case 2:
                 del holder[key]
             case 3 if isinstance(holder, dict):
                 holder[rng.choice(KEYS)] = holder.pop(key)
             case _:
-                for _ in range(rng.choice((2, 100, 400))):
+                for _ in range(rng.choice((2, 70, 120))):
                     holder[key] = [holder[key]]
     return value
 
@@ -216,16 +216,67 @@ def manifests(count: int, seed: int, folder: pathlib.Path) -> Count:
     return tally(count, seed, case, (ValueError,), str(folder))
 
 
+def pages(count: int, seed: int, folder: pathlib.Path) -> Count:
+    """Other files of a run's folder: what `doctor` says, and what a run would make of them."""
+    from gm import train
+    from gm.train import checkpoints, doctor, folders, identity, logs
+
+    state, config = {"w": np.arange(3.0)}, {"rate": 0.1, "model": {"width": 3}}
+    run = identity.Run({"loss": identity.describe(lambda x, rate=0.1: x * rate)})
+    folders.enter(folder, config, run, "auto")
+    checkpoints.save(folder, 4, state)
+    rows = [{"step": n, "seconds": 0.5 * n, "loss": 1.0 / n, "eval/nats": 2.0} for n in (2, 4)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for event in ("began", "ended"):
+        details = {"step": 4, "command": "python x.py", "devices": "cpu", "by": "itself"}
+        folders.note(folder, event, **details)
+    bad = {"step": 9, "metrics": {"loss": None}, "command": "python x.py"}
+    folders.note(folder, "not finite", **bad)
+    names = ("config.json", "run.json", "metrics.jsonl", "history.jsonl")
+    whole = {name: (folder / name).read_bytes() for name in names}
+
+    def case(rng: random.Random) -> Callable[[], bool]:
+        for name in names:  # of the case before
+            (folder / name).write_bytes(whole[name])
+        name = rng.choice(names)
+        data = spoil(whole[name], rng)
+        if rng.random() < 0.5:
+            lines = whole[name].splitlines() if name.endswith("l") else [whole[name]]
+            i = rng.randrange(len(lines))
+            lines[i] = json.dumps(exchange(json.loads(lines[i]), rng)).encode()
+            data = b"\n".join(lines) + b"\n"
+        (folder / name).write_bytes(data)
+
+        def read() -> bool:
+            report = doctor.examine(folder)
+            assert str(report).isprintable() or "\n" in str(report)
+            if str(folder / name) not in "".join(report.broken) and report.status:
+                raise AssertionError("the doctor does not say which file is broken")
+            train.read_metrics(folder)
+            logs.Record(folder, 4, 9, progress=False).close()
+            try:
+                folders.enter(folder, config, run, "auto")
+            except ValueError as error:
+                raise ValueError(f"{folder / name}" * (name in str(error))) from error
+            return True
+
+        return read
+
+    with open(os.devnull, "w") as nobody, contextlib.redirect_stderr(nobody):
+        return tally(count, seed, case, (ValueError,), str(folder))
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """How many of each; 0 leaves one out."""
 
     weights: int = 20_000
     manifests: int = 5_000
+    pages: int = 5_000
     seed: int = 0
 
 
-KINDS = {"weights": weights, "manifests": manifests}
+KINDS = {"weights": weights, "manifests": manifests, "pages": pages}
 
 
 def main(c: Config) -> None:

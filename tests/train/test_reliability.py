@@ -58,7 +58,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_can_be_replayed(reliability
     assert seen.endswith("True")
 
 
-@pytest.mark.parametrize(("kind", "count"), [("weights", 300), ("manifests", 40)])
+KINDS = [("weights", 300), ("manifests", 40), ("pages", 60)]
+
+
+@pytest.mark.parametrize(("kind", "count"), KINDS)
 def test_spoiled_files_are_refused_in_a_clear_word(kind, count, monkeypatch, tmp_path):
     """Re-signed ones, deep ones, bytes at random: what is read is what was written, if older."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
