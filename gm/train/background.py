@@ -1,8 +1,4 @@
-"""What a loop should not wait for: rows, evaluations, pictures and files, in order, on one thread.
-
-The order matters: a checkpoint appears only after the rows of its step are written, so that a run
-that is killed between the two writes them again and loses none.
-"""
+"""What a loop should not wait for: tasks done in order, on a thread of their own."""
 
 from __future__ import annotations
 
@@ -11,22 +7,28 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
+POLL_SECONDS = 0.05
+
 
 class Worker:
     """One thread that does tasks in the order of their submission.
 
     A task that fails does not stop those after it: what can still be saved is saved. The next
     `check` or `wait` raises the first error of those that it finds; once, for all of them.
+
+    Attributes:
+      last: the task that was submitted last.
     """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="gm-train")
         self._tasks: collections.deque[Future] = collections.deque()
+        self.last: Future | None = None
 
-    def submit(self, task: Callable[..., Any], *args: Any, **options: Any) -> Future:
+    def submit(self, task: Callable[..., Any], *args: Any, **options: Any) -> None:
         """Queues task(*args, **options)."""
-        self._tasks.append(self._pool.submit(task, *args, **options))
-        return self._tasks[-1]
+        self.last = self._pool.submit(task, *args, **options)
+        self._tasks.append(self.last)
 
     def check(self) -> None:
         """Forgets the tasks that have ended, and raises the first of their errors."""
@@ -44,3 +46,9 @@ class Worker:
     def close(self) -> None:
         """Does what is queued, and ends the thread."""
         self._pool.shutdown()
+
+
+def await_unless(task: Future | None, hurries: Callable[[], bool]) -> None:
+    """Waits until a task has ended, or there is no time to wait for it."""
+    while task is not None and not task.done() and not hurries():
+        wait([task], POLL_SECONDS)

@@ -22,7 +22,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from gm.core import Array, Params
-from gm.train import checkpoints, jsons, logs, sharding, weights
+from gm.train import checkpoints, jsons, logs, paths, sharding, weights
 from gm.train.state import State
 
 
@@ -160,8 +160,10 @@ def _shape(x: Array) -> jax.ShapeDtypeStruct:
 
 def _steps(folder: pathlib.Path) -> list[int]:
     """The steps that folder/best holds, oldest first."""
-    found = [path.stem for path in (folder / "best").glob("*.safetensors")]
-    return sorted(int(name) for name in found if name.isdecimal())
+    names = [name.split(".") for name in paths.listed(folder / "best")]
+    return sorted(
+        int(stem) for stem, *rest in names if stem.isdecimal() and rest == ["safetensors"]
+    )
 
 
 def _newest(folder: pathlib.Path, start: int) -> int:
@@ -174,7 +176,8 @@ def _prune(folder: pathlib.Path) -> None:
     """Keeps the newest, and those that a run which resumes from a checkpoint will ask for."""
     found = _steps(folder)
     needed = {found[-1]}
-    for step in checkpoints.steps(folder):
+    # In this order: what is being written may be there a moment later.
+    for step in [*checkpoints.under_way(folder), *checkpoints.steps(folder)]:
         needed |= set([x for x in found if x <= step][-1:])
     _remove(folder, set(found) - needed)
 

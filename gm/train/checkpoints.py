@@ -11,6 +11,7 @@ orbax (its v0 API), and loads it when it is first used.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -26,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, PyTree
-from gm.train import identity, jsons, sharding
+from gm.train import identity, jsons, paths, sharding
 from gm.train.state import State
 
 _log = logging.getLogger(__name__)
@@ -63,6 +64,28 @@ def _raw(x: Array) -> Array:
     return jax.random.key_data(x) if sharding.is_key(x) else x
 
 
+def numbered(state: PyTree) -> dict[str, Array]:
+    """The arrays of a state that hold something, by their place: numbers name any path safely."""
+    return {f"{i:05d}": _raw(x) for i, x in enumerate(jax.tree.leaves(state)) if x.size}
+
+
+def assembled(like: PyTree, arrays: Mapping[str, Array]) -> PyTree:
+    """The state whose `numbered` arrays are given, in the tree of like."""
+
+    def leaf(i: int, x: Array) -> Array:
+        if not x.size:
+            return x
+        stored = arrays[f"{i:05d}"]
+        return (
+            jax.random.wrap_key_data(stored, impl=jax.random.key_impl(x))
+            if sharding.is_key(x)
+            else stored
+        )
+
+    leaves, structure = jax.tree.flatten(like)
+    return jax.tree.unflatten(structure, [leaf(i, x) for i, x in enumerate(leaves)])
+
+
 def _held(x: Array) -> Array:
     """x in memory that no later step reuses: on CPU, what NumPy sees of an array is no copy."""
     return jnp.copy(x) if jax.default_backend() == "cpu" else x
@@ -93,7 +116,8 @@ class Save:
       folder: the run's folder.
       step: the number of updates made.
       state: any pytree of arrays.
-      about: what the manifest says besides, as plain JSON; a run says what it is (`identity`).
+      about: what the manifest says besides, as plain JSON; a run says what it is (`identity`). May
+        be added to until `finish`.
     """
 
     def __init__(
@@ -107,8 +131,7 @@ class Save:
 
         self.folder, self.step = pathlib.Path(folder).expanduser().absolute(), step
         self.about = dict(about or {})
-        leaves = _leaves(state)
-        self.described = {name: _describe(x) for name, x in leaves.items()}
+        self.described = {name: _describe(x) for name, x in _leaves(state).items()}
         self._partial = self.folder / "checkpoints" / f"partial-{step:09d}"
 
         def clear() -> int:
@@ -117,10 +140,16 @@ class Save:
             return 0
 
         sharding.on_first_host(clear)
-        # orbax refuses empty arrays, which hold nothing to save. Numbers name any path safely.
-        arrays = {f"{i:05d}": _held(_raw(x)) for i, x in enumerate(leaves.values()) if x.size}
-        self._writer = ocp.AsyncCheckpointer(ocp.StandardCheckpointHandler())
-        self._writer.save(self._partial / _ARRAYS, args=ocp.args.StandardSave(arrays))
+        # orbax refuses empty arrays, which hold nothing to save.
+        arrays = {name: _held(x) for name, x in numbered(state).items()}
+        self._kinds = {name: _describe(x) for name, x in arrays.items()}
+        self._opened = contextlib.ExitStack()
+        with contextlib.ExitStack() as opened:
+            self._arrays = opened.enter_context(paths.plain(self._partial)) / _ARRAYS
+            self._writer = ocp.AsyncCheckpointer(ocp.StandardCheckpointHandler())
+            opened.callback(self._writer.close)
+            self._writer.save(self._arrays, args=ocp.args.StandardSave(arrays))
+            self._opened = opened.pop_all()
 
     def finish(self, *, keep: int = 3, keep_every: int | None = None) -> pathlib.Path:
         """Waits for the files, writes the manifest last, and removes what need not be kept.
@@ -131,13 +160,47 @@ class Save:
 
         Returns:
           The checkpoint's own folder.
+
+        Raises:
+          DamagedCheckpoint: what has been written does not read back.
         """
-        self._writer.wait_until_finished()
-        self._writer.close()
         root = self._partial.parent
         final = root / f"{self.step:09d}"
-        if jax.process_index() > 0:
-            return final
+        with self._opened:
+            self._writer.wait_until_finished()
+            if jax.process_index() > 0:
+                return final
+            self._read_back()
+        self._sign()
+        before = root / f"partial-{self.step:09d}-before"
+        shutil.rmtree(before, ignore_errors=True)
+        if final.exists():
+            final.rename(before)
+        self._partial.rename(final)
+        paths.flush(root)  # else the name may be lost with the power, and only the name
+        with contextlib.suppress(OSError):  # the checkpoint is there, whatever is left beside it
+            shutil.rmtree(before, ignore_errors=True)
+            for old in [s for s in steps(self.folder) if s <= self.step][:-keep]:
+                if keep_every is None or old % keep_every:
+                    shutil.rmtree(root / f"{old:09d}", ignore_errors=True)
+        return final
+
+    def _read_back(self) -> None:
+        """Raises unless every array is found in the files, with its shape and dtype."""
+        import orbax.checkpoint as ocp
+
+        try:
+            found = ocp.StandardCheckpointHandler().metadata(self._arrays).tree
+            kinds = {name: _describe(x) for name, x in found.items()}
+        except Exception as error:
+            raise DamagedCheckpoint(
+                f"{self._partial}: what has been written does not read back ({error!r})"
+            ) from error
+        if kinds != self._kinds:
+            raise DamagedCheckpoint(f"{self._partial}: other arrays read back than were written")
+
+    def _sign(self) -> None:
+        """Writes the manifest."""
         body = {
             "step": self.step,
             "jax": jax.__version__,
@@ -150,13 +213,6 @@ class Save:
             file.write(manifest)
             file.flush()
             os.fsync(file.fileno())
-        shutil.rmtree(final, ignore_errors=True)
-        self._partial.rename(final)
-        _flush(root)  # else the name may be lost with the power, and only the name
-        for old in [s for s in steps(self.folder) if s <= self.step][:-keep]:
-            if keep_every is None or old % keep_every:
-                shutil.rmtree(root / f"{old:09d}", ignore_errors=True)
-        return final
 
 
 def save(
@@ -185,9 +241,25 @@ def check_keep(keep: int, keep_every: int | None) -> None:
 
 
 def steps(folder: str | os.PathLike) -> list[int]:
-    """The steps that a run's folder has a checkpoint of, intact or not, oldest first."""
-    root = pathlib.Path(folder).expanduser() / "checkpoints"
-    return sorted(int(path.name) for path in root.glob("*") if path.name.isdecimal())
+    """The steps that a run's folder has a checkpoint of, intact or not, oldest first.
+
+    Raises:
+      OSError: they cannot be listed, which is not to have none.
+    """
+    names = paths.listed(pathlib.Path(folder).expanduser() / "checkpoints")
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def under_way(folder: str | os.PathLike) -> list[int]:
+    """The steps of checkpoints that are being written, or were when a process was killed."""
+    names = paths.listed(pathlib.Path(folder).expanduser() / "checkpoints")
+    return [int(n.removeprefix("partial-")) for n in names if re.fullmatch(r"partial-\d+", n)]
+
+
+def about(folder: str | os.PathLike, step: int) -> dict[str, Any]:
+    """What the manifest of a checkpoint says besides its files; {} where it says nothing."""
+    path = pathlib.Path(folder).expanduser() / "checkpoints" / f"{step:09d}" / _MANIFEST
+    return json.loads(path.read_text())["body"].get("about", {})
 
 
 def verify(folder: str | os.PathLike, step: int) -> dict:
@@ -286,25 +358,12 @@ def _read(path: pathlib.Path, like: State) -> State:
     """The arrays of a verified checkpoint, on the devices of like."""
     import orbax.checkpoint as ocp
 
-    leaves, structure = jax.tree.flatten(like)
-    raw = {f"{i:05d}": _raw(x) for i, x in enumerate(leaves) if x.size}
     wanted = {
-        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for name, x in raw.items()
+        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+        for name, x in numbered(like).items()
     }
-    with ocp.StandardCheckpointer() as reader:
-        arrays = reader.restore(path / _ARRAYS, wanted)
-
-    def leaf(i: int, x: Array) -> Array:
-        if not x.size:
-            return x
-        stored = arrays[f"{i:05d}"]
-        return (
-            jax.random.wrap_key_data(stored, impl=jax.random.key_impl(x))
-            if sharding.is_key(x)
-            else stored
-        )
-
-    return jax.tree.unflatten(structure, [leaf(i, x) for i, x in enumerate(leaves)])
+    with paths.plain(path) as there, ocp.StandardCheckpointer() as reader:
+        return assembled(like, reader.restore(there / _ARRAYS, wanted))
 
 
 def _check_same(body: dict, like: State, model: Any, folder: str | os.PathLike) -> None:
@@ -318,16 +377,6 @@ def _check_same(body: dict, like: State, model: Any, folder: str | os.PathLike) 
         lines = identity.differences_within(run["loss"], identity.describe(model))
     if lines:
         raise identity.refusal(what, lines)
-
-
-def _flush(folder: pathlib.Path) -> None:
-    """The names in a folder, on disk for good."""
-    if os.name == "posix":  # elsewhere folders cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _fingerprints(path: pathlib.Path, *, durable: bool = False) -> dict[str, dict]:

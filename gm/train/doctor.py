@@ -190,7 +190,7 @@ def _beginnings(history: Sequence[dict]) -> list[int]:
 def _process(i: int, history: Sequence[dict]) -> str:
     """One line about the process that began with an event."""
     began = history[i]
-    later = [e for e in history[i + 1 : i + 3] if e["event"] in ("began", "ended")][:1]
+    later = [e for e in history[i + 1 :] if e["event"] in ("began", "ended")][:1]
     end = "was killed, or is still at work"
     if later and later[0]["event"] == "ended":
         end = f"ended at step {later[0]['step']} by {later[0]['by']}"

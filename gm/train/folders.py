@@ -6,6 +6,7 @@
     metrics.jsonl   rows
     checkpoints/    states
     lock            who works here now (`locks`)
+    owed/           states whose evaluation a signal has cut short
     samples/        pictures, where the run draws
     tensorboard/    the rows again, where tensorboardX is installed
 
@@ -85,6 +86,8 @@ def enter(folder: pathlib.Path, config: Any, run: identity.Run, resume: str) -> 
       ValueError: the folder holds another run, or one of an unknown configuration.
     """
     found = checkpoints.steps(folder)
+    if not found:
+        _check_progress(folder)
     _check_wanted(folder, resume, found)
     folder.mkdir(parents=True, exist_ok=True)
     unknown, lines, changed = [*run.unknown], [], resume == "changed"
@@ -127,6 +130,17 @@ def _check_wanted(folder: pathlib.Path, resume: str, found: list[int]) -> None:
         )
 
 
+def _check_progress(folder: pathlib.Path) -> None:
+    """Raises where the history tells of states that are no longer there."""
+    events = [e for e in history(folder) if e["event"] in ("began", "saved", "ended")]
+    if made := max((e["step"] for e in events), default=0):
+        raise FileNotFoundError(
+            f"{folder} has no checkpoint, but its history.jsonl tells of step {made}: is a disk "
+            "not mounted? Put the checkpoints back; or, to begin again, choose another folder or "
+            "remove history.jsonl."
+        )
+
+
 def command() -> str:
     """The command line of this process; it resumes the run, as all randomness is in (key, step).
 
@@ -136,7 +150,7 @@ def command() -> str:
 
 
 def note(folder: pathlib.Path, event: str, **details: Any) -> None:
-    """Adds a line to history.jsonl: began, ended, not finite or changed; when, and details."""
+    """Adds a line to history.jsonl: began, saved, ended, not finite or changed; and details."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     line = json.dumps({"event": event, "time": now, **details}, default=str)
     jsons.append(folder / "history.jsonl", line)

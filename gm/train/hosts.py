@@ -26,9 +26,10 @@ Two machines by hand: the same with `--coordinator 10.0.0.1:1234 --num-hosts 2 -
 first, at whose address the others meet, and `--host 1` on the second. `JAX_COORDINATOR_ADDRESS`,
 `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` say the same.
 
-SIGTERM, SIGINT or SIGUSR1 at any host stops all of them after the same step, with a checkpoint.
-When a host is lost, the others cannot go on: they end with an error that says so, within half a
-minute. Starting all hosts again with the same command resumes, on any number of hosts.
+SIGTERM, SIGINT, SIGUSR1 or SIGHUP at any host stops all of them after the same step, with a
+checkpoint. When a host is lost, the others cannot go on: they end with an error that says so,
+within half a minute. Starting all hosts again with the same command resumes, on any number of
+hosts.
 """
 
 from __future__ import annotations
@@ -165,9 +166,8 @@ class Watch:
 
     def __init__(self, lines: Sequence[Sequence[str]], names: Sequence[str]) -> None:
         self.names, self.processes = names, []
-        for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), self.forward)
+        for number in stopping.numbers():
+            signal.signal(number, self.forward)
         environment = {**os.environ, "GM_COMMAND": shlex.join(sys.orig_argv)}
         for line in lines:
             # In sessions of their own, so that a terminal's Ctrl-C reaches them once, through us.

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
-from gm.train import sharding
+from gm.train import paths, sharding
 
 try:
     import fcntl
@@ -78,6 +78,7 @@ class _Lock:
     def take(self) -> int:
         """Takes the lock, or raises at once."""
         folder = self.path.parent
+        paths.listed(folder)  # a folder on a disk that is not mounted is not made
         self.made = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         if fcntl is None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
 
-# SIGUSR1 is what batch systems send as a warning; some platforms lack it.
-NAMES = ("SIGTERM", "SIGINT", "SIGUSR1")
-ECHO_SECONDS = 0.5
+# SIGUSR1 is what batch systems send as a warning, SIGHUP what a lost terminal sends; some platforms
+# lack them.
+NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+ECHO_SECONDS = 1.0
 INTERRUPTED = 130  # 128 + SIGINT: the status that ends a shell's loop over runs
 
 
@@ -33,38 +33,51 @@ class Stop:
         return INTERRUPTED if self.signal == "SIGINT" else 0
 
 
+def numbers() -> list[int]:
+    """The signals that ask for the end; not SIGHUP where it is ignored, as `nohup` has it."""
+    found = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+    hangup = getattr(signal, "SIGHUP", None)
+    return [n for n in found if n != hangup or signal.getsignal(n) is not signal.SIG_IGN]
+
+
 @contextlib.contextmanager
-def on_signals(enabled: bool = True) -> Iterator[Stop]:
-    """Collects the first SIGTERM, SIGINT or SIGUSR1; a second one ends the process at once.
+def on_signals(saves: bool = True) -> Iterator[Stop]:
+    """Collects the first signal that asks for the end; a second one ends at once.
 
-    Under the launcher of `hosts` a signal that is sent to everything arrives twice, from the sender
-    and from the launcher: what comes within `ECHO_SECONDS` of the first is the same signal.
+    A signal that is sent to everything arrives twice or more: from the sender, and from `timeout`,
+    `srun` or the launcher of `hosts`. So what comes within `ECHO_SECONDS` of the first is the same
+    signal.
 
-    Python delivers signals to the main thread only: anywhere else, and when not enabled, this does
-    nothing and the handlers stay as they are.
+    Python delivers signals to the main thread only: anywhere else the handlers stay as they are.
+
+    Args:
+      saves: whether the run can be saved. If not, only SIGINT is collected, so that Ctrl-C comes
+        between two steps, and a second one is KeyboardInterrupt at once.
     """
     stop = Stop()
-    if not enabled or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
-    echo = ECHO_SECONDS if "GM_COMMAND" in os.environ else 0.0
-    first = [math.inf]
+    first = math.inf
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop and time.monotonic() - first[0] < echo:
+        nonlocal first
+        if stop and time.monotonic() - first < ECHO_SECONDS:
             return
-        first[0] = min(first[0], time.monotonic())
         if stop:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.SIG_DFL if saves else previous[number])
             signal.raise_signal(number)
-        stop.signal = signal.Signals(number).name
+            return
+        first, stop.signal = time.monotonic(), signal.Signals(number).name
 
-    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
-    previous = {number: signal.signal(number, handle) for number in numbers}
+    previous = {}
     try:
+        for number in numbers() if saves else [signal.SIGINT]:
+            before = signal.signal(number, handle)
+            # None: a handler that was not installed from Python and cannot be put back.
+            previous[number] = signal.SIG_DFL if before is None else before
         yield stop
     finally:
         for number, handler in previous.items():
-            # None: a handler that was not installed from Python and cannot be put back.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            signal.signal(number, handler)

@@ -1,0 +1,70 @@
+"""Folders: which cannot be listed, which are taken for patterns, which are on disk for good."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+_PLAIN = re.compile(r"[\w /:.,=+-]+", re.ASCII)
+
+
+def listed(root: pathlib.Path) -> list[str]:
+    """The names in a folder; none where there is no folder, and for no other reason.
+
+    Raises:
+      OSError: it cannot be read, or is behind a link to what is not there.
+    """
+    try:
+        return os.listdir(root)
+    except OSError as error:
+        reason, absent = error, isinstance(error, FileNotFoundError)
+    links = [path for path in (root, *root.parents) if path.is_symlink()] if absent else []
+    broken = [path for path in links if not path.exists()]
+    if absent and not broken:
+        return []
+    why = f"{broken[0]} links to {os.readlink(broken[0])}" if broken else reason.strerror
+    raise OSError(
+        reason.errno or errno.EIO,
+        f"whether there is something to resume in {root} is not known, for it cannot be listed "
+        f"({why}). Is a disk not mounted?",
+    ) from reason
+
+
+@contextlib.contextmanager
+def plain(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A path to a folder that nothing takes for a pattern: orbax looks for files with glob.
+
+    Raises:
+      ValueError: the folder's own path is taken for one, and so is that of temporary files.
+      OSError: a link to it cannot be made.
+    """
+    if _PLAIN.fullmatch(folder.as_posix()):
+        yield folder
+        return
+    place = pathlib.Path(tempfile.mkdtemp(prefix="gm-"))
+    try:
+        if not _PLAIN.fullmatch(place.as_posix()):
+            raise ValueError(
+                f"checkpoints in {folder} need a link from a path of plain letters, and {place} is "
+                "none: set TMPDIR to such a folder, or choose another one for the run."
+            )
+        (place / "folder").symlink_to(folder, target_is_directory=True)
+        yield place / "folder"
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def flush(folder: pathlib.Path) -> None:
+    """The names in a folder, on disk for good."""
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,223 @@
+"""Rows, evaluations and pictures of a run, made in their order on a thread of their own.
+
+What is not made yet is owed. A checkpoint says in its manifest what is owed at its step, so that it
+implies the rows before it even where it cannot wait for them: a run that resumes there makes them
+first. The state that an evaluation or a picture of an earlier step needs is then in
+folder/owed/<step>.safetensors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import jax
+import numpy as np
+
+from gm.train import best as bests
+from gm.train import checkpoints, logs, sharding, weights
+from gm.train.background import Worker
+from gm.train.best import Best
+from gm.train.logs import Record
+from gm.train.state import State
+
+Evaluate = Callable[[State], Mapping[str, float]]
+Draw = Callable[[State, pathlib.Path], Any]
+
+
+@dataclasses.dataclass
+class Owed:
+    """What a run owes of one step; what is made is crossed off.
+
+    Attributes:
+      row: its beginning, the step and what the clock says (`Record.row`).
+      size: examples of a batch.
+      metrics: of the step.
+      writes: whether a row is to be written.
+      evaluates: whether it needs an evaluation first.
+      draws: whether a picture is to be drawn.
+      numbers: what an evaluation gave.
+      state: gives the state of that step on one device, for an evaluation or a picture.
+    """
+
+    row: dict[str, float]
+    size: int
+    metrics: dict[str, Any]
+    writes: bool
+    evaluates: bool
+    draws: bool
+    numbers: dict[str, Any] = dataclasses.field(default_factory=dict)
+    state: Callable[[], State] | None = None
+
+    @property
+    def step(self) -> int:
+        """Updates made."""
+        return self.row["step"]
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the state."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)[:-1]}
+        for name in ("metrics", "numbers"):
+            plain[name] = {k: np.asarray(x).tolist() for k, x in plain[name].items()}
+        return plain
+
+
+class Reports:
+    """Makes rows, evaluations and pictures; `add` is called by the loop alone.
+
+    A row that cannot be written is tried again before the next one. After an evaluation has failed
+    no other is made: the rest is owed.
+
+    Args:
+      record: writes rows.
+      folder: of the run, or None.
+      evaluate: as in `run`.
+      best: as in `run`.
+      draw: as in `run`.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        folder: pathlib.Path | None,
+        evaluate: Evaluate | None,
+        best: Best | None,
+        draw: Draw | None,
+    ) -> None:
+        self.record, self.folder, self.best = record, folder, best
+        self._evaluate, self._draw = evaluate, draw
+        self._owed: list[Owed] = []
+        self._tried, self._failed = False, False
+        self.worker = Worker()
+
+    @property
+    def last(self) -> Future | None:
+        """The task that makes what was added last."""
+        return self.worker.last
+
+    def add(self, owed: Owed) -> None:
+        """Has something made after all that was added before."""
+        self._owed.append(owed)
+        self.again()
+
+    def again(self) -> None:
+        """Has made what could not be made before."""
+        self.worker.submit(self._make)
+
+    def fail(self, owed: Owed) -> None:
+        """Owes what an evaluation in the loop was to give when it failed."""
+        self._failed = True
+        self._owed.append(owed)
+
+    def evaluate(self, step: int, state: State) -> dict[str, Any]:
+        """The numbers of a state, of which the best so far is kept."""
+        numbers, kept = {k: np.asarray(x) for k, x in self._evaluate(state).items()}, {}
+        if self.best is not None:
+            bests.offer(self.best, numbers, step, state.averaged, self.folder)
+            kept = self.best.record
+        return {f"eval/{name}": x for name, x in numbers.items()} | kept
+
+    def _make(self) -> None:
+        """Makes what is owed, oldest first."""
+        while self._owed and not self._failed:
+            owed = self._owed[0]
+            if owed.evaluates:
+                self._failed = True
+                owed.numbers = self.evaluate(owed.step, owed.state())
+                self._failed = owed.evaluates = False
+            if owed.writes and not (self._tried and owed.step in _written(self.folder)):
+                self._tried = True
+                self.record.write(owed.row, owed.size, owed.metrics, owed.numbers)
+            self._tried = owed.writes = False
+            if owed.draws:
+                self._picture(owed.step, owed.state())
+            del self._owed[0]
+            if self.folder is not None:
+                with contextlib.suppress(OSError):
+                    _path(self.folder, owed.step).unlink(missing_ok=True)
+
+    def _picture(self, step: int, state: State) -> None:
+        """Draws; whatever goes wrong is said and forgotten."""
+        path = _drawing(self.folder, step)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            self._draw(state, path)
+        except Exception as error:
+            self.record.display.say(
+                f"no picture of step {step}: {type(error).__name__}: {error}. Training goes on."
+            )
+
+    def owed(self, step: int) -> list[dict[str, Any]]:
+        """What is owed of the steps up to one, as plain JSON."""
+        return [owed.as_json() for owed in list(self._owed) if owed.step <= step]
+
+    def keep(self, step: int) -> None:
+        """Writes the states that another process would need to make what is owed before a step."""
+        for owed in list(self._owed):
+            if owed.step < step and (owed.evaluates or owed.draws) and owed.state is not None:
+                try:
+                    weights.save(_path(self.folder, owed.step), checkpoints.numbered(owed.state()))
+                except Exception as error:
+                    self.record.display.say(
+                        f"the state of step {owed.step} could not be kept for its evaluation "
+                        f"({type(error).__name__}: {error}): a KILL now would lose that."
+                    )
+
+    def resume(
+        self, entries: Sequence[Mapping[str, Any]], state: State, copy: State | None
+    ) -> None:
+        """Adds what an earlier process owed.
+
+        Args:
+          entries: from `owed`.
+          state: of the run.
+          copy: the same on one device, where an entry of its step needs it.
+        """
+        written, start = _written(self.folder), int(np.max(np.asarray(state.step)))
+        for owed in (Owed(**entry) for entry in entries):
+            owed.writes &= owed.step not in written
+            owed.evaluates &= owed.writes and self._evaluate is not None
+            owed.draws &= self._draw is not None and not _drawing(self.folder, owed.step).exists()
+            if owed.evaluates or owed.draws:
+                held = copy if owed.step == start else self._held(owed.step, state)
+                owed.state = functools.partial(lambda x: x, held)
+                owed.evaluates &= held is not None
+                owed.draws &= held is not None
+            self.record.before = max(self.record.before, owed.row["seconds"])
+            self.add(owed)
+
+    def _held(self, step: int, like: State) -> State | None:
+        """The state that `keep` wrote; None, and a word about it, where it did not get so far."""
+        shapes = {
+            name: jax.ShapeDtypeStruct(x.shape, x.dtype)
+            for name, x in checkpoints.numbered(like).items()
+        }
+        try:
+            arrays = weights.load(_path(self.folder, step), shapes)
+            return checkpoints.assembled(sharding.local(like), arrays)
+        except (OSError, ValueError) as error:
+            self.record.display.say(
+                f"an earlier process was killed before the evaluation or picture of step {step} "
+                f"was made, and its state is lost ({error}): the row goes without."
+            )
+            return None
+
+
+def _written(folder: pathlib.Path | None) -> set[int]:
+    """The steps whose rows are in metrics.jsonl."""
+    if folder is None or not (folder / "metrics.jsonl").exists():
+        return set()
+    return {row["step"] for row in logs.read_metrics(folder)}
+
+
+def _path(folder: pathlib.Path, step: int) -> pathlib.Path:
+    return folder / "owed" / f"{step:09d}.safetensors"
+
+
+def _drawing(folder: pathlib.Path, step: int) -> pathlib.Path:
+    return folder / "samples" / f"{step:09d}.png"

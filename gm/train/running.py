@@ -1,0 +1,390 @@
+"""A run while it runs: steps, and what is due between them."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from gm.core import Array, Metrics
+from gm.train import best as bests
+from gm.train import checkpoints, feeds, folders, identity, paths, sharding, stopping
+from gm.train.background import await_unless
+from gm.train.best import Best
+from gm.train.every import Every
+from gm.train.logs import Display, Record
+from gm.train.reports import Draw, Evaluate, Owed, Reports
+from gm.train.saves import Saves
+from gm.train.state import State
+from gm.train.step import Step
+
+# Dispatches made before the oldest is waited for: the device never idles, memory stays bounded.
+AHEAD = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What `run` was asked for; its fields are described there."""
+
+    num_steps: int
+    folder: pathlib.Path | None
+    config: Any
+    resume: str
+    every: Every
+    keep: int
+    keep_every: int | None
+    evaluate: Evaluate | None
+    best: Best | None
+    draw: Draw | None
+    progress: bool
+
+    def __post_init__(self) -> None:
+        if self.resume not in folders.RESUME:
+            raise ValueError(
+                f'resume is "changed" or one of {", ".join(folders.RESUME[:-1])}; '
+                f"got {self.resume!r}."
+            )
+        checkpoints.check_keep(self.keep, self.keep_every)
+        wants = {'resume="must"': self.resume == "must", "draw": self.draw is not None}
+        for name, asked in wants.items():
+            if asked and self.folder is None:
+                raise ValueError(f"{name} needs a folder.")
+        if self.best is not None and self.evaluate is None:
+            raise ValueError("best needs evaluate, whose numbers decide.")
+
+
+def start(step: Step, state: State, batches: Any, asked: Asked) -> State:
+    """Checks what is given, enters the folder, and trains from what is there."""
+    if not isinstance(step, Step) or not isinstance(state, State):
+        raise TypeError(
+            "run needs step = train.make_step(loss, optimizer) and state = train.init(params, "
+            f"optimizer, key); got {type(step).__name__} and {type(state).__name__}."
+        )
+    feeds.check(batches)
+    folder, owed = asked.folder, []
+    described, state = identity.describe_run(step.game, batches), step.place(state)
+    if folder is not None:
+        with paths.plain(folder.absolute()):  # a folder that cannot have one is refused here
+            state = folders.begin(folder, asked.config, described, asked.resume, state)
+        if checkpoints.steps(folder):
+            owed = checkpoints.about(folder, _updates(state)).get("owed", [])
+    if asked.best is not None:
+        bests.begin(asked.best, folder, state)
+    if _updates(state) < asked.num_steps or owed:
+        with stopping.on_signals(saves=folder is not None) as stop:
+            return Loop(step, state, batches, asked, described, stop).go(owed)
+    if asked.progress and jax.process_index() == 0:
+        Display().say(f"already at step {_updates(state)} of {asked.num_steps}, in {folder}")
+    if asked.best is not None and step.rule is sharding.whole:
+        bests.share(asked.best, state)
+    return state
+
+
+class Loop:
+    """A run while it runs.
+
+    Args:
+      step: as in `run`.
+      state: where it goes on, placed.
+      batches: as in `run`.
+      asked: the rest.
+      described: what the manifests say that the run is.
+      stop: tells of a signal.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        state: State,
+        batches: Any,
+        asked: Asked,
+        described: identity.Run,
+        stop: stopping.Stop,
+    ) -> None:
+        self.step, self.state, self.batches, self.asked = step, state, batches, asked
+        self.folder, self.every, self.num_steps = asked.folder, asked.every, asked.num_steps
+        self.start, self.leads = _updates(state), jax.process_index() == 0
+        self.whole, self.stop = step.rule is sharding.whole, stop
+        self.record = Record(
+            self.folder if self.leads else None,
+            self.start,
+            asked.num_steps,
+            asked.progress and self.leads,
+        )
+        self.reports = Reports(self.record, self.folder, asked.evaluate, asked.best, asked.draw)
+        self.saves = Saves(
+            self.folder,
+            self.start,
+            {"run": described.as_json()},
+            {"keep": asked.keep, "keep_every": asked.keep_every},
+            self.reports,
+            lambda: self.ending or bool(self.stop),
+        )
+        self.pending: collections.deque[tuple[int, Metrics, Array | bool]] = collections.deque()
+        self.ending, self.stopping, self.told, self.size = False, False, self.start > 0, 0
+
+    def go(self, owed: list[dict[str, Any]]) -> State:
+        """Steps to the end, or to the first reason to stop.
+
+        Args:
+          owed: what an earlier process has left to be made (`Reports.owed`).
+        """
+        if self.start and self.folder:
+            self.record.say(f"going on from step {self.start} of {self.folder}")
+        devices = _devices(self.step.mesh)
+        self._tell("began", step=self.start, command=folders.command(), devices=devices)
+        try:
+            done = self._work(owed)
+            self._end(done)
+        except BaseException as error:
+            with contextlib.suppress(Exception):
+                error.state = self._good()
+            raise
+        finally:
+            self.record.close()
+        return self.state
+
+    def _end(self, done: int) -> None:
+        """Says how a run has ended that nothing went wrong with."""
+        best, stop = self.asked.best, self.stop
+        self._tell("ended", step=done, by=stop.signal or "itself", **(best.record if best else {}))
+        if done < self.num_steps:
+            self.record.close()
+            self.record.display.say(
+                f"stopped by {stop.signal or 'another host'} at step {done} of {self.num_steps}; "
+                f"{f'saved in {self.folder}' if done else 'nothing was made'}. To go on: "
+                f"{folders.command()}"
+            )
+            raise SystemExit(stop.status)
+        if best is not None and best.step >= 0:
+            self.record.say(str(best))
+
+    def _work(self, owed: list[dict[str, Any]]) -> int:
+        """Makes what is owed, the steps, the last checkpoint, and what is due at the end."""
+        try:
+            self._resume(owed)
+            done = self._steps(self.start) if self.start < self.num_steps else self.start
+            if done < self.num_steps and self.folder is None:
+                raise KeyboardInterrupt(f"stopped at step {done}; error.state is its state")
+            if self.folder is not None:
+                self.saves.insist(done, self.state)
+                if self.stop and self.reports.owed(done):
+                    self.record.display.say(
+                        f"step {done} is saved; an evaluation or a picture is still being made, "
+                        "unless another signal comes"
+                    )
+            self.reports.worker.wait()
+            if self.asked.best is not None and self.whole:
+                bests.share(self.asked.best, self.state)
+        except BaseException as error:
+            self._rescue(error)
+            self._tell("ended", step=self.saves.saved, by=type(error).__name__, error=str(error))
+            raise
+        finally:
+            self.saves.worker.close()
+            self.reports.worker.close()
+        return done
+
+    def _resume(self, owed: list[dict[str, Any]]) -> None:
+        """Has made what an earlier process owed."""
+        now = [entry for entry in owed if entry["row"]["step"] == self.start]
+        copy = None
+        for entry in now if not self.whole and self.asked.evaluate is not None else ():
+            if entry["evaluates"]:
+                entry["numbers"] = self.reports.evaluate(self.start, self.state)
+                entry["evaluates"] = False
+        if any(entry["evaluates"] or entry["draws"] for entry in now):
+            copy = sharding.local(self.state)
+        if self.leads and owed:
+            self.reports.resume(owed, self.state, copy)
+
+    def _steps(self, done: int) -> int:
+        """Dispatches until the end, or until all hosts know that one of them is to stop."""
+        program, compiled = self.step.program(self.state), False
+        feed = feeds.feed_of(self.batches, done, self.num_steps, self.step, self.every.dispatch)
+        while done < self.num_steps and not self.stopping:
+            flag = sharding.any_host(bool(self.stop), self.step.mesh)
+            if flag is True:
+                break
+            count = self.every.next(done, self.num_steps) - done
+            began = time.perf_counter()
+            self.state, metrics = feed.advance(program, self.state, done, count)
+            if not compiled:
+                self.record.compiled(time.perf_counter() - began)
+                compiled, self.size = True, feed.size
+            done += count
+            self._note(done, metrics, flag)
+        self._settle(0)
+        return done
+
+    def _due(self, done: int, every: int | None) -> bool:
+        """Whether something that comes every so many steps, and at the end, is due."""
+        return every is not None and (done % every == 0 or done == self.num_steps)
+
+    def _logs(self, done: int) -> bool:
+        return self._due(done, self.every.log) or self._due(done, self.every.evaluate)
+
+    def _note(self, done: int, metrics: Metrics, flag: Array | bool) -> None:
+        """Queues a dispatch's metrics, and does what is due after it."""
+        if self._logs(done):
+            for x in metrics.values():
+                x.copy_to_host_async()
+        self.pending.append((done, metrics, flag))
+        stops = self.every.checkpoint, self.every.evaluate, self.every.draw
+        ahead = max(1, AHEAD // self.every.dispatch)
+        if any(self._due(done, every) for every in stops):
+            self._settle(0)
+        elif len(self.pending) >= 2 * ahead:
+            self._settle(ahead)
+        if done % self.every.checkpoint == 0 and done < self.num_steps:
+            self._save(done)
+
+    def _settle(self, ahead: int) -> None:
+        """Waits for all dispatches but the newest few, and has the rows written that are due."""
+        settled = [self.pending.popleft() for _ in range(len(self.pending) - ahead)]
+        # Once a step was not finite no later one is: the last tells of all, at the price of one.
+        failed = settled and not np.any(np.asarray(settled[-1][1]["finite"]))
+        for done, metrics, flag in settled:
+            if failed and not np.any(np.asarray(metrics["finite"])):
+                self._fail(metrics)
+            self.stopping |= bool(flag)
+            if self._logs(done) or self._due(done, self.every.draw):
+                self._report(done, metrics)
+        self._check()
+
+    def _report(self, done: int, metrics: Metrics) -> None:
+        """Has a row written and a picture drawn; where either needs the state, it is newest now."""
+        evaluates, draws = (self._due(done, n) for n in (self.every.evaluate, self.every.draw))
+        metrics = {name: x for name, x in metrics.items() if name != "finite" or np.ndim(x)}
+        row = self.record.row(done, self.size)
+        owed = Owed(row, self.size, metrics, self._logs(done), evaluates and self.whole, draws)
+        with self.record.paused():
+            if owed.evaluates or owed.draws:
+                owed.state = self._copy(done)
+            if evaluates and not self.whole:
+                try:
+                    owed.numbers = self.reports.evaluate(done, self.state)
+                except BaseException:
+                    self.reports.fail(dataclasses.replace(owed, evaluates=True))
+                    raise
+        if self.leads:
+            self.reports.add(owed)
+
+    def _copy(self, done: int) -> Callable[[], State]:
+        """What gives the state on one device: a copy, made later where no step can change it."""
+        later = self.whole and jax.process_count() == 1
+        if not (later and done == self.num_steps):
+            self._await(self.reports.last)  # one copy at a time
+        if later and (done == self.num_steps or self.stop):
+            return functools.cache(functools.partial(sharding.local, self.state))
+        copy = sharding.local(self.state)
+        return lambda: copy
+
+    def _fail(self, metrics: Metrics) -> None:
+        """Says which step was not finite, and how to see it again."""
+        failed = _updates(self.state)  # the state has stayed what it was before
+        plain = {name: np.asarray(x).tolist() for name, x in metrics.items() if name != "finite"}
+        values = ", ".join(
+            f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in plain.items()
+        )
+        details: dict[str, Any] = {"step": failed, "metrics": plain}
+        indices = ""
+        if hasattr(self.batches, "indices"):
+            details["examples"] = np.asarray(self.batches.indices(failed)).tolist()
+            indices = f" Its batch held the examples {details['examples']}."
+        self._tell("not finite", **details, command=folders.command())
+        raise FloatingPointError(
+            f"step {failed} (after {failed} updates) is not finite, and its update was not "
+            f"applied: {values}.{indices} Replay it with: {folders.command()}"
+        )
+
+    def _rescue(self, error: BaseException) -> None:
+        """Saves the last good state before the run ends with an error."""
+        if self.folder is None or not _updates(self.state):
+            return
+        if jax.process_count() > 1 and not isinstance(error, FloatingPointError):
+            from gm.train import hosts
+
+            lost = hosts.explain(error)
+            if lost is not None:
+                raise RuntimeError(f"{lost} To go on: {folders.command()}") from error
+            return  # the other hosts do not know of this error, and saving takes all of them
+        self.ending = True
+        # What else goes wrong is not the error to see, and no reason to lose the state.
+        with contextlib.suppress(Exception):
+            if not isinstance(error, FloatingPointError):
+                self._settle(0)  # the rows of the steps that were made
+        self.reports.again()
+        try:
+            if (state := self._good()) is None:
+                raise RuntimeError("the step that failed has consumed it")
+            self.saves.insist(_updates(state), state)
+        except Exception as second:
+            if second is not error:
+                error.add_note(f"The state was not saved in {self.folder}: {second}")
+        else:
+            error.add_note(
+                f"Step {self.saves.saved}, the last good one, is saved in {self.folder}."
+            )
+
+    def _good(self) -> State | None:
+        """The last good state; None where a step has consumed it without giving another."""
+        if any(x.is_deleted() for x in jax.tree.leaves(self.state)):
+            return None
+        if np.any(self.state.finite):
+            return self.state
+        return self.state.replace(finite=jnp.logical_not(self.state.finite))
+
+    def _save(self, done: int) -> None:
+        """Writes a checkpoint of the newest step; its files appear while training goes on."""
+        if self.folder is None:
+            return
+        with self.record.paused():
+            self._await(self.saves.worker.last)
+            self.saves.begin(done, self.state)
+
+    def _await(self, task: Future | None) -> None:
+        """Waits for a task, unless a signal has come; raises what it or another has raised."""
+        await_unless(task, lambda: bool(self.stop))
+        self._check()
+
+    def _check(self) -> None:
+        """Raises what has gone wrong on another thread; tells of the first checkpoint of all."""
+        if not self.told and self.saves.saved:
+            self.told = True
+            self._tell("saved", step=self.saves.saved)
+        self.saves.worker.check()
+        self.reports.worker.check()
+
+    def _tell(self, event: str, **details: Any) -> None:
+        """A line of the folder's history, which is no reason to lose a run."""
+        if self.folder is not None and self.leads:
+            try:
+                folders.note(self.folder, event, **details)
+            except OSError as error:
+                self.record.display.say(f"history.jsonl has no line about {event!r}: {error}")
+
+
+def _updates(state: State) -> int:
+    """The updates made; of an ensemble, by its member that made most."""
+    return int(np.max(np.asarray(state.step)))
+
+
+def _devices(mesh: Mesh) -> str:
+    """`8 x cpu on 1 host, jax 0.10.2, Python 3.11`"""
+    where = f"{jax.process_count()} host{'s' * (jax.process_count() > 1)}"
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    kind = mesh.devices.flat[0].device_kind
+    return f"{mesh.size} x {kind} on {where}, jax {jax.__version__}, Python {python}"
