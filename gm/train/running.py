@@ -26,7 +26,7 @@ from gm.train.best import Best
 from gm.train.every import Every
 from gm.train.logs import Display, Record
 from gm.train.reports import Draw, Evaluate, Owed, Reports
-from gm.train.saves import Saves
+from gm.train.saves import SavedElsewhere, Saves
 from gm.train.state import State
 from gm.train.step import Step
 
@@ -286,7 +286,8 @@ class Loop:
         """What gives the state on one device: a copy, made later where no step can change it."""
         later = self.whole and jax.process_count() == 1
         if not (later and done == self.num_steps):
-            self._await(self.reports.last)  # one copy at a time
+            # One copy at a time. What has gone wrong is raised once this row is reported.
+            await_unless(self.reports.last, lambda: bool(self.stop))
         if later and (done == self.num_steps or self.stop):
             return functools.cache(functools.partial(sharding.local, self.state))
         copy = sharding.local(self.state)
@@ -312,7 +313,7 @@ class Loop:
 
     def _rescue(self, error: BaseException) -> None:
         """Saves the last good state before the run ends with an error."""
-        if self.folder is None or not _updates(self.state):
+        if self.folder is None or not _updates(self.state) or isinstance(error, SavedElsewhere):
             return
         if jax.process_count() > 1 and not isinstance(error, FloatingPointError):
             from gm.train import hosts
@@ -332,8 +333,7 @@ class Loop:
                 raise RuntimeError("the step that failed has consumed it")
             self.saves.insist(_updates(state), state)
         except Exception as second:
-            if second is not error:
-                error.add_note(f"The state was not saved in {self.folder}: {second}")
+            error.add_note(f"The state is not saved in {self.folder}: {second}")
         else:
             error.add_note(
                 f"Step {self.saves.saved}, the last good one, is saved in {self.folder}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from typing import Any
 
 import jax
@@ -14,6 +14,12 @@ from gm.train import checkpoints
 from gm.train.background import Worker, await_unless
 from gm.train.reports import Reports
 from gm.train.state import State
+
+TRIES = 3  # of which the first may tell of an earlier save only
+
+
+class SavedElsewhere(OSError):
+    """A state that is saved, but not in the run's folder; says where, and how to go on from it."""
 
 
 class Saves:
@@ -55,12 +61,12 @@ class Saves:
             wait([self.worker.last])
         self.worker.check()
         save = checkpoints.Save(self.folder, step, state, about=self._about)
-        self.worker.submit(self._finish, save)
         self._begun = step
+        self.worker.submit(self._finish, save, self._reports.last)
 
-    def _finish(self, save: checkpoints.Save) -> None:
+    def _finish(self, save: checkpoints.Save, rows: Future | None) -> None:
         """Waits for the rows of its step, if there is time, and makes the checkpoint appear."""
-        await_unless(self._reports.last, self._hurries)
+        await_unless(rows, self._hurries)
         if owed := self._reports.owed(save.step):
             save.about["owed"] = owed
         try:
@@ -72,33 +78,26 @@ class Saves:
             self._reports.keep(save.step)
 
     def insist(self, step: int, state: State) -> None:
-        """Saves, and says where if not where it should: a second try, then a folder of its own.
+        """Saves by all means: here, here again, and at last in a temporary folder.
 
         Raises:
-          OSError: the state is elsewhere, and how to bring it back.
-          Exception: whatever the last try has raised.
+          SavedElsewhere: in a temporary folder.
+          Exception: what the last try has raised.
         """
-        for last in (False, True):
+        for _ in range(TRIES):
             try:
                 self.begin(step, state)
-                self.worker.wait()
+                return self.worker.wait()
             except Exception as error:
-                if not last:
-                    continue
-                if jax.process_count() > 1:
-                    raise
-                place = self._elsewhere(step, state)
-                raise OSError(
-                    f"step {step} could not be saved in {self.folder} ({error!r}). It is saved in "
-                    f"{place}: to go on from there, move that folder to "
-                    f"{self.folder / 'checkpoints'}."
-                ) from error
-            else:
-                return
-
-    def _elsewhere(self, step: int, state: State) -> pathlib.Path:
-        """Saves in a temporary folder that is not removed."""
+                failure = error
+                self._reports.record.display.say(f"saving failed ({error!r}); trying again")
+        if jax.process_count() > 1:
+            raise failure
         save = checkpoints.Save(tempfile.mkdtemp(prefix="gm-rescued-"), step, state, self._about)
         if owed := self._reports.owed(step):
             save.about["owed"] = owed
-        return save.finish()
+        place = save.finish()
+        raise SavedElsewhere(
+            f"step {step} could not be saved in {self.folder} ({failure!r}). It is saved in "
+            f"{place}: to go on from there, move that folder to {self.folder / 'checkpoints'}."
+        ) from failure

@@ -229,6 +229,62 @@ def test_a_signal_saves_and_exits_with_its_status_and_a_second_one_at_once(tmp_p
             assert checkpoints.steps(tmp_path / signals[0]) == [6]
 
 
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("end", ["Ctrl-C", "evaluation", "not finite", "a step"])
+def test_the_last_good_state_is_in_the_error(
+    end, folder, step, new, problem, tmp_path, monkeypatch
+):
+    """Whatever ends a run, the state that it has reached is the caller's; here that of step 6."""
+
+    class Ending(problem.Batches):
+        def __getitem__(self, n):
+            if n == 6 and end == "Ctrl-C" and not folder:
+                signal.raise_signal(signal.SIGINT)
+            if n == 6 and end == "Ctrl-C" and folder:
+                raise KeyboardInterrupt
+            return super().__getitem__(n)
+
+    def evaluate(state):
+        if end == "evaluation":
+            raise KeyError("oops")
+        return {}
+
+    kinds = {"not finite": FloatingPointError, "Ctrl-C": KeyboardInterrupt, "evaluation": KeyError}
+    batches = Ending(bad=6 if end == "not finite" else -1)
+    if end == "a step":
+        batches = [batches[n] for n in range(6)]
+    with pytest.raises(kinds.get(end, ValueError)) as error:
+        train.run(
+            step, new(), batches, 6 if end == "evaluation" else 20, progress=False,
+            folder=tmp_path if folder else None, evaluate=evaluate, evaluate_every=100,
+        )  # fmt: skip
+    state, done = error.value.state, 6 + (end == "Ctrl-C" and not folder)
+    assert int(state.step) == done
+    assert checkpoints.steps(tmp_path) == ([6] if folder else [])
+    on = train.run(step, state, problem.Batches(), 12, progress=False)
+    whole = train.run(step, new(), problem.Batches(), 12, progress=False)
+    assert train.digest(on) == train.digest(whole)
+
+
+def test_a_second_ctrl_c_without_a_folder_is_one_at_once(monkeypatch):
+    monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.0)
+    with stopping.on_signals(saves=False) as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.signal == "SIGINT"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_hangup_stays_ignored(monkeypatch):
+    """As `nohup` has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stopping.on_signals() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert not stop
+    signal.signal(signal.SIGHUP, before)
+
+
 def test_handlers_are_put_back_and_left_alone_off_the_main_thread(step, new, problem, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     with stopping.on_signals() as stop:
