@@ -209,4 +209,5 @@ def test_weights_and_checkpoints_of_other_masks_are_refused(one, tmp_path):
     with pytest.raises(ValueError, match="no Model there"):
         checkpoints.restore(tmp_path, state(), model=Model())
     shutil.rmtree(tmp_path / "checkpoints")
+    (tmp_path / "history.jsonl").unlink()  # which tells of step 2
     train.run(steps[1], state(), batches, 1, folder=tmp_path, **QUIET)  # nothing to be wrong about
