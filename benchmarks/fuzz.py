@@ -190,7 +190,6 @@ def manifests(count: int, seed: int, folder: pathlib.Path) -> Count:
         state = state.replace(step=state.step + 1)
         checkpoints.save(folder, step, state)
         want[step] = train.digest(state)
-    logging.getLogger("gm.train.checkpoints").setLevel(logging.ERROR)  # it says each going back
     path = folder / "checkpoints" / "000000002" / "manifest.json"
     whole = path.read_bytes()
     body = json.loads(whole)["body"]
@@ -281,6 +280,7 @@ KINDS = {"weights": weights, "manifests": manifests, "pages": pages}
 
 def main(c: Config) -> None:
     """Prints a row for each kind."""
+    logging.getLogger("gm.train.checkpoints").setLevel(logging.ERROR)  # it says each going back
     print(
         "| spoiled | cases | refused | intact | wrong | crashes | MB |\n", "|---" * 7, "|", sep=""
     )
