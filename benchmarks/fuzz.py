@@ -1,6 +1,6 @@
 """What readers do with spoiled files: one clear error for each, or what was written.
 
-    python benchmarks/fuzz.py [--weights 20000] [--manifests 5000] [--pages 5000]
+    python benchmarks/fuzz.py [--weights 20000] [--manifests 5000] [--pages 5000] [--npz 20000] ...
 
 A case is a file that was written well and then mutated: bytes flipped, cut off, put in, doubled,
 and, as only a stranger would, parts of its JSON exchanged and every checksum made right again.
@@ -272,6 +272,10 @@ class Config:
     weights: int = 20_000
     manifests: int = 5_000
     pages: int = 5_000
+    npz: int = 20_000
+    other_files: int = 4_000
+    tfds_folders: int = 1_000
+    results: int = 6_000
     seed: int = 0
 
 
@@ -280,11 +284,13 @@ KINDS = {"weights": weights, "manifests": manifests, "pages": pages}
 
 def main(c: Config) -> None:
     """Prints a row for each kind."""
+    import fuzz_data
+
     logging.getLogger("gm.train.checkpoints").setLevel(logging.ERROR)  # it says each going back
     print(
         "| spoiled | cases | refused | intact | wrong | crashes | MB |\n", "|---" * 7, "|", sep=""
     )
-    for kind, fuzz in KINDS.items():
+    for kind, fuzz in (KINDS | fuzz_data.KINDS).items():
         if count := getattr(c, kind):
             with tempfile.TemporaryDirectory() as folder:
                 seen = fuzz(count, c.seed, pathlib.Path(folder))

@@ -68,7 +68,7 @@ def from_arrays(
         held, num_values = [x for x in parts if x is not None], 2
     event = values.event_of(held, num_values, name)
     _check(event, parts, labels, name)
-    filled = _fill([_columns(x, y) for x, y in zip(parts, labels, strict=True)])
+    filled = _fill([_columns(x, y) for x, y in zip(parts, labels, strict=True)], name)
     scale = _standardize(filled, event) if standardize else None
     if not event.discrete:
         values.check_precision([part["x"] for part in filled], name, columns)
@@ -125,7 +125,7 @@ def _narrow(event: Event, columns: dict[str, np.ndarray]) -> dict[str, np.ndarra
     return {**narrow, "label": columns["label"].astype(np.int32)} if "label" in columns else narrow
 
 
-def _fill(columns: list[dict[str, np.ndarray] | None]) -> list[dict[str, np.ndarray]]:
+def _fill(columns: list[dict[str, np.ndarray] | None], name: str) -> list[dict[str, np.ndarray]]:
     """Cuts the missing splits from the training examples."""
     train, validation, test = columns
     if validation is not None and test is not None:
@@ -140,7 +140,9 @@ def _fill(columns: list[dict[str, np.ndarray] | None]) -> list[dict[str, np.ndar
             given = {name: values[numbers] for name, values in train.items()}
         held_out.append(given)
     if len(order) == 0:
-        raise ValueError(f"{len(train['x'])} examples are too few to cut the missing splits from.")
+        raise ValueError(
+            f"{name} has {len(train['x'])} examples, too few to cut the missing splits from."
+        )
     return [{name: values[order] for name, values in train.items()}, *held_out[::-1]]
 
 

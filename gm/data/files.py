@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import pathlib
 import warnings
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from gm.data import arrays, tables
+from gm.data import arrays, contents, tables
 from gm.data.dataset import Dataset
 
 SUFFIXES = (".npz", ".npy", ".csv", ".tsv", ".mat")
@@ -22,124 +20,89 @@ EXAMPLES = ("{}", "x_{}", "{}_x", "{}_data", "{}_images")
 LABELS = ("{}_labels", "{}_label", "y_{}", "{}_y")
 WHOLE = ("x", "data", "arr_0")  # to be cut into three; `numpy.savez(path, x)` calls it arr_0
 WHOLE_LABELS = ("label", "labels", "y")
-UNREADABLE = (ValueError, TypeError, EOFError, OSError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
-def read(path: str | os.PathLike[str], **options: Any) -> Dataset:
+def read(path: str | os.PathLike[str], max_bytes: int = contents.MEMORY, **options: Any) -> Dataset:
     """The data set of a file; see `gm.data.load` for what it holds.
 
     Args:
       path: ends in one of `SUFFIXES`.
+      max_bytes: of its arrays in memory; of a table, of the file.
       **options: of `from_arrays`.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: a file that is not what its name says, pickled arrays, or no examples.
+      ValueError: a file that is not what its name says, or larger than `max_bytes`, pickled arrays,
+        or no examples; names the file.
     """
     path = pathlib.Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"no file at {path}.")
     options = {"name": path.stem, **options}
     if path.suffix in (".csv", ".tsv"):
+        contents.check_size(path, path.stat().st_size, max_bytes)
         return arrays.from_arrays(tables.read_csv(path), **options)
-    held = read_mat(path) if path.suffix == ".mat" else read_numpy(path)
-    if isinstance(held, np.ndarray):
-        return arrays.from_arrays(held, **options)
-    return arrays.from_arrays(**choose(held, path), **options)
+    with open(path, "rb") as file:
+        held = contents.of(path, file)
+        roles = choose(held.names, path)
+        found = contents.read(path, held, roles.values(), max_bytes)
+    given = {role: found[name] for role, name in roles.items()}
+    return arrays.from_arrays(**_arguments(given, path), **options)
 
 
-def choose(held: Mapping[str, np.ndarray], path: pathlib.Path) -> dict[str, Any]:
-    """The arguments of `from_arrays` among named arrays; capitals count as small letters.
+def choose(names: Sequence[str], path: pathlib.Path) -> dict[str, str]:
+    """Which of the names in a file hold what: {"train": "x_train", "num_values": ...}.
+
+    Capitals count as small letters. A file of one array needs no name for it, but for `.npz`.
 
     Raises:
       ValueError: no examples, or two names that differ in capitals only.
     """
-    left = {name.lower(): x for name, x in held.items()}
-    if len(left) < len(held):
-        raise ValueError(f"{path} has names that differ in capitals only: {', '.join(held)}.")
+    if len(names) == 1 and path.suffix != ".npz":
+        return {"train": names[0]}
+    left = {name.lower(): name for name in names}
+    if len(left) < len(names):
+        raise ValueError(f"{path} has names that differ in capitals only: {', '.join(names):.200}.")
 
-    def take(patterns: Sequence[str], stems: Sequence[str] = ("",)) -> Any:
-        names = (pattern.format(stem) for stem in stems for pattern in patterns)
-        return left.pop(next((name for name in names if name in left), None), None)
+    def take(patterns: Sequence[str], stems: Sequence[str] = ("",)) -> str | None:
+        known = (pattern.format(stem) for stem in stems for pattern in patterns)
+        return left.pop(next((name for name in known if name in left), None), None)
 
     found = {part: take(EXAMPLES, stems) for part, stems in STEMS.items()}
-    labels = [take(LABELS, stems) for stems in STEMS.values()]
-    if found["train"] is None:
-        found["train"] = take(WHOLE)
-    if labels[0] is None:
-        labels[0] = take(WHOLE_LABELS)
+    found |= {f"{part} labels": take(LABELS, stems) for part, stems in STEMS.items()}
+    found["train"] = found["train"] or take(WHOLE)
+    found["train labels"] = found["train labels"] or take(WHOLE_LABELS)
+    found["num_values"] = take(("num_values",))
     if found["train"] is None:
         raise ValueError(
-            f"{path} needs an array 'train' or 'x'; it holds {', '.join(held) or 'none'}."
+            f"{path} needs an array 'train' or 'x'; it holds {', '.join(names) or 'none':.200}."
         )
-    num_values = left.pop("num_values", None)
     if left:
         warnings.warn(
-            f"{path} holds {', '.join(left)} as well, which is not read: gm.data knows train, "
+            f"{path} holds {', '.join(left):.200} as well, which is not read: gm.data knows train, "
             "validation (valid, val) and test, x, and their labels as train_labels or y.",
             stacklevel=4,
         )
-    return {
-        **found,
-        "labels": [y if y is None or path.suffix != ".mat" else y.ravel() for y in labels],
-        "num_values": None if num_values is None else int(np.asarray(num_values).item()),
-    }
+    return {role: name for role, name in found.items() if name is not None}
 
 
-def read_numpy(path: pathlib.Path) -> dict[str, np.ndarray] | np.ndarray:
-    """The arrays of a `.npz` file by their names, or the array of a `.npy` file.
-
-    Pickled arrays are not loaded: they can run any code.
-
-    Raises:
-      ValueError: pickled arrays, or another kind of file.
-    """
-    name = path.name
-    try:
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            held = {}
-            for name in loaded.files:
-                held[name] = loaded[name]
-            return held
-    except UNREADABLE as error:
-        if "allow_pickle=False" in str(error) and "Object arrays" in str(error):
-            raise ValueError(
-                f"{path} holds {name!r} as a pickled array, which is not loaded because it can run "
-                "any code. Save it as an array of numbers: numpy.savez(path, train=x)."
-            ) from error
-        raise _unreadable(path, f"numpy.savez or numpy.save writes {path.suffix} files") from error
-
-
-def read_mat(path: pathlib.Path) -> dict[str, np.ndarray] | np.ndarray:
-    """The arrays of a MATLAB 5 file by their names, or its only array.
-
-    Raises:
-      ValueError: another kind of file, with what makes a `.npz` of it where that is one line.
-    """
-    from scipy import io
-
-    try:
-        held = io.loadmat(path)
-    except NotImplementedError as error:
+def _arguments(given: Mapping[str, np.ndarray], path: pathlib.Path) -> dict[str, Any]:
+    """The arguments of `from_arrays` among the arrays of a file."""
+    labels = [given.get(f"{part} labels") for part in STEMS]
+    if path.suffix == ".mat":  # where every array has two axes
+        labels = [None if y is None else y.ravel() for y in labels]
+    num_values = given.get("num_values")
+    if num_values is not None and (
+        num_values.size != 1 or num_values.dtype.kind not in "iuf" or num_values.item() % 1
+    ):
         raise ValueError(
-            f"{path} is a MATLAB 7.3 file, that is HDF5. Once, with h5py: "
-            f"numpy.savez({str(path.with_suffix('.npz'))!r}, "
-            f"**{{k: v[()].T for k, v in h5py.File({str(path)!r}).items() if hasattr(v, 'shape')}})"
-        ) from error
-    except (*UNREADABLE, io.matlab.MatReadError) as error:
-        raise _unreadable(path, "MATLAB's save(path, '-v6') writes .mat files") from error
-    held = {name: x for name, x in held.items() if isinstance(x, np.ndarray)}
-    return next(iter(held.values())) if len(held) == 1 else held
-
-
-def _unreadable(path: pathlib.Path, writes: str) -> ValueError:
-    size = path.stat().st_size
-    return ValueError(
-        f"{path} is no {path.suffix} file, or not the whole of one ({size:,} bytes); {writes}."
-    )
+            f"{path} needs one integer as num_values; got {num_values.dtype} {num_values.shape}."
+        )
+    return {
+        **{part: given.get(part) for part in STEMS},
+        "labels": labels,
+        "num_values": None if num_values is None else int(num_values.item()),
+    }
 
 
 def foreign(path: str) -> ValueError | None:

@@ -7,7 +7,7 @@ import os
 import pathlib
 from typing import Any
 
-from gm.data import digits, files, text, tfds, toy
+from gm.data import contents, digits, files, text, tfds, toy
 from gm.data.dataset import Dataset
 from gm.data.transforms import (
     Decimate,
@@ -33,6 +33,7 @@ def load(
     binary: bool = False,
     label: str | None = None,
     standardize: bool = False,
+    max_bytes: int = contents.MEMORY,
 ) -> Dataset:
     """Train, validation and test splits, and what models need to know of their examples.
 
@@ -76,6 +77,8 @@ as above |
       label: the column of a `.csv` file that holds the labels; as in `from_arrays`.
       standardize: real values to mean 0 and variance 1 over the training examples; those of a file
         in double precision.
+      max_bytes: what a file may fill of the memory, from what its headers say; larger ones are
+        refused before they are read.
 
     Raises:
       ValueError: a file that cannot be read, an unknown name (the message has near matches), or a
@@ -84,6 +87,7 @@ as above |
     """
     direct = _is_file(os.fspath(name))
     own = {"binary": binary, "label": label, "standardize": standardize and direct}
+    own["max_bytes"] = max_bytes
     dataset = _load(os.fspath(name), data_dir, own, (in_memory, window, length))
     if binary and 2 not in (dataset.train.stored.num_values, dataset.train.scored_event.num_values):
         raise ValueError(

@@ -72,24 +72,36 @@ class Records:
       examples: anything with numbered items; `__getitems__(numbers)` is used where it exists.
       numbers: which of its items belong to this split.
       decode: an item to {"x": ...}, maybe with "label".
+      origin: where the items come from, for errors.
     """
 
     examples: Sequence[Any]
     numbers: range
     decode: Callable[[Any], Batch]
+    origin: str = "the examples"
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def take(self, indices: np.ndarray) -> Batch:
-        """The examples of these numbers, read and stacked."""
+        """The examples of these numbers, read and stacked.
+
+        Raises:
+          ValueError: examples that cannot be read, or are not of one kind; names the origin.
+        """
         numbers = [self.numbers[i] for i in indices]
-        if hasattr(self.examples, "__getitems__"):
-            items = self.examples.__getitems__(numbers)
-        else:
-            items = [self.examples[number] for number in numbers]
-        decoded = [self.decode(item) for item in items]
-        return {name: np.stack([example[name] for example in decoded]) for name in decoded[0]}
+        try:
+            if hasattr(self.examples, "__getitems__"):
+                items = self.examples.__getitems__(numbers)
+            else:
+                items = [self.examples[number] for number in numbers]
+            decoded = [self.decode(item) for item in items]
+            return {name: np.stack([example[name] for example in decoded]) for name in decoded[0]}
+        except Exception as error:  # of whatever reads and decodes them
+            raise ValueError(
+                f"{self.origin} cannot be read as examples (numbers {numbers[0]} to {numbers[-1]}):"
+                f" {type(error).__name__}: {error!s:.200}"
+            ) from error
 
     def in_memory(self) -> Arrays:
         """All examples, read once."""

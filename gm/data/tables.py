@@ -85,10 +85,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     Raises:
       ValueError: something else than numbers, or no rows.
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        first = file.readline()
-    delimiter = max(",;\t", key=first.count)
-    names = next(csv.reader([first], delimiter=delimiter), [])
+    delimiter, names = _first_line(path)
     header = _is_header(names)
     if header and not names[0].strip():
         raise ValueError(
@@ -109,14 +106,28 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
             )
     except ValueError as error:
         raise ValueError(
-            f"{path} needs numbers in every row and column, as many in each; {error}"
+            f"{path} needs numbers in every row and column, as many in each; {error!s:.200}"
         ) from error
     if not rows.size:
         raise ValueError(f"{path} needs rows of numbers; it holds none.")
     names = [name.strip() for name in names] if header else list(map(str, range(rows.shape[1])))
-    if len(set(names)) < rows.shape[1]:
-        raise ValueError(f"{path} needs a name of its own for each column; got {', '.join(names)}.")
+    if not len(set(names)) == len(names) == rows.shape[1]:
+        raise ValueError(
+            f"{path} needs a name of its own for each column, {rows.shape[1]} of them; got "
+            f"{', '.join(names):.200}."
+        )
     return Table({name: _integers(column) for name, column in zip(names, rows.T, strict=True)})
+
+
+def _first_line(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
+    """What separates columns, and what the first line says of each."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+        delimiter = max(",;\t", key=first.count)
+        return delimiter, next(csv.reader([first], delimiter=delimiter), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no table of numbers in UTF-8: {error!s:.200}.") from error
 
 
 def _is_header(names: Sequence[str]) -> bool:

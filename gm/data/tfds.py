@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gm.core import Batch, Event
-from gm.data import values
+from gm.data import prepared, values
 from gm.data.dataset import Dataset, cut, make
 from gm.data.stored import Arrays, Records
 from gm.data.text import from_texts
@@ -87,21 +87,26 @@ def read(
     """The data set of a prepared folder. See `gm.data.load`."""
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder_from_directory(folder)
-    if builder.info.file_format.value != "array_record":
-        raise ValueError(
-            f"{name} is prepared as {builder.info.file_format.value} in {folder}, which only "
-            f"TensorFlow reads. Prepare it again: tfds build {name} --file_format=array_record"
-        )
-    features = builder.info.features
-    x_name, label_name = _choose(features, builder.info.supervised_keys)
-    sources = _splits(builder)
-    if _is_text(features[x_name]):
-        return from_texts(name, [_text(source, x_name) for source in sources], window)
+    with prepared.understood(folder):
+        prepared.check_classes(folder)
+        builder = tfds.builder_from_directory(folder)
+        kind = builder.info.file_format.value
+        if kind != "array_record":
+            raise prepared.Refused(
+                f"{name} is prepared as {kind}, which only TensorFlow reads. Prepare it again: "
+                f"tfds build {name} --file_format=array_record"
+            )
+        prepared.check_files(folder, builder.info.splits)
+        features = builder.info.features
+        x_name, label_name = _choose(features, builder.info.supervised_keys)
+        sources = _splits(builder)
+        texts = [_text(s, x_name) for s in sources] if _is_text(features[x_name]) else None
+    if texts is not None:
+        return from_texts(name, texts, window)
 
     event, decode_x, describe = _decoder(name, features[x_name], EVENTS.get(builder.name), length)
     decode = functools.partial(_decode, x_name, label_name, decode_x)
-    records = [Records(s.examples, s.numbers, decode) for s in sources]
+    records = [Records(s.examples, s.numbers, decode, str(folder)) for s in sources]
     details = {"preprocessing": describe}
     if label_name is not None:
         details["num_labels"] = getattr(features[label_name], "num_classes", None)
@@ -135,16 +140,27 @@ def _decode(x_name: str, label_name: str | None, decode_x: Callable, example: An
 
 def _choose(features: Mapping[str, Any], supervised: Any) -> tuple[str, str | None]:
     """The features that are x and, maybe, the label."""
-    if isinstance(supervised, tuple) and all(isinstance(key, str) for key in supervised):
+    named = isinstance(supervised, tuple) and all(isinstance(key, str) for key in supervised)
+    if named:
         x_name, label_name = supervised[:2]
     else:
-        usable = [key for key in features if _is_text(features[key]) or _is_numeric(features[key])]
+        # In the order of their names: TFDS gives them in another one in every process.
+        usable = [
+            key for key in sorted(features) if _is_text(features[key]) or _is_numeric(features[key])
+        ]
         ranked = sorted(usable, key=lambda key: type(features[key]).__name__ != "Image")
         x_name = next((key for key in ranked if key != "label"), None)
         label_name = "label"
     if x_name not in features:
-        raise ValueError(f"no images, text or numbers among the features {', '.join(features)}.")
+        raise prepared.Refused(
+            f"no images, text or numbers among the features {', '.join(sorted(features)):.200}."
+        )
     if label_name not in features:
+        if named:
+            raise prepared.Refused(
+                f"no feature {label_name!r:.200}, the label, among "
+                f"{', '.join(sorted(features)):.200}."
+            )
         return x_name, None
     label = features[label_name]
     is_class = label.shape == () and np.issubdtype(label.np_dtype, np.integer)
@@ -168,7 +184,7 @@ def _splits(builder: Any) -> list[Records]:
     logging.getLogger("absl").addFilter(_not_opencv)
     held = builder.info.splits
     if "train" not in held:
-        raise ValueError(f"{builder.name} has no split 'train', only {', '.join(held)}.")
+        raise prepared.Refused(f"{builder.name} has no split 'train', only {', '.join(held):.200}.")
 
     def whole(split: str) -> Records:
         examples = builder.as_data_source(split=split)

@@ -15,9 +15,9 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 import jax
@@ -25,11 +25,26 @@ import jax
 from gm.metrics import provenance
 from gm.metrics.score import KINDS, Score
 
-TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
-    "str": ("a str", lambda value: isinstance(value, str)),
-    "int": ("an int", lambda value: type(value) is int),
-    "float": ("a finite float", lambda value: type(value) in (int, float) and isfinite(value)),
+LONGEST, LARGEST = 1000, 10**15  # characters of a text; below which numbers lie
+LARGEST_FILE = 2**24  # bytes
+TYPES: dict[str, tuple[str, str, Callable[[object], bool]]] = {
+    "str": (
+        "a str",
+        f"printable, of at most {LONGEST:,} characters",
+        lambda value: isinstance(value, str) and len(value) <= LONGEST and _printable(value),
+    ),
+    "int": (
+        "an int",
+        f"from 0 to {LARGEST:.0e}",
+        lambda value: type(value) is int and 0 <= value <= LARGEST,
+    ),
+    "float": (
+        "a finite float",
+        f"of at most {LARGEST:.0e}",
+        lambda value: type(value) in (int, float) and -LARGEST <= value <= LARGEST,
+    ),
 }
+MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)")  # an underscore inside a word is none
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -85,13 +100,22 @@ class Result:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"Result needs a kind among {', '.join(KINDS)}; got {self.kind!r}.")
+            raise ValueError(
+                f"Result needs a kind among {', '.join(KINDS)}; got {_short(self.kind)}."
+            )
         for field in dataclasses.fields(self):
             base, _, optional = field.type.partition(" | ")
-            want, holds = TYPES[base]
+            want, more, holds = TYPES[base]
             value = getattr(self, field.name)
             if not (optional and value is None) and not holds(value):
-                raise ValueError(f"Result needs {want} for {field.name}; got {value!r}.")
+                raise ValueError(
+                    f"Result needs {want} for {field.name}; got {_short(value)} ({more})."
+                )
+        if (self.standard_error or 0) < 0 or self.seconds < 0:
+            raise ValueError(
+                f"Result needs a standard_error and seconds of at least 0; got "
+                f"{self.standard_error} and {self.seconds}."
+            )
 
     @property
     def score(self) -> Score:
@@ -99,6 +123,16 @@ class Result:
         return Score(
             self.value, self.standard_error, self.count, self.unit, self.kind, self.num_samples
         )
+
+
+def _printable(text: str) -> bool:
+    """Whether nothing is hidden in it: no control characters, no marks that turn its direction."""
+    return all(c.isprintable() or c.isspace() for c in text)
+
+
+def _short(value: object) -> str:
+    """A value as it is shown in an error."""
+    return f"{value!a:.100}"
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Result))
@@ -178,29 +212,38 @@ def read(path: str | os.PathLike) -> list[Result]:
         that no result can have; names the file.
     """
 
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
+    path = pathlib.Path(path).expanduser()
     try:
-        content = json.loads(
-            pathlib.Path(path).expanduser().read_text("utf-8"), parse_constant=refuse
-        )
+        if path.stat().st_size > LARGEST_FILE:
+            raise ValueError(f"it has more than {LARGEST_FILE:,} bytes.")
+        text = path.read_text("utf-8")
+        content = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
         entries = content if isinstance(content, list) else [content]
         return [_result(entry) for entry in entries]
-    except ValueError as error:
-        raise ValueError(f"{path} is not a result file: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a result file: {error!s:.500}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key is there twice.")
+    return dict(pairs)
 
 
 def _result(entry: object) -> Result:
     """A Result from the object of a result file."""
     if not isinstance(entry, dict):
-        raise ValueError(f"a result is an object of {len(FIELDS)} keys; got {entry!r}.")
+        raise ValueError(f"a result is an object of {len(FIELDS)} keys; got {_short(entry)}.")
     missing = [name for name in FIELDS if name not in entry]
     unknown = [name for name in entry if name not in FIELDS]
     if missing or unknown:
         raise ValueError(
             f"missing keys: {', '.join(missing) or 'none'}; "
-            f"unknown keys: {', '.join(unknown) or 'none'}."
+            f"unknown keys: {_short(', '.join(unknown))[1:-1] or 'none'}."
         )
     return Result(**entry)
 
@@ -220,7 +263,10 @@ def table(results: Sequence[Result]) -> str:
     parts = []
     ordered = sorted(results, key=place)
     for (dataset, split, preprocessing), rows in itertools.groupby(ordered, group):
-        parts += [f"**{dataset}**, {split} split, preprocessing: {preprocessing}", ""]
+        heading = (
+            f"**{_text(dataset)}**, {_text(split)} split, preprocessing: {_text(preprocessing)}"
+        )
+        parts += [heading, ""]
         parts += [_row(header), _row(["---"] * len(header))]
         parts += [_row(_cells(r)) for r in rows]
         parts.append("")
@@ -228,18 +274,33 @@ def table(results: Sequence[Result]) -> str:
 
 
 def _cells(r: Result) -> tuple[str, ...]:
-    """One row of the table."""
+    """One row of the table, in Markdown."""
     source = f" ({r.published_source})" if r.published_source else ""
     published = "-" if r.published is None else f"{r.published:g} {r.unit}{source}"
     training = f"{r.steps:,} steps, {r.seconds:,.0f} s, {r.hardware}"
-    command = f"`{r.command}`"
-    return r.model, r.principle, r.metric, str(r.score), published, training, command
+    cells = (r.model, r.principle, r.metric, str(r.score), published, training)
+    return *map(_text, cells), _code(r.command)
+
+
+def _text(text: str) -> str:
+    """A text on one line that Markdown and HTML show as it is."""
+    escaped = MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+    escaped = re.sub(r"&(?=#?\w+;)", "&amp;", escaped)
+    return escaped.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _code(command: str) -> str:
+    """A command as code on one line, in HTML where a cell of Markdown cannot hold it."""
+    command = " ".join(command.split())
+    if command and not set(command) & set("`|\\<>&"):
+        return f"`{command}`"
+    safe = (c if c.isalnum() or c in " -./" else f"&#{ord(c)};" for c in command)
+    return f"<code>{''.join(safe)}</code>"
 
 
 def _row(cells: Sequence[str]) -> str:
-    """A row of a Markdown table, each cell on one line with its bars escaped."""
-    escaped = [" ".join(cell.split()).replace("|", r"\|") for cell in cells]
-    return f"| {' | '.join(escaped)} |"
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
 
 
 def updated(text: str, results: Sequence[Result]) -> str:

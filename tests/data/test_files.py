@@ -1,11 +1,16 @@
 """Files of one's own: what they hold, by which names, and what is said of a broken one."""
 
+import tracemalloc
+import zipfile
+import zlib
+
 import numpy as np
 import pytest
 from scipy import io
 
 from gm import data
 from gm.core import Event
+from gm.data import contents
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 5, (100, 3, 3))
@@ -122,6 +127,115 @@ def test_a_file_that_is_not_what_its_name_says_has_one_clear_error(tmp_path, suf
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"mine\.{suffix} is no \.{suffix} file, or not the"):
             data.load(path)
+
+
+def test_what_is_not_asked_for_is_not_read_and_what_is_too_large_is_refused(tmp_path):
+    path = tmp_path / "mine.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, x in (("train", IMAGES), ("unused", np.zeros(10**7, np.uint8))):
+            with file.open(f"{name}.npy", "w") as member:
+                np.save(member, x)
+    tracemalloc.start()
+    with pytest.warns(UserWarning, match="holds unused as well"):
+        assert len(data.load(path, max_bytes=10_000).train) == 81
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+    message = r"mine\.npz holds 7,328 bytes .* at most 7,000 .*max_bytes=7328"
+    with pytest.warns(match="unused"), pytest.raises(ValueError, match=message):
+        data.load(path, max_bytes=7_000)
+    np.save(tmp_path / "mine.npy", IMAGES)
+    io.savemat(tmp_path / "mine.mat", {"x": IMAGES}, do_compression=True)
+    (tmp_path / "mine.csv").write_text("1,2\n" * 2000)
+    for suffix in ("npy", "mat", "csv"):
+        with pytest.raises(ValueError, match=rf"mine\.{suffix} holds .* at most 7,000"):
+            data.load(tmp_path / f"mine.{suffix}", max_bytes=7_000)
+
+
+def test_a_header_that_says_another_size_is_refused(tmp_path):
+    """Before anything is made of that size."""
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**15,)}
+    with zipfile.ZipFile(tmp_path / "mine.npz", "w") as file, file.open("x.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, header)
+        member.write(bytes(80))
+    with open(tmp_path / "mine.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header | {"shape": (-2, -5)})
+        file.write(bytes(80))
+    for suffix in ("npz", "npy"):
+        with pytest.raises(ValueError, match=rf"mine\.{suffix} is no \.{suffix} file"):
+            data.load(tmp_path / f"mine.{suffix}")
+
+
+def test_a_deflated_variable_of_matlab_is_bounded_by_its_size(tmp_path):
+    path = tmp_path / "mine.mat"
+    io.savemat(path, {"x": IMAGES}, do_compression=True)
+    content = path.read_bytes()
+    inside = zlib.decompress(content[136:]) + bytes(10**7)
+    packed = zlib.compress(inside)
+    path.write_bytes(content[:132] + len(packed).to_bytes(4, "little") + packed)
+    with pytest.raises(ValueError, match=r"mine\.mat is no \.mat file"):
+        data.load(path)
+
+
+def test_a_zip_whose_list_is_damaged_is_refused(tmp_path):
+    """Else a split would vanish, and another be cut from train in its place."""
+    path = tmp_path / "mine.npz"
+    np.savez(path, train=IMAGES, test=IMAGES[:9])
+    whole = path.read_bytes()
+    name, train = whole.rindex(b"test.npy"), whole.rindex(b"train.npy")
+    renamed = whole[:name] + b"tesu.npy" + whole[name + 8 :]
+    size = len(whole) - 22 - train - 9  # the remark on `train` takes up what is said of `test`
+    hidden = whole[: train - 14] + size.to_bytes(2, "little") + whole[train - 12 :]
+    for content in (renamed, hidden):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"mine\.npz is no \.npz file"):
+            data.load(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"do_compression": True}, {"format": "4"}])
+def test_matlab_files_are_read_as_scipy_does(tmp_path, options):
+    path, x = tmp_path / "mine.mat", IMAGES.reshape(100, 9)
+    held = {"train": x * 1.0, "valid": x[:3].astype(np.int32), "test": x[:9].astype(np.uint8)}
+    held |= {"a_name_of_a_length": x[:1] > 2, "train_labels": LABELS[:, None] * 1.0}
+    io.savemat(path, held if options.get("format") != "4" else {"train": x * 1.0}, **options)
+    with open(path, "rb") as file:
+        opened = contents.of(path, file)
+        assert set(opened.names) == set(io.loadmat(path)) - {
+            "__header__",
+            "__version__",
+            "__globals__",
+        }
+        for name, want in io.loadmat(path).items():
+            if name in opened.names:
+                found = opened.read(name)
+                np.testing.assert_array_equal(found, want)
+                assert (found.dtype, found.shape) == (want.dtype, want.shape)
+
+
+def test_matlab_files_of_the_other_order_of_bytes_are_read(tmp_path):
+    """Made by hand: int16 [2, 2] and its name, in elements of a short form."""
+    big = [(6, b"\0\0\0\x0a" + bytes(4)), (5, b"\0\0\0\2" * 2)]
+    elements = b"".join(k.to_bytes(4) + len(v).to_bytes(4) + v for k, v in big)
+    elements += b"\0\1\0\1x\0\0\0" + b"\0\0\0\3\0\0\0\x08" + np.arange(4, dtype=">i2").tobytes()
+    path = tmp_path / "mine.mat"
+    matrix = (14).to_bytes(4) + len(elements).to_bytes(4) + elements
+    path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + matrix)
+    want = io.loadmat(path)["x"]
+    with open(path, "rb") as file:
+        np.testing.assert_array_equal(contents.of(path, file).read("x"), want)
+    np.testing.assert_array_equal(want, [[0, 2], [1, 3]])
+
+
+def test_variables_of_matlab_that_are_no_numbers_are_refused(tmp_path):
+    path = tmp_path / "mine.mat"
+    io.savemat(path, {"train": {"a": 1}, "test": IMAGES})
+    with pytest.raises(ValueError, match=r"mine\.mat holds 'train' as a struct; .* full\(x\)"):
+        data.load(path)
+
+
+def test_num_values_is_one_integer(tmp_path):
+    np.savez(tmp_path / "mine.npz", train=IMAGES, num_values=5.5)
+    with pytest.raises(ValueError, match=r"mine\.npz needs one integer as num_values; got float64"):
+        data.load(tmp_path / "mine.npz")
 
 
 def test_a_file_without_examples_or_none_at_all(tmp_path):

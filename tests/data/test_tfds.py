@@ -1,7 +1,9 @@
 """TFDS: features of every kind, and prepared data sets (skipped where absent)."""
 
 import functools
+import inspect
 import itertools
+import json
 import pathlib
 import types
 
@@ -12,6 +14,8 @@ from gm import data
 from gm.core import Event
 from gm.data import tfds
 from gm.data.stored import Records
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @functools.cache
@@ -174,6 +178,7 @@ def test_x_and_label_are_those_of_the_task_or_the_first_image():
     assert tfds._choose({"a": image, "b": label}, ("a", "b")) == ("a", "b")
     found = tfds._choose({"name": feature("O", (), "Text"), "image": image, "label": label}, None)
     assert found == ("image", "label")
+    assert tfds._choose({"b": image, "a": image, "label": label}, None) == ("a", "label")
     assert tfds._choose({"a": image, "b": feature("float32")}, ("a", "b")) == ("a", None)
     with pytest.raises(ValueError, match="no images, text or numbers"):
         tfds._choose({"label": label}, None)
@@ -224,3 +229,99 @@ def test_the_newest_version_is_found_by_its_numbers(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"prepared as 10\.0\.0, 9\.0\.0"):
         tfds.find("mine:8.0.0", tmp_path)
     assert tfds.find("yours", tmp_path) is None
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A small prepared set, and a function that changes one of its descriptions."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import fuzz_data
+
+    fuzz_data.prepare(tmp_path)
+    folder = tmp_path / "tiny/1.0.0"
+
+    def change(file, edit):
+        value = json.loads((folder / file).read_text())
+        edit(value)
+        (folder / file).write_text(json.dumps(value))
+        return data.load("tiny", data_dir=tmp_path)
+
+    return folder, change
+
+
+OWN = {"pythonClassName": "own_features.Mine", "tensor": {"dtype": "uint8"}}
+
+
+@pytest.mark.parametrize(
+    ("file", "edit"),
+    [
+        ("features.json", lambda v: v["featuresDict"]["features"].update(own=OWN)),
+        ("features.json", lambda v: v.update({"pythonClassName": "own_features.Mine"})),
+        ("features.json", lambda v: v.update({"type": "own_features.Mine", "content": {}})),
+        (
+            "features.json",
+            lambda v: v["featuresDict"]["features"]["image"].update(
+                jsonFeature={"json": json.dumps({"own": {"type": "own_features.Mine"}})}
+            ),
+        ),
+        ("dataset_info.json", lambda v: v.update(features=OWN)),
+        ("dataset_info.json", lambda v: v.update(moduleName="own_features")),
+    ],
+)
+def test_no_code_is_run_that_a_prepared_folder_names(tiny, monkeypatch, file, edit):
+    folder, change = tiny
+    (folder / "own_features.py").write_text("import pathlib; pathlib.Path('ran').touch()")
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(".")
+    if "moduleName" in inspect.getsource(edit):
+        change(file, edit)
+    else:
+        with pytest.raises(
+            ValueError, match=r"tiny.1\.0\.0: features.*(own_features|features\.json)"
+        ):
+            change(file, edit)
+    assert not (folder / "ran").exists()
+
+
+def split(**fields):
+    return lambda value: value["splits"][1].update(fields)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (split(shardLengths=["5"]), r"tiny-validation.* needs 5 examples, as is said; got 4"),
+        (split(shardLengths=[]), "the split 'validation' has no examples"),
+        (split(filepathTemplate="../../{SPLIT}"), "a file in this folder; got .*validation"),
+        (split(filepathTemplate="/etc/hostname"), "a file in this folder; got .*etc"),
+        (lambda v: v["splits"].pop(1), "no split is said to hold tiny-validation"),
+        (
+            lambda v: v["supervisedKeys"]["tuple"]["items"][1].update(featureKey="none"),
+            "no feature 'none', the label, among image, label",
+        ),
+        (lambda v: v.update(fileFormat="tfrecord"), "prepared as tfrecord, which only TensorFlow"),
+    ],
+)
+def test_what_a_folder_says_of_its_files_is_held_to_them(tiny, edit, message):
+    _, change = tiny
+    with pytest.raises(ValueError, match=rf"tiny.1\.0\.0: .*{message}"):
+        change("dataset_info.json", edit)
+
+
+def test_a_damaged_folder_is_named_in_one_error(tiny):
+    folder, change = tiny
+    path = folder / "tiny-test.array_record-00000-of-00001"
+    whole = path.read_bytes()
+    assert len(change("features.json", lambda v: None).test) == 5
+    for content in (whole[: len(whole) // 2], b"", whole[:600] + b"\xff\xff" + whole[602:]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"1\.0\.0 is no prepared data set of TFDS, or is dam"):
+            change("features.json", lambda v: None)
+    path.write_bytes(whole)
+
+    def larger(value):
+        image = value["featuresDict"]["features"]["image"]["tensor"]
+        image["shape"] = {"dimensions": ["3", "3", "1"]}
+
+    with pytest.raises(ValueError, match=r"1\.0\.0 cannot be read as examples \(numbers 0 to 11\)"):
+        change("features.json", larger)

@@ -69,6 +69,12 @@ def test_what_is_written_is_read_back(tmp_path, result, many):
         ({"count": 3.0}, "an int for count"),
         ({"published": "88"}, "a finite float for published"),
         ({"model": None}, "a str for model"),
+        ({"model": "x" * 1001}, r"got 'x+ \(printable, of at most 1,000 characters\)"),
+        ({"model": "a\u202eb"}, r"got 'a\\u202eb' \(printable"),
+        ({"value": 1e16}, r"got 1e\+16 \(of at most 1e\+15\)"),
+        ({"count": 10**4000}, r"an int for count; got 10+ \(from 0 to"),
+        ({"steps": -1}, "an int for steps; got -1"),
+        ({"seconds": -1.0}, "seconds of at least 0"),
         ({"kind": "guess"}, "exact, bound, estimate; got 'guess'"),
     ],
 )
@@ -85,13 +91,15 @@ def test_a_damaged_file_says_what_is_wrong_and_where(tmp_path, result):
         ({**entry, "speed": 1}, "missing keys: none; unknown keys: speed"),
         ({**entry, "value": float("nan")}, "NaN is not JSON"),
         ([entry, 3], "an object of 21 keys; got 3"),
+        ({**entry, "x" * 10**6: 1}, r"unknown keys: x{98}\."),
     ]:
         path.write_text(json.dumps(content))
         with pytest.raises(ValueError, match=rf"result\.json is not a result file: .*{message}"):
             results.read(path)
-    path.write_text("{")
-    with pytest.raises(ValueError, match=r"result\.json is not a result file"):
-        results.read(path)
+    for text in ("{", "[" * 10**5, '{"model": 1, "model": 2}', f'{{"count": 1{"0" * 5000}}}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"result\.json is not a result file: .{1,500}$"):
+            results.read(path)
 
 
 def test_the_table_puts_published_beside_ours_and_the_command_after(result):
@@ -118,6 +126,31 @@ def test_fixed_and_dynamic_binarization_are_never_in_one_table(result):
 def test_a_bar_in_a_cell_does_not_break_the_table(result):
     row = results.table([dataclasses.replace(result, model="p(x | z)\nq")]).splitlines()[-1]
     assert row.startswith(r"| p(x \| z) q | maximum")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        (results.END, "&lt;!-- results:end --&gt;"),
+        (r"a\| b", r"a\\\| b"),
+        ("[x](y) `z` **w** _v_ $u$", r"\[x\](y) \`z\` \*\*w\*\* \_v\_ \$u\$"),
+        ("mnist_dynamic, A & B &lt;", "mnist_dynamic, A & B &amp;lt;"),
+    ],
+)
+def test_markup_in_a_result_is_shown_as_it_is(result, text, shown):
+    everywhere = dataclasses.replace(result, dataset=text, model=text, published_source=text)
+    page = results.updated(f"{results.BEGIN}\n{results.END}\n", [everywhere])
+    assert f"**{shown}**" in page
+    assert f"| {shown} |" in page
+    assert f"({shown})" in page
+    assert results.updated(page, [everywhere]) == page
+    assert page.count(results.END) == 1
+
+
+def test_a_command_that_markdown_cannot_hold_is_html(result):
+    rows = results.table([dataclasses.replace(result, command="a | b `<c>` --x=1")])
+    assert rows.endswith("| <code>a &#124; b &#96;&#60;c&#62;&#96; --x&#61;1</code> |")
 
 
 def test_the_page_is_made_anew_and_checked(tmp_path, result, capsys):
