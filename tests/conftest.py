@@ -1,10 +1,17 @@
 """Every test sees eight CPU devices; warnings and rank promotion are errors."""
 
+import gc
 import os
+from importlib import metadata
 
-# Most of the time goes into compiling small programs that run once: LLVM need not polish them much.
+# Most of the time goes into compiling small programs that run once: LLVM need not polish them, nor
+# cut them up for threads; and where an XLA still has its older code generator, that one is quicker.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+    "--xla_cpu_parallel_codegen_split_count=1"
+    + " --xla_cpu_use_fusion_emitters=false"
+    * metadata.version("jax").startswith("0.10."),
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -30,6 +37,7 @@ def _cache() -> pathlib.Path:
     return pathlib.Path(home) / "gm-tests" / f"jax-{jax.__version__}-{platform.machine()}-{key}"
 
 
+gc.set_threshold(100_000, 50, 1000)  # traces make many objects, of which few are garbage
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Small programs too: the other worker, and the next run, need most of them.
 jax.config.update("jax_compilation_cache_dir", str(_cache()))

@@ -185,6 +185,7 @@ def test_a_gan_plays_the_wasserstein_game_on_points_and_counts_modes(experiment,
     assert {row.metric: row.published for row in rows}["modes captured"] == 24.8
 
 
+@pytest.mark.matrix
 def test_a_gated_pixelcnn_is_given_the_label_and_its_samples_are_judged(experiment, tmp_path):
     module = experiment("pixelcnn")
     options = PIXELS | {"num_layers": 1, "gated": True, "conditional": True, "eval_samples": 20}

@@ -78,6 +78,7 @@ def digests(process):
     return re.findall(r"sha256 (\w+)", out)
 
 
+@pytest.mark.matrix
 def test_two_hosts_train_as_one_and_a_signal_to_one_stops_both(script, tmp_path):
     """Stopped by SIGINT to host 1 alone, resumed, equal to never stopped; equal to one host."""
     pair = launch(script, tmp_path / "pair", 60, 0.1)
