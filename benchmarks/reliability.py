@@ -51,7 +51,7 @@ class Config:
     jobs: int = 2
     """Trainings at a time."""
     seed: int = 0
-    attacks: attacks.Config = attacks.Config()
+    attack: attacks.Config = attacks.Config()
     """Attacks on files, with signals and by a second process."""
     short: bool = False
     """A tenth of the kills, faults and signals, few attacks, and nothing timed."""
@@ -296,14 +296,14 @@ def timed_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
 
 def attack_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     """What `attacks.py` does."""
-    yield from attacks.table(c.attacks, root / "attacks")
+    yield from attacks.table(c.attack, root / "attacks")
 
 
 def main(c: Config) -> None:
     """Prints the table, a row as soon as it is known."""
     if c.short:
         few = {"kills": 10, "faults": 30, "signals": 2, "steps": 60, "turns": 0}
-        c = dataclasses.replace(c, **few, attacks=attacks.FEW)
+        c = dataclasses.replace(c, **few, attack=attacks.FEW)
     table: dict[Callable, int] = {
         kill_runs: c.kills,
         fault_rows: c.faults,

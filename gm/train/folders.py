@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import logging
@@ -43,6 +44,7 @@ _SCHEMAS = {"config.json": {}, "run.json": {...: {...: jsons.PLAIN}}}
 _EVENT = {"event": str, "time": str}
 _EVENTS = {
     "began": {"step": int, "command": str, "devices": str},
+    "saved": {"step": int},
     "ended": {"step": int, "by": str},
     "not finite": {"step": int, "metrics": {}, "command": str},
     "changed": {"differences": [str]},
@@ -208,4 +210,5 @@ def _sweep(folder: pathlib.Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     for place in (folder, folder / "best"):
         for path in [*place.glob("*.partial")]:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()

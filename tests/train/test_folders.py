@@ -148,6 +148,28 @@ def test_paths_of_a_home_are_expanded_and_none_is_needed(ran, problem, tmp_path,
     ran(3, folder="run")
 
 
+def test_a_history_of_strangers_does_not_stop_a_run(ran, tmp_path):
+    said = [{"event": name, "time": "now", **x}
+            for name in ("began", "saved", "ended", "changed", "dinner")
+            for x in ({}, {"step": "3"}, {"step": None})]  # fmt: skip
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(x) + "\n" for x in said))
+    assert int(ran(2).step) == 2
+    assert [e["event"] for e in folders.history(tmp_path)][-2:] == ["began", "ended"]
+
+
+def test_closed_streams_are_opened_before_files_get_their_numbers(monkeypatch):
+    asked = []
+
+    def fstat(number):
+        if number == 1:
+            raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    monkeypatch.setattr(os, "open", lambda *args: asked.append(args))
+    logs._fill_streams()
+    assert asked == [(os.devnull, os.O_RDWR)]
+
+
 class Gone:
     """A stream whose reader has left."""
 

@@ -18,8 +18,11 @@ HOLDER = """
 import os, sys, time
 from gm.train import locks
 with locks.held(sys.argv[1]):
+    here, there = os.pipe()
     if os.fork() == 0:  # as a loader of data is, that nobody ends
+        os.write(there, b"!")
         time.sleep(60)
+    os.read(here, 1)
     print(os.getpid(), flush=True)
     time.sleep(60)
 """
