@@ -164,9 +164,10 @@ def test_closed_streams_are_opened_before_files_get_their_numbers(monkeypatch):
         if number == 1:
             raise OSError(9, "Bad file descriptor")
 
-    monkeypatch.setattr(os, "fstat", fstat)
-    monkeypatch.setattr(os, "open", lambda *args: asked.append(args))
-    logs._fill_streams()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", fstat)
+        patch.setattr(os, "open", lambda *args: asked.append(args))
+        logs._fill_streams()
     assert asked == [(os.devnull, os.O_RDWR)]
 
 
