@@ -4,6 +4,8 @@
     mnist = data.load("mnist", transform=data.DynamicBinarization())   # mnist_dynamic
     mine = data.from_arrays(x_train, x_validation, x_test)
     wine = data.load("wine.csv", label="quality", standardize=True)     # or .npz, .npy, .mat
+    mine = data.load("photos/")                # a folder of images, or of .wav; poems.txt
+    mine = data.from_examples(examples)        # any sequence of them; sets of Hugging Face
 
     digits.event                              # Event(shape=(8, 8), num_values=17)
     batches = digits.train.batches(128, seed=0)
@@ -22,6 +24,7 @@ from gm.data.arrays import from_arrays
 from gm.data.audio import write_wav
 from gm.data.batches import Batches
 from gm.data.dataset import Dataset, Split
+from gm.data.examples import from_examples
 from gm.data.sources import load
 from gm.data.streams import Streams, streams
 from gm.data.text import decode, encode, from_texts
@@ -53,6 +56,7 @@ __all__ = [
     "decode",
     "encode",
     "from_arrays",
+    "from_examples",
     "from_texts",
     "load",
     "mu_law_decode",

@@ -76,7 +76,8 @@ def from_arrays(
     num_labels = (
         None if labels[0] is None else 1 + max(int(y.max()) for y in labels if y is not None)
     )
-    dataset = make(name, sources, event, num_labels=num_labels)
+    made = tuple(part for part, x in zip(PARTS, parts, strict=True) if x is None)
+    dataset = make(name, sources, event, num_labels=num_labels, made=made)
     return dataset if scale is None else _standardized(dataset, scale)
 
 

@@ -212,6 +212,7 @@ class Dataset:
       preprocessing: one phrase for result files.
       vocabulary: of text, the symbol of every value; "" otherwise.
       density: where the examples were drawn from, when that is known.
+      made: the splits that were cut from the training examples, for want of official ones.
     """
 
     name: str
@@ -222,6 +223,7 @@ class Dataset:
     preprocessing: str = "none"
     vocabulary: str = ""
     density: Distribution | None = None
+    made: tuple[str, ...] = ()
 
     @property
     def event(self) -> Event:
@@ -247,7 +249,8 @@ class Dataset:
         values = (
             "real" if self.event.num_values is None else f"integers in [0, {self.event.num_values})"
         )
-        return f"{self.name}: {sizes} examples of shape {self.event.shape}, {values}"
+        made = f"; {' and '.join(self.made)} cut from train" if self.made else ""
+        return f"{self.name}: {sizes} examples of shape {self.event.shape}, {values}{made}"
 
 
 def make(name: str, sources: Sequence[Source], event: Event, **details: Any) -> Dataset:

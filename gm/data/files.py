@@ -14,7 +14,7 @@ from gm.data import arrays, contents, tables
 from gm.data.dataset import Dataset
 
 SUFFIXES = (".npz", ".npy", ".csv", ".tsv", ".mat")
-FOREIGN = (".h5", ".hdf5", ".pt", ".pth", ".pkl", ".pickle", ".parquet", ".txt", ".png", ".wav")
+FOREIGN = (".h5", ".hdf5", ".pt", ".pth", ".pkl", ".pickle", ".parquet", ".png", ".wav")
 STEMS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
 EXAMPLES = ("{}", "x_{}", "{}_x", "{}_data", "{}_images")
 LABELS = ("{}_labels", "{}_label", "y_{}", "{}_y")
@@ -112,8 +112,8 @@ def foreign(path: str) -> ValueError | None:
         return None
     stem = pathlib.Path(path).stem
     how = f"gm.data.from_arrays(x), or once numpy.savez('{stem}.npz', train=x)"
-    if suffix == ".txt":
-        how = f"gm.data.from_texts({stem!r}, open({path!r}).read(), window=128)"
+    if suffix in (".png", ".wav"):
+        how = f"gm.data.load of the folder of all of them, {str(pathlib.Path(path).parent)!r}"
     return ValueError(
         f"{path!r} is not of a kind that gm.data.load reads ({', '.join(SUFFIXES)}). Read it "
         f"yourself, and give what it holds: {how}."

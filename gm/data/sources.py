@@ -7,7 +7,7 @@ import os
 import pathlib
 from typing import Any
 
-from gm.data import contents, digits, files, text, tfds, toy
+from gm.data import contents, digits, files, folders, named, text, tfds, toy
 from gm.data.dataset import Dataset
 from gm.data.transforms import (
     Decimate,
@@ -45,8 +45,17 @@ def load(
     | a TFDS name: `mnist`, `wine_quality/red`, `set/config:version` | what TFDS has prepared | \
 the official ones; a missing one is cut from the end of train, test first: 10,000 examples of \
 50,000 or more, else a tenth (MNIST: 50,000 / 10,000 / 10,000) |
+    | `mnist`, `fashion_mnist`, `binarized_mnist`, `tiny_shakespeare`, `fsdd`, \
+`wine_quality/red`, `wine_quality/white` | downloaded once where TFDS has not prepared them; the \
+same examples | as from TFDS |
+    | `dna`, `mushrooms` | 0 and 1, the binary sets of the NADE and MADE papers; downloaded once | \
+1,400 / 600 / 1,186 and 2,000 / 500 / 5,624 |
     | a path that ends in `.npz`, `.npy`, `.csv`, `.tsv` or `.mat` | arrays of one's own | those \
 of the file; a missing one is cut from train as by `from_arrays` |
+    | a path that ends in `.txt` | a text of one's own | first 90 %, next 5 %, last 5 % |
+    | a folder of images of one size, or of `.wav` files of one rate | [H, W] or [H, W, 3] bytes; \
+[length] real values; folders inside are classes | those of folders `train`, `test`, ...; else as \
+by `from_arrays` |
     | any of these + `_threshold`, `_dynamic`, `_dequantized` | with `Threshold()`, \
 `DynamicBinarization()`, `UniformDequantization()`: `mnist_dynamic` | as above |
     | sound + `_mulaw`, `_decimated` | with `MuLaw()`, `Decimate()`: `fsdd_decimated_mulaw` | \
@@ -66,7 +75,7 @@ as above |
       name: see above.
       transform: what is done to every example; more with `Dataset.map`.
       data_dir: where TFDS has prepared its sets; by default `TFDS_DATA_DIR` from the environment,
-        else `~/tensorflow_datasets`.
+        else `~/tensorflow_datasets`. Where it is given, nothing is downloaded.
       in_memory: for TFDS sets other than text, whether to read all examples once (True) or each
         when it is needed (False); by default in memory up to 2 GB decoded. Everything else is
         in memory. The batches are the same either way.
@@ -85,7 +94,7 @@ as above |
         transform or options that do not fit.
       FileNotFoundError: a TFDS set that is not prepared here, or a file that is not there.
     """
-    direct = _is_file(os.fspath(name))
+    direct = _is_file(os.fspath(name)) or (_is_own(os.fspath(name)) and os.path.isdir(name))
     own = {"binary": binary, "label": label, "standardize": standardize and direct}
     own["max_bytes"] = max_bytes
     dataset = _load(os.fspath(name), data_dir, own, (in_memory, window, length))
@@ -105,10 +114,14 @@ def _load(
 ) -> Dataset:
     if _is_file(name):
         return files.read(name, **own)
+    if _is_own(name):
+        return _own(pathlib.Path(name), own, *sizes[1:])
     dataset = _built_in(name, sizes[1])
     folder = None if dataset else tfds.find(name, data_dir)
     if folder is not None:
         dataset = tfds.read(name, folder, *sizes)
+    elif dataset is None and data_dir is None:
+        dataset = named.load(name, *sizes[1:])
     if dataset is not None:
         if own["label"] is not None:
             raise ValueError(f"label names a column of a .csv file; {name!r} is none.")
@@ -125,6 +138,27 @@ def _built_in(name: str, window: int) -> Dataset | None:
     if name == "python_docs":
         return text.python_docs(window)
     return toy.drawn(name, toy.DENSITIES[name]) if name in toy.DENSITIES else None
+
+
+def _is_own(name: str) -> bool:
+    """Whether it is the path of a text or of a folder; names of sets go before those of folders."""
+    path = pathlib.Path(name)
+    folder = (
+        bool(name)
+        and path.is_dir()
+        and name not in {"digits", "python_docs", *toy.DENSITIES, *named.SETS}
+    )
+    return folder or path.suffix == ".txt"
+
+
+def _own(path: pathlib.Path, own: dict[str, Any], window: int, length: int) -> Dataset:
+    """The data set of a text or of a folder."""
+    if own["label"] is not None:
+        raise ValueError(f"label names a column of a .csv file; {str(path)!r} is none.")
+    if path.is_dir():
+        options = {name: own[name] for name in ("binary", "standardize", "max_bytes")}
+        return folders.read(path, length, **options)
+    return text.read(path, window, own["max_bytes"])
 
 
 def _is_file(name: str) -> bool:
@@ -145,10 +179,11 @@ def _missing(name: str, data_dir: str | os.PathLike[str] | None) -> Exception:
             f"tensorflow-datasets): tfds build {name} --file_format=array_record "
             f"--data_dir={where}. If it is prepared elsewhere, give data_dir or set TFDS_DATA_DIR."
         )
-    built_in = {"digits", "python_docs", *toy.DENSITIES}
+    built_in = {"digits", "python_docs", *toy.DENSITIES, *named.SETS}
     near = difflib.get_close_matches(base, sorted(built_in | here | known), n=3)
     guess = "; did you mean " + " or ".join(map(repr, near)) + "?" if near else "."
     return ValueError(
         f"unknown dataset {name!r}{guess} Built in are {', '.join(sorted(built_in))}; other names "
-        f"are those of TFDS (looked in {where}) and paths of {', '.join(files.SUFFIXES)} files."
+        f"are those of TFDS (looked in {where}) and paths of folders and of "
+        f"{', '.join((*files.SUFFIXES, '.txt'))} files."
     )

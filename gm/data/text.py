@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import pathlib
 import re
 import sysconfig
@@ -18,6 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from gm.core import Array, Batch, Event
+from gm.data import contents
 from gm.data.dataset import Dataset, make
 
 ASCII = "\n" + "".join(map(chr, range(32, 127)))  # 96 symbols
@@ -158,6 +160,32 @@ def from_texts(name: str, texts: str | Sequence[str], window: int, vocabulary: s
         vocabulary=vocabulary,
         preprocessing=f"windows of {window} characters",
     )
+
+
+def read(path: str | os.PathLike[str], window: int, most: int) -> Dataset:
+    """The data set of a text in UTF-8: see `from_texts`.
+
+    Args:
+      path: of the file.
+      window: T.
+      most: bytes that it may have.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: another encoding, too large, or shorter than is needed for three windows.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file at {path}.")
+    contents.check_size(path, path.stat().st_size, most)
+    try:
+        held = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error!s:.200}.") from error
+    try:
+        return from_texts(path.stem, held, window)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def cut_text(text: str) -> tuple[str, str, str]:

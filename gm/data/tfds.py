@@ -107,7 +107,7 @@ def read(
     event, decode_x, describe = _decoder(name, features[x_name], EVENTS.get(builder.name), length)
     decode = functools.partial(_decode, x_name, label_name, decode_x)
     records = [Records(s.examples, s.numbers, decode, str(folder)) for s in sources]
-    details = {"preprocessing": describe}
+    details = {"preprocessing": describe, "made": _made(builder)}
     if label_name is not None:
         details["num_labels"] = getattr(features[label_name], "num_classes", None)
     if in_memory is None:
@@ -200,6 +200,13 @@ def _splits(builder: Any) -> list[Records]:
         )
         train = Records(train.examples, train.numbers[:size], dict)
     return [train, *held_out[::-1]]
+
+
+def _made(builder: Any) -> tuple[str, ...]:
+    """The splits that are cut from the training examples."""
+    official = {"validation": VALIDATION, "test": ("test",)}
+    held = builder.info.splits
+    return tuple(part for part, names in official.items() if not any(n in held for n in names))
 
 
 def _not_opencv(record: logging.LogRecord) -> bool:

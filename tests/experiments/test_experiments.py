@@ -9,6 +9,7 @@ import wave
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from gm import data, train
 from gm.losses import variational
@@ -93,6 +94,49 @@ def test_an_experiment_traces_whole(name, options, label, experiment, dry, files
     assert given == ({tuple(range(num_labels))} if LABELLED in label else set())
     samples = "samples.txt" if rows[0].unit == "nats/char" else "samples.png"
     assert (config.folder / samples).stat().st_size > 0
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Data of one's own, of every kind that a command takes by its path."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (40, 4, 4), np.uint8)
+    np.savez(tmp_path / "arrays.npz", x_train=x, y_train=np.arange(40) % 2)
+    np.save(tmp_path / "array.npy", x)
+    rows = "".join(
+        f"{a:.3f},{b:.3f},{i % 2}\n" for i, (a, b) in enumerate(rng.normal(size=(40, 2)))
+    )
+    (tmp_path / "table.csv").write_text("a,b,label\n" + rows)
+    (tmp_path / "poem.txt").write_text("To be, or not to be, that is the question.\n" * 60)
+    for i, image in enumerate(x):
+        for folder in (tmp_path / "photos", tmp_path / "pets" / ("cat", "dog")[i % 2]):
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{i}.png")
+        wav = tmp_path / "words" / ("no", "yes")[i % 2] / f"{i}.wav"
+        data.write_wav(wav, rng.uniform(-1, 1, 300), 8000)
+    return tmp_path
+
+
+OWN = [
+    ("made", MADE, "arrays.npz"),
+    ("made", MADE, "array.npy"),
+    ("made", MADE, "table.csv"),
+    ("made", MADE, "photos"),
+    ("pixelcnn", PIXELS | {"num_layers": 1}, "pets"),
+    ("transformer", TRANSFORMER, "poem.txt"),
+    ("wavenet", WAVENET | {"length": 300, "sample_rate": 8000}, "words_mulaw"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "path"), OWN, ids=[path for *_, path in OWN])
+def test_data_of_ones_own_are_trained_on_by_one_command(name, options, path, experiment, dry, own):
+    module = experiment(name)
+    found = module.main(module.Config(**options, dataset=str(own / path), folder=own / "run"))
+    assert dry.steps == options["num_steps"]
+    assert all(np.isfinite(value) for value in found.values())
+    if path == "words_mulaw":
+        with pytest.raises(ValueError, match="samples per second: --sample-rate 8000"):
+            module.main(module.Config(dataset=str(own / path), length=300))
 
 
 def test_held_out_data_are_scored_where_they_should_be(experiment, dry):
