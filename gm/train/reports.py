@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import logging
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -20,11 +21,25 @@ import jax
 import numpy as np
 
 from gm.train import best as bests
-from gm.train import checkpoints, logs, sharding, weights
+from gm.train import checkpoints, jsons, logs, sharding, weights
 from gm.train.background import Worker
 from gm.train.best import Best
 from gm.train.logs import Record
 from gm.train.state import State
+
+_log = logging.getLogger(__name__)
+
+_NUMBER = (int, float, bool)
+_NUMBERS = {...: (*_NUMBER, [(*_NUMBER, [_NUMBER])])}
+_OWED = {
+    "row": {"step": int, "seconds": jsons.NUMBER, ...: jsons.NUMBER},
+    "size": int,
+    "metrics": _NUMBERS,
+    "numbers": _NUMBERS,
+    "writes": bool,
+    "evaluates": bool,
+    "draws": bool,
+}
 
 Evaluate = Callable[[State], Mapping[str, float]]
 Draw = Callable[[State, pathlib.Path], Any]
@@ -179,7 +194,8 @@ class Reports:
           copy: the same on one device, where an entry of its step needs it.
         """
         written, start = _written(self.folder), int(np.max(np.asarray(state.step)))
-        for owed in (Owed(**entry) for entry in entries):
+        for entry in entries:
+            owed = Owed(**{f.name: entry[f.name] for f in dataclasses.fields(Owed)[:-1]})
             owed.writes &= owed.step not in written
             owed.evaluates &= owed.writes and self._evaluate is not None
             owed.draws &= self._draw is not None and not _drawing(self.folder, owed.step).exists()
@@ -206,6 +222,15 @@ class Reports:
                 f"was made, and its state is lost ({error}): the row goes without."
             )
             return None
+
+
+def left(folder: pathlib.Path, step: int) -> list[dict[str, Any]]:
+    """What the checkpoint of a step says is owed, or nothing where it cannot be understood."""
+    entries = checkpoints.about(folder, step).get("owed", [])
+    if why := jsons.fault(entries, [_OWED]):
+        _log.warning("what step %d of %s owes is not made, for %s", step, folder, why)
+        return []
+    return entries
 
 
 def _written(folder: pathlib.Path | None) -> set[int]:

@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 
 from gm.core import Array, Metrics
 from gm.train import best as bests
-from gm.train import checkpoints, feeds, folders, identity, paths, sharding, stopping
+from gm.train import checkpoints, feeds, folders, identity, paths, reports, sharding, stopping
 from gm.train.background import await_unless
 from gm.train.best import Best
 from gm.train.every import Every
@@ -73,18 +73,22 @@ def start(step: Step, state: State, batches: Any, asked: Asked) -> State:
             f"optimizer, key); got {type(step).__name__} and {type(state).__name__}."
         )
     feeds.check(batches)
-    folder, owed = asked.folder, []
-    described, state = identity.describe_run(step.game, batches), step.place(state)
+    with stopping.on_signals(saves=asked.folder is not None) as stop:
+        return _start(step, step.place(state), batches, asked, stop)
+
+
+def _start(step: Step, state: State, batches: Any, asked: Asked, stop: stopping.Stop) -> State:
+    """Enters the folder, and trains from what is there."""
+    folder, owed, described = asked.folder, [], identity.describe_run(step.game, batches)
     if folder is not None:
         with paths.plain(folder.absolute()):  # a folder that cannot have one is refused here
             state = folders.begin(folder, asked.config, described, asked.resume, state)
         if checkpoints.steps(folder):
-            owed = checkpoints.about(folder, _updates(state)).get("owed", [])
+            owed = reports.left(folder, _updates(state))
     if asked.best is not None:
         bests.begin(asked.best, folder, state)
     if _updates(state) < asked.num_steps or owed:
-        with stopping.on_signals(saves=folder is not None) as stop:
-            return Loop(step, state, batches, asked, described, stop).go(owed)
+        return Loop(step, state, batches, asked, described, stop).go(owed)
     if asked.progress and jax.process_index() == 0:
         Display().say(f"already at step {_updates(state)} of {asked.num_steps}, in {folder}")
     if asked.best is not None and step.rule is sharding.whole:

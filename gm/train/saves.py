@@ -84,14 +84,15 @@ class Saves:
           SavedElsewhere: in a temporary folder.
           Exception: what the last try has raised.
         """
-        for _ in range(TRIES):
+        alone = jax.process_count() == 1  # other hosts know of no second try
+        for _ in range(TRIES if alone else 1):
             try:
                 self.begin(step, state)
                 return self.worker.wait()
             except Exception as error:
                 failure = error
-                self._reports.record.display.say(f"saving failed ({error!r}); trying again")
-        if jax.process_count() > 1:
+                self._reports.record.display.say(f"saving failed: {error!r}")
+        if not alone:
             raise failure
         save = checkpoints.Save(tempfile.mkdtemp(prefix="gm-rescued-"), step, state, self._about)
         if owed := self._reports.owed(step):

@@ -34,9 +34,7 @@ def failing(monkeypatch):
 def test_a_last_save_that_fails_once_is_made_again(step, new, problem, tmp_path, failing, capsys):
     failing(1, tmp_path)
     state = train.run(step, new(), problem.Batches(), 6, folder=tmp_path, **QUIET)
-    assert (
-        "saving failed (OSError(5, 'Input/output error')); trying again" in capsys.readouterr().err
-    )
+    assert "saving failed: OSError(5, 'Input/output error')" in capsys.readouterr().err
     assert train.digest(checkpoints.restore(tmp_path, new())) == train.digest(state)
 
 
