@@ -191,6 +191,7 @@ def batches():
             time.sleep(1.1) if name == "later" else signal.raise_signal(getattr(signal, name))
         yield {"x": jnp.full((4, 1), float(n))}
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
 seen = []
 step = train.make_step(loss, optax.sgd(0.1))
 state = train.init(jnp.zeros(()), optax.sgd(0.1), jax.random.key(0))
