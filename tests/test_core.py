@@ -275,3 +275,50 @@ def test_a_pytree_is_frozen_keeps_what_is_static_and_is_replaced():
     assert jax.tree.structure(pair) != jax.tree.structure(pair.replace(size=4))
     with pytest.raises(AttributeError):
         pair.x = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Shifted:
+    """log p(x | y) = -(x - y)^2, and a method that takes no y."""
+
+    event: Event = Event(())
+    network: MLP = MLP((2,), ())
+
+    def log_prob(self, params, x, context=None):
+        return -((x - (0.0 if context is None else context["shift"])) ** 2)
+
+    def sample(self, params, key):
+        return 3.0
+
+
+def test_a_model_given_a_context_is_a_model_of_x_alone():
+    model = Shifted()
+    assert core.given(model, None) is model
+    one = core.given(model, {"shift": 2.0})
+    assert one.log_prob(None, 5.0) == -9.0
+    assert one.sample(None, None) == 3.0
+    assert one.network is model.network  # which is called with a context of its own
+    assert isinstance(one, core.Density)
+    assert isinstance(one, core.Samplable)
+    assert not isinstance(one, core.Latent)
+    with pytest.raises(TypeError, match=r"needs a model with score; Shifted offers sample, log_p"):
+        core.require(one, core.Critic, "a test")
+    with pytest.raises(TypeError, match="Idle takes no context"):
+        core.given(Idle(), 1)
+
+
+class Idle:
+    def sample(self, params, key):
+        return 0.0
+
+
+def test_networks_of_an_unconditional_model_take_no_context():
+    assert core.context_inputs(Idle(), None) == ()
+    (y,) = core.context_inputs(Labelled(), jnp.array(1))
+    np.testing.assert_array_equal(y, [0.0, 1.0, 0.0])
+    assert core.example_context(Idle()) is None
+    assert core.example_context(Labelled()).dtype == jnp.int32
+
+
+class Labelled:
+    context = Event((), 3)

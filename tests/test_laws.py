@@ -37,6 +37,14 @@ VARIANTS = {  # of what others, or the contract table, show; benchmarks/laws.py 
     "RealNVP 6x64, bounded",
     "affine",
     "affine, tiny",
+    "VAE of two layers",
+    "VAE of two layers, five dimensions",
+    "VAE of discrete latents",
+    "VAE of a cluster and a place in it",
+    "a coupling",
+    "a full matrix",
+    "a layer that sums to less than one",
+    "a layer that samples elsewhere, five dimensions",
     "mixture",
     "Student, 3 degrees",
     "samples of another shape",
@@ -71,6 +79,7 @@ def cases(names):
 def test_no_right_model_is_condemned(name):
     verdicts = laws.check(law_zoo.RIGHT[name], jax.random.key(0))
     unchecked = {law: why for law, why in verdicts.items() if why != "holds"}
+    unchecked = {law: why for law, why in unchecked.items() if not why.startswith("holds: ")}
     if name in UNCHECKED:
         assert set(unchecked) <= {
             sentences.SUM,

@@ -10,7 +10,9 @@ from gm.core.configs import (
 )
 from gm.core.events import (
     Event,
+    context_inputs,
     context_vector,
+    example_context,
 )
 from gm.core.names import (
     Array,
@@ -70,7 +72,9 @@ __all__ = [
     "Params",
     "PyTree",
     "Samplable",
+    "context_inputs",
     "context_vector",
+    "example_context",
     "given",
     "in_precision",
     "members",

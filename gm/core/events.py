@@ -141,6 +141,21 @@ def context_vector(model: Any, context: Array | None) -> Array | None:
     return event.vector(y)
 
 
+def context_inputs(model: Any, context: Array | None) -> tuple[Array, ...]:
+    """What a network takes after x: (y,) as a vector [E], or () for a model that takes no y.
+
+    So that the networks of an unconditional model need not take one. As `context_vector`.
+    """
+    y = context_vector(model, context)
+    return () if y is None else (y,)
+
+
+def example_context(model: Any) -> Array | None:
+    """Some y of the model's context, to initialise networks with; None where it takes none."""
+    event = getattr(model, "context", None)
+    return None if event is None else jnp.zeros(event.shape, event.dtype)
+
+
 def _integer(value: Any, name: str, low: int, high: int | None = None) -> int:
     """Any integer as Python's own; ValueError for floats, booleans, and what is out of range."""
     try:

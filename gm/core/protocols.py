@@ -1,6 +1,8 @@
 """The capabilities of a model, and what its parts must offer, as `typing.Protocol`s.
 
-Fields are read-only properties, so that frozen dataclasses satisfy a type checker.
+Fields are read-only properties, so that frozen dataclasses satisfy a type checker. Every method of
+a conditional model takes `context=None` last: y of p(x | y), an array or a pytree; `given` makes a
+model of x alone of it.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from gm.core.names import Array, Key, Params, PyTree
 class Network(Protocol):
     """Arrays to arrays: how a model sees a Linen module."""
 
-    def init(self, key: Key, x: Array, /) -> Params:
-        """Parameters for an input like x; that of a conditional model takes a vector [E] too."""
+    def init(self, key: Key, x: Array, /, *context: Array) -> Params:
+        """Parameters for an input like x; that of a conditional model is given a vector [E] too."""
 
-    def apply(self, params: Params, x: Array, /) -> Any:
+    def apply(self, params: Params, x: Array, /, *context: Array) -> Any:
         """The output at x, one array; leading axes are batch axes."""
 
 

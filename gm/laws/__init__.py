@@ -16,13 +16,20 @@ from typing import Any
 
 from gm import core
 from gm.core import Key, Params, PyTree
-from gm.laws import any_model, autoregressive, bijection, density, latent
+from gm.laws import any_model, autoregressive, bijection, bounded, density, latent
 from gm.laws.law import Law, LawBroken, NotApplicable
 from gm.laws.trial import Trial, check_arguments
 
 __all__ = ["LAWS", "Law", "LawBroken", "NotApplicable", "check"]
 
-_LEARNERS = (core.Density, core.Latent, core.Implicit, core.Critic, core.Bijection)
+_LEARNERS = (
+    core.Density,
+    core.Latent,
+    core.Bounded,
+    core.Implicit,
+    core.Critic,
+    core.Bijection,
+)
 _MAPS = (core.Flow, core.Bijection)
 
 # Laws that name a culprit come before those of the whole density, which suffers from any.
@@ -76,6 +83,12 @@ LAWS = (
         (core.Density,),
         density.density_sums_to_one,
         (any_model.outputs,),
+    ),
+    Law(
+        "a lower bound sums to at most one",
+        (core.Bounded,),
+        bounded.bound_sums_to_at_most_one,
+        (bounded.bounds,),
     ),
     Law(
         "samples follow the density",

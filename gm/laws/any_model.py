@@ -34,7 +34,7 @@ def outputs(
     """What a model that learns computes at every x, and some gradient of it for each leaf.
 
     Samples of an implicit model, values and log_dets of a bijection, scores of a critic, log p(x)
-    of a density [N], log weights of a latent-variable model [2, *NUM_WEIGHTS].
+    of a density [N], log weights of a latent-variable model [2, *NUM_WEIGHTS], bounds [N].
     """
     leaves, tree = jax.tree.flatten(params)
     real = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves]
@@ -63,6 +63,8 @@ def _output(model: Any, params: Params, key: Key, x: Array) -> Array:
         return jax.vmap(model.score, (None, 0))(params, x)
     if isinstance(model, core.Density):
         return jax.vmap(model.log_prob, (None, 0))(params, x)
+    if not isinstance(model, core.Latent):
+        return jax.vmap(model.lower_bound, (None, 0, 0))(params, jax.random.split(key, len(x)), x)
     keys, num = jax.random.split(key, NUM_WEIGHTS[0]), NUM_WEIGHTS[1]
     weights = jax.vmap(lambda x, k: variational.log_weights(model, params, k, x, num), (None, 0), 0)
     return jax.vmap(weights, (0, None))(x[:2], keys)

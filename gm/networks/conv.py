@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gm.core import Array
-from gm.networks.layers import Conv, Dense, Frozen
+from gm.networks.layers import Conv, Dense, Frozen, joined
 
 
 class ConvBlock(nn.Module):
@@ -56,9 +56,10 @@ class ConvEncoder(Frozen):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x: [..., H, W, C] -> [..., *output_shape]"""
+    def __call__(self, x: Array, context: Array | None = None) -> Array:
+        """x: [..., H, W, C] -> [..., *output_shape]; a context [..., E] is E more channels."""
         batch = x.shape[:-3]
+        x = joined(x, None if context is None else context[..., None, None, :])
         for level, channels in enumerate(self.channels):
             x = _blocks(self, level, Conv(channels, stride=2, dtype=self.dtype)(x))
         h = self.activation(_norm(x)).reshape(*batch, -1)
@@ -89,9 +90,10 @@ class ConvDecoder(Frozen):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, z: Array) -> Array:
-        """z: [..., K] -> [..., H, W, C]"""
+    def __call__(self, z: Array, context: Array | None = None) -> Array:
+        """z: [..., K] -> [..., H, W, C]; a context [..., E] is beside z."""
         batch = z.shape[:-1]
+        z = joined(z, context)
         height, width, out_channels = self.output_shape
         shrink = 2 ** len(self.channels)
         base = (-(-height // shrink), -(-width // shrink), self.channels[0])

@@ -52,6 +52,17 @@ def frozen(value: Any) -> Any:
     return value
 
 
+def joined(h: Array, context: Array | None) -> Array:
+    """h: [..., C] with context: [..., E] beside its channels, [..., C + E]; h itself for None.
+
+    The context may lack axes of h: it is the same along them.
+    """
+    if context is None:
+        return h
+    shape = (*h.shape[:-1], context.shape[-1])
+    return jnp.concatenate([h, jnp.broadcast_to(context, shape).astype(h.dtype)], -1)
+
+
 class Dense(nn.Module):
     """x W + b over the last axis.
 

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gm.core import Array
-from gm.networks.layers import Dense, Frozen
+from gm.networks.layers import Dense, Frozen, joined
 
 
 class MLP(Frozen):
@@ -35,10 +35,10 @@ class MLP(Frozen):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x: [..., *input] -> [..., *output_shape]"""
+    def __call__(self, x: Array, context: Array | None = None) -> Array:
+        """x: [..., *input], and y: [..., E] where there is a context, -> [..., *output_shape]"""
         batch = x.shape[: x.ndim - self.input_ndim]
-        h = x.reshape(*batch, -1)
+        h = joined(x.reshape(*batch, -1), context)
         for size in self.hidden:
             h = self.activation(Dense(size, self.dtype)(h))
         return _output(self, h, batch)
@@ -86,10 +86,10 @@ class ResidualMLP(Frozen):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x: [..., *input] -> [..., *output_shape]"""
+    def __call__(self, x: Array, context: Array | None = None) -> Array:
+        """x: [..., *input], and y: [..., E] where there is a context, -> [..., *output_shape]"""
         batch = x.shape[: x.ndim - self.input_ndim]
-        h = Dense(self.width, self.dtype)(x.reshape(*batch, -1))
+        h = Dense(self.width, self.dtype)(joined(x.reshape(*batch, -1), context))
         block = nn.remat(ResidualBlock) if self.remat else ResidualBlock
         for i in range(self.num_blocks):  # named, for remat would add a prefix of its own
             h = block(self.activation, self.dtype, name=f"ResidualBlock_{i}")(h)

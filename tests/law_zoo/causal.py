@@ -15,6 +15,7 @@ from gm.models.classical import BayesianNetwork, coin, full_table
 from gm.networks import MaskedMLP
 from tests.law_zoo.sentences import (
     BITS,
+    BOUND,
     CAUSAL,
     CONDITIONALS,
     FACES,
@@ -49,6 +50,20 @@ class ForgetsAnElement(Made):
     def log_prob(self, params, x, context=None):
         p = self.conditionals(params, x)
         return dist.Bernoulli(p.logits[1:]).log_prob(x[1:])
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """A noisy bound on the log p of a coin, `gap` below it in the mean."""
+
+    gap: float = 0.1
+    event: Event = Event((), 2)
+
+    def init(self, key):
+        return coin().init(key)
+
+    def lower_bound(self, params, key, x):
+        return coin().log_prob(params, x) - self.gap + 0.1 * jax.random.normal(key)
 
 
 class PeeksAtItself(Made):
@@ -141,6 +156,8 @@ RIGHT: dict[str, Any] = {
     "NADE, given a label": NADE(BITS, dist.BernoulliHead(), 4, context=Event((), 3)),
     "RNADE, Laplaces": NADE(PLANE, dist.MixtureOfLaplacesHead(2), 4, rescaled=True),
     "coin": coin(),
+    "a bound below a coin": Bound(),
+    "a bound that is tight": Bound(0.0),
     "Bayesian network": BayesianNetwork(Event((3,), 3), ((), (0,), (0, 1))),
     "full table": full_table(BITS),
 }
@@ -158,6 +175,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "elements in another order": (StepsInAnotherOrder(), CAUSAL),
     "log p times 1.1": (Unnormalized(), CONDITIONALS),
     "log p without the first element": (ForgetsAnElement(), CONDITIONALS),
+    "a bound above log p": (Bound(-0.1), BOUND),
     "samples from elsewhere": (SamplesFromElsewhere(), FOLLOW),
     "a parameter nobody reads": (DeadParameter(), GRADIENTS),
     "a parameter behind stop_gradient": (StopsGradients(), GRADIENTS),

@@ -8,6 +8,7 @@ from gm.models.implicit import Critic, Generator
 from gm.models.latent import VAE
 from gm.networks import MLP
 from tests.law_zoo.sentences import BITS, BOUNDS, LIKELIHOOD, LINE, PLANE, PROCESS
+from tests.models.tenants import Discrete, Mixed, TwoLayers
 
 
 def vae(kind=VAE, event=BITS, head=None, latent_dim=1, **options):
@@ -68,11 +69,63 @@ class SamplesAnotherPrior(Generator):
         return self.generate(params, 1.2 * self.prior(params).sample(key))
 
 
+class ThinLow(TwoLayers):
+    """A posterior whose lower layer sums to less than one."""
+
+    def encode(self, params, x):
+        top, low = super().encode(params, x).parts
+
+        def thin(z_1):
+            q = low(z_1)
+            return Thin(q.loc, q.scale)
+
+        return dist.Joint((top, thin))
+
+
+class SamplesElsewhereLow(TwoLayers):
+    def encode(self, params, x):
+        top, low = super().encode(params, x).parts
+
+        def elsewhere(z_1):
+            q = low(z_1)
+            return Elsewhere(q.loc, q.scale)
+
+        return dist.Joint((top, elsewhere))
+
+
+class AlwaysTheMode(Discrete):
+    """A posterior that samples its mode, and scores as if it sampled."""
+
+    def encode(self, params, x):
+        return Modal(super().encode(params, x).logits)
+
+
+class Modal(dist.Categorical):
+    def sample(self, key):
+        return self.mode()
+
+
+class ThinCluster(dist.Categorical):
+    def log_prob(self, x):
+        return super().log_prob(x) - 0.05
+
+
+class ThinPrior(Mixed):
+    def prior(self, params):
+        cluster, place = super().prior(params).parts
+        return dist.Joint((ThinCluster(cluster.logits), place))
+
+
 RIGHT: dict[str, Any] = {
     "VAE": vae(),
     "VAE, two latents": vae(event=Event((2,), 3), head=dist.CategoricalHead(3), latent_dim=2),
     "VAE, real": vae(event=LINE, head=dist.NormalHead()),
     "VAE, narrow posterior": vae(start_scale=1e-3),
+    "VAE, three latents": vae(latent_dim=3),
+    "VAE of two layers": TwoLayers(),
+    "VAE of two layers, five dimensions": TwoLayers(3, 2),
+    "VAE of discrete latents": Discrete(),
+    "VAE of a cluster and a place in it": Mixed(),
     "Generator": Generator(PLANE, MLP((4,), (2,)), latent_dim=2),
     "Critic of few units": Critic(PLANE, MLP((2,), ())),
 }
@@ -81,6 +134,12 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a posterior that samples elsewhere": (vae(SamplesAnotherPosterior), BOUNDS),
     "a posterior that sums to less than one": (vae(ThinPosterior), BOUNDS),
     "a likelihood that sums to less than one": (vae(ThinLikelihood), LIKELIHOOD),
+    "a layer that sums to less than one": (ThinLow(), BOUNDS),
+    "a layer that sums to less than one, five dimensions": (ThinLow(3, 2), BOUNDS),
+    "a layer that samples elsewhere": (SamplesElsewhereLow(), BOUNDS),
+    "a layer that samples elsewhere, five dimensions": (SamplesElsewhereLow(3, 2), BOUNDS),
+    "a discrete posterior that samples its mode": (AlwaysTheMode(), BOUNDS),
+    "a prior of clusters that sums to less than one": (ThinPrior(), BOUNDS),
     "a VAE samples modes": (vae(SamplesTheMode), PROCESS),
     "a VAE samples z and x with one key": (vae(SamplesWithOneKey), PROCESS),
     "a generator samples another prior": (

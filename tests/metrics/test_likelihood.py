@@ -219,6 +219,26 @@ def test_a_model_with_both_faces_is_scored_exactly(linear_gaussian):
     assert evaluate(Both(), 1.0, np.ones(2)).kind == "exact"
 
 
+@dataclasses.dataclass(frozen=True)
+class FromBelow:
+    """A bound of y - e, with e uniform between 0 and 1, given a pytree (y, ...)."""
+
+    event = core.Event(())
+
+    def lower_bound(self, params, key, x, context=None):
+        return context["y"][0] - jax.random.uniform(key)
+
+
+def test_a_model_with_a_lower_bound_alone_is_scored_by_it(key):
+    x, y = np.zeros(300, np.float32), np.stack([np.arange(300.0), np.zeros(300)], 1)
+    batch = {"x": x, "context": {"y": y.astype(np.float32)}}
+    score = evaluate(FromBelow(), (), batch, key=key, num_samples=4, batch_size=128)
+    assert (score.kind, score.num_samples, score.count) == ("bound", 4, 300)
+    assert abs(score.value - (0.5 - np.mean(y[:, 0]))) < 5 * np.sqrt(1 / 12 / 1200)
+    with pytest.raises(ValueError, match="needs a key"):
+        evaluate(FromBelow(), (), batch)
+
+
 def test_a_model_that_only_draws_cannot_be_scored(draws):
     with pytest.raises(TypeError, match="evaluate needs a model with log_prob; Draws offers sampl"):
         evaluate(draws, (), np.zeros((2, 3), np.float32))

@@ -47,6 +47,7 @@ from gm.networks import (
     Transformer,
     WaveNet,
 )
+from tests.models import tenants
 
 BITS = Event((5,), 2)
 TRITS = Event((2, 2), 3)
@@ -112,6 +113,19 @@ ROWS = {
         ConvDecoder((4,), (2, 2, 3)),
         latent_dim=1,
     ),
+    "VAE of two layers": tenants.TwoLayers(),
+    "VAE of two layers, five dimensions": tenants.TwoLayers(3, 2),
+    "VAE of discrete latents": tenants.Discrete(),
+    "VAE of a cluster and a place in it": tenants.Mixed(),
+    "VAE, given a label": VAE(
+        TRITS,
+        dist.CategoricalHead(3),
+        MLP((4,), (2,), input_ndim=3),
+        MLP((4,), (2, 2, 3)),
+        latent_dim=1,
+        context=Event((), 3),
+    ),
+    "dequantized flow": tenants.Dequantized(),
     "affine flow": Flow(PLANE, Standard(PLANE), Affine(PLANE, "triangular")),
     "Generator": Generator(PLANE, MLP((8,), (2,)), latent_dim=3),
     "Critic": Critic(PLANE, MLP((8,), ())),
@@ -193,6 +207,16 @@ MATRIX = {
     "GRU, given a vector": CausalModel(
         TEXT, dist.CategoricalHead(3), RecurrentNetwork(cell=GRU, widths=(5, 4)), Event((2,))
     ),
+    "VAE, convolutional, given a vector": VAE(
+        TRITS,
+        dist.CategoricalHead(3),
+        ConvEncoder((4,), (2,)),
+        ConvDecoder((4,), (2, 2, 3)),
+        latent_dim=1,
+        context=Event((2,)),
+    ),
+    "Generator, given a label": Generator(PLANE, MLP((8,), (2,)), 3, Event((), 3)),
+    "Critic, given a label": Critic(PLANE, MLP((8,), ()), context=Event((), 3)),
     "Critic of pairs": Critic(PLANE, MLP((8,), (), input_ndim=2), pack=2),
 }
 

@@ -111,6 +111,37 @@ def test_a_vae_samples_integers_of_its_event(key):
         dataclasses.replace(vae, likelihood=dist.BernoulliHead())
 
 
+@dataclasses.dataclass(frozen=True)
+class Plus:
+    """x and y -> x + y, in another shape."""
+
+    shape: tuple[int, ...]
+
+    def init(self, key, x, y):
+        return y
+
+    def apply(self, params, x, y):
+        return jnp.broadcast_to(x.reshape(-1)[: self.shape[-1]] + y, self.shape)
+
+
+def test_every_part_of_a_conditional_model_is_given_the_context_as_a_vector(key):
+    y = jnp.array([10.0])
+    options = {"context": Event((1,))}
+    vae = VAE(Event((4,)), Unit(), Plus((2,)), Plus((4, 1)), latent_dim=1, **options)
+    params = vae.init(key)
+    assert jax.tree.map(jnp.shape, params) == {"encoder": (1,), "decoder": (1,)}
+    np.testing.assert_allclose(vae.encode(params, jnp.ones(4), y).loc, [11.0])
+    np.testing.assert_allclose(vae.decode(params, jnp.ones(1), y).loc, np.full(4, 11.0))
+    assert abs(vae.sample(params, key, y).mean() - 10.0) < 5.0
+    generator = Generator(Event((1,)), Plus((1,)), 1, **options)
+    noise = generator.prior(None).sample(key)
+    np.testing.assert_allclose(generator.sample(None, key, y), noise + 10.0)
+    critic = Critic(Event((1,)), Plus((1,)), **options)
+    np.testing.assert_allclose(critic.score(None, jnp.ones(1), y), [11.0])
+    with pytest.raises(ValueError, match="VAE needs a context of shape"):
+        vae.encode(params, jnp.ones(4))
+
+
 def test_generator_is_a_function_of_standard_normal_noise(key):
     """2 z + 1 is N(1, 4)."""
     model = Generator(Event((2,)), Linear((2,), (2.0, 1.0)), latent_dim=2)

@@ -215,3 +215,23 @@ def test_lists_and_arrays_become_tuples_so_that_networks_hash():
         assert hash(listed) == hash(tupled)
     with pytest.raises(TypeError, match=r"MLP needs a tuple for hidden, as in \(64,\); got 64"):
         MLP(64, (3,))
+
+
+@pytest.mark.parametrize(
+    ("network", "x"),
+    [
+        (MLP((3,), (2,), input_ndim=2), (4, 2)),
+        (ResidualMLP(3, 1, (2,), input_ndim=2), (4, 2)),
+        (ConvEncoder((2,), (2,)), (4, 4, 1)),
+        (ConvDecoder((2,), (4, 4, 1)), (3,)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_context_moves_the_output_and_may_be_one_for_each_of_a_batch(network, x, random_params):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, *x)), jnp.float32)
+    y = jnp.array([[1.0, -1.0], [0.5, 2.0]])
+    params = random_params(network.init, x[0], y[0])
+    apply = jax.jit(network.apply)
+    one, other = apply(params, x[0], y[0]), apply(params, x[0], y[1])
+    assert np.max(np.abs(one - other)) > 1e-3
+    np.testing.assert_allclose(apply(params, x, y)[0], one, rtol=1e-4, atol=1e-5)

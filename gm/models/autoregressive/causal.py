@@ -77,9 +77,8 @@ class CausalModel:
     def init(self, key: Key) -> Params:
         """Parameters of the network."""
         f = jnp.zeros((*self.event.shape, self.conditional.num_features), jnp.float32)
-        size = None if self.context is None else self.context.vector_size
-        context = None if size is None else jnp.zeros(size, jnp.float32)
-        return self.network.init(key, f, context)
+        y = core.context_vector(self, core.example_context(self))
+        return self.network.init(key, f, y)
 
     def conditionals(
         self,
@@ -94,9 +93,9 @@ class CausalModel:
         may be traced; `network.wiring()` has its form.
         """
         self.event.check(x)
-        context = core.context_vector(self, context)
-        given = (context,) if wiring is None else (context, wiring)
-        return self.conditional(self.network.apply(params, self.conditional.features(x), *given))
+        f, y = self.conditional.features(x), core.context_vector(self, context)
+        own = () if wiring is None else (wiring,)  # not every network can be wired anew
+        return self.conditional(self.network.apply(params, f, y, *own))
 
     def log_prob(self, params: Params, x: Array, context: Array | None = None) -> Array:
         """log p(x | y) in nats, exact."""
@@ -152,8 +151,7 @@ class CausalModel:
     def memory(self, params: Params) -> PyTree:
         """What there is to remember before any element: zeros."""
         f = jnp.zeros((1, self.conditional.num_features), jnp.float32)
-        size = None if self.context is None else self.context.vector_size
-        given = None if size is None else jnp.zeros(size, jnp.float32)
+        given = core.context_vector(self, core.example_context(self))
         after = functools.partial(self.network.apply, method="window")
         shapes, _ = jax.eval_shape(after, params, None, f, given)
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)

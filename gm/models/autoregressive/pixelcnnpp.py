@@ -91,9 +91,8 @@ class PixelModel:
     def init(self, key: Key) -> Params:
         """Parameters of the network."""
         f = jnp.zeros((*self.event.shape[:2], self.head.num_features), jnp.float32)
-        size = None if self.context is None else self.context.vector_size
-        context = None if size is None else jnp.zeros(size, jnp.float32)
-        return self.network.init(key, f, context)
+        y = core.context_vector(self, core.example_context(self))
+        return self.network.init(key, f, y)
 
     def conditionals(self, params: Params, x: Array, context: Array | None = None) -> dist.Mixture:
         """p(x_i | x_<i, y) for every i, in the shape of x."""

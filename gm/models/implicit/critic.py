@@ -12,6 +12,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
+from gm import core
 from gm.core import Array, Event, Key, Network, Params
 
 
@@ -23,11 +24,14 @@ class Critic:
       event: the space of one draw, real.
       network: [*event] -> [], or [pack, *event] -> [] when pack > 1.
       pack: m, draws seen together.
+      context: the space of y, `Event((), 10)` for labels; the network takes it too, as a vector:
+        `network.apply(params, x, y)`. All draws of a pack share one.
     """
 
     event: Event
     network: Network
     pack: int = 1
+    context: Event | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -36,8 +40,9 @@ class Critic:
 
     def init(self, key: Key) -> Params:
         """Parameters of the network."""
-        return self.network.init(key, jnp.zeros(self.input_shape, jnp.float32))
+        y = core.context_inputs(self, core.example_context(self))
+        return self.network.init(key, jnp.zeros(self.input_shape, jnp.float32), *y)
 
-    def score(self, params: Params, x: Array) -> Array:
+    def score(self, params: Params, x: Array, context: Array | None = None) -> Array:
         """A scalar for x: [*event], or [pack, *event] when pack > 1."""
-        return self.network.apply(params, x)
+        return self.network.apply(params, x, *core.context_inputs(self, context))

@@ -10,6 +10,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
+from gm import core
 from gm import distributions as dist
 from gm.core import Array, Event, Key, Network, Params
 
@@ -22,11 +23,14 @@ class Generator:
       event: the space of x, real.
       network: [K] -> [*event].
       latent_dim: K.
+      context: the space of y for p(x | y), `Event((), 10)` for labels; the network takes it too, as
+        a vector: `network.apply(params, z, y)`.
     """
 
     event: Event
     network: Network
     latent_dim: int
+    context: Event | None = None
 
     def __post_init__(self) -> None:
         if self.event.discrete:
@@ -37,17 +41,18 @@ class Generator:
 
     def init(self, key: Key) -> Params:
         """Parameters of g."""
-        return self.network.init(key, jnp.zeros(self.latent_dim, jnp.float32))
+        y = core.context_inputs(self, core.example_context(self))
+        return self.network.init(key, jnp.zeros(self.latent_dim, jnp.float32), *y)
 
-    def prior(self, params: Params) -> dist.Normal:
+    def prior(self, params: Params, context: Array | None = None) -> dist.Normal:
         """p(z) = N(0, I)"""
         zeros = jnp.zeros(self.latent_dim, jnp.float32)
         return dist.Normal(zeros, jnp.ones_like(zeros))
 
-    def generate(self, params: Params, z: Array) -> Array:
-        """g(z)"""
-        return self.network.apply(params, z)
+    def generate(self, params: Params, z: Array, context: Array | None = None) -> Array:
+        """g(z; y)"""
+        return self.network.apply(params, z, *core.context_inputs(self, context))
 
-    def sample(self, params: Params, key: Key) -> Array:
-        """g(z) with z ~ p(z)."""
-        return self.generate(params, self.prior(params).sample(key))
+    def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
+        """g(z; y) with z ~ p(z)."""
+        return self.generate(params, self.prior(params).sample(key), context)

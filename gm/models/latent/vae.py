@@ -5,6 +5,9 @@ Wierstra (2014), arXiv:1401.4082.
 
     z ~ N(0, I),    x | z ~ likelihood(decoder(z)),    q(z | x) = N(m(x), diag s(x)^2)
 
+With a context y every part is given it (Sohn, Lee & Yan, 2015, "Learning structured output
+representation using deep conditional generative models"), but for the prior, which stays N(0, I).
+
 log p(x) is an integral over z with no closed form: `gm.losses.variational` bounds it for training,
 `gm.metrics` estimates it. `sample` costs one pass of the decoder.
 """
@@ -17,6 +20,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from gm import core
 from gm import distributions as dist
 from gm.core import Array, Distribution, Event, Head, Key, Network, Params
 
@@ -34,6 +38,8 @@ class VAE:
       min_scale: a floor under the posterior's standard deviation.
       start_scale: the posterior's standard deviation where the encoder's raw output is zero. Well
         below the prior's, so that z tells the decoder something before the KL prunes it.
+      context: the space of y for p(x | y): `Event((), 10)` for labels, `Event((E,))` for vectors;
+        both networks then take y too, as a vector: `network.apply(params, x, y)`.
     """
 
     event: Event
@@ -43,6 +49,7 @@ class VAE:
     latent_dim: int
     min_scale: float = 1e-4
     start_scale: float = 0.1
+    context: Event | None = None
 
     def __post_init__(self) -> None:
         if self.likelihood.num_values != self.event.num_values:
@@ -55,29 +62,33 @@ class VAE:
         """Parameters of the encoder and the decoder."""
         key_encoder, key_decoder = jax.random.split(key)
         x = jnp.zeros((*self.event.shape, self.likelihood.num_features), jnp.float32)
+        z = jnp.zeros(self.latent_dim, jnp.float32)
+        y = core.context_inputs(self, core.example_context(self))
         return {
-            "encoder": self.encoder.init(key_encoder, x),
-            "decoder": self.decoder.init(key_decoder, jnp.zeros(self.latent_dim, jnp.float32)),
+            "encoder": self.encoder.init(key_encoder, x, *y),
+            "decoder": self.decoder.init(key_decoder, z, *y),
         }
 
-    def prior(self, params: Params) -> dist.Normal:
+    def prior(self, params: Params, context: Array | None = None) -> dist.Normal:
         """p(z) = N(0, I)"""
         zeros = jnp.zeros(self.latent_dim, jnp.float32)
         return dist.Normal(zeros, jnp.ones_like(zeros))
 
-    def encode(self, params: Params, x: Array) -> dist.Normal:
-        """q(z | x)"""
+    def encode(self, params: Params, x: Array, context: Array | None = None) -> dist.Normal:
+        """q(z | x, y)"""
         self.event.check(x)
-        raw = self.encoder.apply(params["encoder"], self.likelihood.features(x))
+        y = core.context_inputs(self, context)
+        raw = self.encoder.apply(params["encoder"], self.likelihood.features(x), *y)
         loc, raw_scale = jnp.split(raw, 2)
         offset = math.log(math.expm1(self.start_scale))  # softplus of this is start_scale
         return dist.Normal(loc, jax.nn.softplus(raw_scale + offset) + self.min_scale)
 
-    def decode(self, params: Params, z: Array) -> Distribution:
-        """p(x | z)"""
-        return self.likelihood(self.decoder.apply(params["decoder"], z))
+    def decode(self, params: Params, z: Array, context: Array | None = None) -> Distribution:
+        """p(x | z, y)"""
+        y = core.context_inputs(self, context)
+        return self.likelihood(self.decoder.apply(params["decoder"], z, *y))
 
-    def sample(self, params: Params, key: Key) -> Array:
-        """x ~ p(x | z) with z ~ p(z)."""
+    def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
+        """x ~ p(x | z, y) with z ~ p(z)."""
         key_z, key_x = jax.random.split(key)
-        return self.decode(params, self.prior(params).sample(key_z)).sample(key_x)
+        return self.decode(params, self.prior(params).sample(key_z), context).sample(key_x)
