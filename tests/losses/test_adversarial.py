@@ -223,3 +223,38 @@ def test_games_of_what_does_not_fit_are_refused(key):
 def test_a_generator_of_integers_is_refused():
     with pytest.raises(ValueError, match=r"Generator needs a real event.*UniformDequantization"):
         Generator(Event((2,), 17), MLP((4,), (2,)), latent_dim=3)
+
+
+class ShiftedBy(Shifted):
+    """x = y, whatever z is."""
+
+    def generate(self, params, z, context=None):
+        return context + 0.0 * z
+
+
+class Agrees(Quadratic):
+    """c(x, y) = a (sum x)(sum y), whose slope along x is a sqrt(2) |sum y|."""
+
+    def score(self, a, x, context=None):
+        return a * jnp.sum(x) * jnp.sum(context)
+
+
+def test_players_of_a_conditional_game_are_given_the_same_context(key):
+    a, y = PARAMS["critic"], RNG.normal(size=(512, 2)).astype(np.float32)
+    batch, total = {"x": DATA, "context": y}, y.sum(1)
+    game = adversarial.wasserstein(ShiftedBy(), Agrees(), penalty=10.0)
+    _, metrics = jax.jit(game["critic"])(PARAMS, key, batch)
+    np.testing.assert_allclose(
+        metrics["distance"], np.mean(a * DATA.sum(1) * total - a * total**2), rtol=1e-4
+    )
+    slope = np.mean((a * np.sqrt(2.0) * np.abs(total) - 1.0) ** 2)
+    np.testing.assert_allclose(metrics["penalty"], slope, rtol=1e-4)
+    loss, _ = jax.jit(game["generator"])(PARAMS, key, batch)
+    np.testing.assert_allclose(loss, -np.mean(a * total**2), rtol=1e-4)
+    game = adversarial.non_saturating(ShiftedBy(), Agrees(), r1=2.0)
+    loss, metrics = jax.jit(game["critic"])(PARAMS, key, batch)
+    np.testing.assert_allclose(metrics["score_fake"], np.mean(a * total**2), rtol=1e-4)
+    want = softplus(-a * DATA.sum(1) * total) + softplus(a * total**2) + 2.0 * (a * total) ** 2
+    np.testing.assert_allclose(loss, want.mean(), rtol=1e-4)
+    with pytest.raises(TypeError, match="Shifted takes no context"):
+        adversarial.wasserstein(Shifted(), Agrees())["critic"](PARAMS, key, batch)
