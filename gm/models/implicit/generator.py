@@ -55,4 +55,5 @@ class Generator:
 
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
         """g(z; y) with z ~ p(z)."""
-        return self.generate(params, self.prior(params).sample(key), context)
+        one = core.given(self, context)
+        return one.generate(params, one.prior(params).sample(key))

@@ -91,4 +91,5 @@ class VAE:
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
         """x ~ p(x | z, y) with z ~ p(z)."""
         key_z, key_x = jax.random.split(key)
-        return self.decode(params, self.prior(params).sample(key_z), context).sample(key_x)
+        one = core.given(self, context)
+        return one.decode(params, one.prior(params).sample(key_z)).sample(key_x)
