@@ -27,10 +27,13 @@ def test_a_path_that_looks_like_a_pattern_holds_checkpoints(name, tmp_path):
 
 
 def test_files_that_do_not_read_back_get_no_manifest(tmp_path, monkeypatch):
-    """What orbax leaves out in silence, without the link that keeps it from doing so."""
+    """What orbax leaves out in silence, without the link that keeps it from doing so.
+
+    One array, for tensorstore is heard to complain of a second one when its loop has ended.
+    """
     monkeypatch.setattr(paths, "plain", paths.contextlib.nullcontext)
     with pytest.raises(checkpoints.DamagedCheckpoint, match="does not read back"):
-        checkpoints.save(tmp_path / "made[16]", 1, STATE)
+        checkpoints.save(tmp_path / "made[16]", 1, {"w": STATE["w"]})
     assert not [*tmp_path.rglob("manifest.json")]
     assert checkpoints.steps(tmp_path / "made[16]") == []
 
