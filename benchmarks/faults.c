@@ -51,7 +51,10 @@ long faults_counted(void) { return counted; }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-static int below(const char *path) { return strncmp(path, prefix, strlen(prefix)) == 0; }
+static int below(const char *path) {
+  size_t length = strlen(prefix);
+  return strncmp(path, prefix, length) == 0 && (path[length] == 0 || path[length] == '/');
+}
 
 static int folder_of(int fd, char *path) {
   char link[64];

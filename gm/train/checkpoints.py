@@ -146,7 +146,10 @@ class Save:
         self._opened = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
             self._arrays = opened.enter_context(paths.plain(self._partial)) / _ARRAYS
-            self._writer = ocp.AsyncCheckpointer(ocp.StandardCheckpointHandler())
+            # Threads that wait for a folder which cannot be made would outlive the run.
+            now = ocp.options.AsyncOptions(create_directories_asynchronously=False)
+            kind = ocp.StandardCheckpointHandler()
+            self._writer = ocp.AsyncCheckpointer(kind, async_options=now)
             opened.callback(self._writer.close)
             self._writer.save(self._arrays, args=ocp.args.StandardSave(arrays))
             self._opened = opened.pop_all()
