@@ -88,4 +88,5 @@ def _is_folder(name: Any, value: Any, folder: pathlib.Path) -> bool:
 
 
 def _place(value: Any) -> pathlib.Path | None:
-    return pathlib.Path(value).expanduser() if isinstance(value, (str, os.PathLike)) else None
+    known = isinstance(value, (str, os.PathLike))
+    return pathlib.Path(os.path.expanduser(value)) if known else None

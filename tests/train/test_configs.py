@@ -87,7 +87,8 @@ def test_only_the_field_of_the_folder_is_left_out():
     }
     home = pathlib.Path("~/runs").expanduser()
     assert configs.without_folder({"out_dir": "~/runs", "x": "~/runs"}, home) == {"x": "~/runs"}
-    assert configs.without_folder({"folder": "a"}, pathlib.Path("b")) == {"folder": "a"}
+    for other in ("a", "~nobody-of-this-name/a"):
+        assert configs.without_folder({"folder": other}, home) == {"folder": other}
 
 
 def test_what_is_told_by_its_type_alone_is_said():
