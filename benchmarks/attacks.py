@@ -11,32 +11,23 @@ About two hours on 2 CPU cores, a few minutes with `--every 20`.
 
 import collections
 import concurrent.futures
-import ctypes
 import dataclasses
 import functools
-import json
-import multiprocessing
 import os
 import pathlib
 import random
 import shutil
 import signal
 import string
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import attacked
 import tyro
 
-HERE = pathlib.Path(__file__).resolve().parent
-FORKS = multiprocessing.get_context("forkserver")
-LIBRARIES = "jax optax gm.train orbax.checkpoint tensorboardX"
-COUNT, KILL, HALF, FAIL, FULL, DISK, NEARLY = range(7)  # as in faults.c
-STEPS, ROWS, SAVES = 12, 2, 4
-LIMIT = 120.0  # seconds after which a run hangs
 Row = tuple[str, str]
 
 
@@ -67,199 +58,43 @@ class Config:
 FEW = Config(every=100, disks=5, hovering=10.0, signals=25, pairs=3, paths=20)
 
 
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    """What goes wrong with the files of a run; see `faults.c`."""
-
-    mode: int = COUNT
-    at: int = 0
-    span: int = 1
-    seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Victim:
-    """A training, and how long parts of it take, in seconds, so that a signal can meet them."""
-
-    folder: pathlib.Path
-    steps: int = STEPS
-    fault: Fault | None = None
-    step_takes: float = 0.0
-    evaluation_takes: float = 0.0
-    picture_takes: float = 0.0
-    compilation_takes: float = 0.0
-
-    @property
-    def aside(self) -> pathlib.Path:
-        """A path beside the folder, which no attack concerns."""
-        return self.folder.parent / f"{self.folder.name[:40]} aside"
-
-
-CURRENT: list[Victim] = []  # of this process; in a closure it would be a part of what the run is
-
-
-class Slow:
-    """Batches that take their time."""
-
-    def starting_at(self, step: int) -> Iterator[dict]:
-        """Batches of step, step + 1, ..."""
-        import numpy as np
-
-        while True:
-            draw = np.random.default_rng(step)
-            _slow(f"training {step}", CURRENT[0].step_takes)
-            yield {"x": draw.normal(size=(4, 3)).astype(np.float32)}
-            step += 1
-
-
-def _slow(what: str, seconds: float) -> None:
-    """Takes its time, and says so to who waits for it."""
-    if seconds:
-        with (CURRENT[0].aside / "where").open("a") as file:
-            file.write(f"{what}\n")
-        time.sleep(seconds)
-
-
-def train_it(victim: Victim) -> None:
-    """Trains, in a process of its own; leaves the SHA-256 and the count of operations aside."""
-    with (victim.aside / "log").open("a") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    CURRENT.append(victim)
-    import jax
-    import jax.numpy as jnp
-    import optax
-
-    from gm import train
-
-    jax.config.update("jax_compilation_cache_dir", str(HERE.parent / ".jax_cache" / "attacks"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-    def loss(params: Any, key: Any, batch: Mapping[str, Any]) -> tuple[Any, dict]:
-        _slow("compiling", CURRENT[0].compilation_takes)
-        noise = jax.random.normal(key, (3,))
-        return jnp.mean(jnp.square(batch["x"] @ (params["w"] + noise) - 1.0)), {}
-
-    def evaluate(state: Any) -> dict[str, Any]:
-        _slow("evaluating", CURRENT[0].evaluation_takes)
-        return {"first": state.params["w"][0]}
-
-    def draw(state: Any, path: pathlib.Path) -> None:
-        _slow("drawing", CURRENT[0].picture_takes)
-        path.write_text("a picture")
-
-    optimizer = optax.adam(1e-2)
-    step = train.make_step(loss, optimizer)
-    state = train.init({"w": jnp.ones(3)}, optimizer, jax.random.key(1))
-    lib = None
-    if victim.fault is not None:
-        fault, lib = victim.fault, ctypes.CDLL(os.environ["GM_FAULTS"])
-        where = os.fsencode(victim.folder.absolute())
-        lib.faults_arm(where, fault.mode, *map(ctypes.c_long, (fault.at, fault.span, fault.seed)))
-    best = train.Best("first")
-    state = train.run(
-        step,
-        state,
-        Slow(),
-        victim.steps,
-        folder=victim.folder,
-        config={"width": 3},
-        log_every=ROWS,
-        checkpoint_every=SAVES,
-        evaluate=evaluate,
-        evaluate_every=SAVES,
-        best=best,
-        draw=draw,
-        draw_every=6,
-        progress=False,
-    )
-    told = {
-        "sha256": train.digest((state, best.params)),
-        "operations": lib.faults_counted() if lib else 0,
-    }
-    (victim.aside / "told").write_text(json.dumps(told))
-
-
-def start(victim: Victim) -> Any:
-    """A process that trains."""
-    victim.aside.mkdir(parents=True, exist_ok=True)
-    for old in ("told", "where"):
-        (victim.aside / old).unlink(missing_ok=True)
-    process = FORKS.Process(target=train_it, args=(victim,))
-    process.start()
-    return process
-
-
-def end(process: Any, limit: float = LIMIT) -> int | None:
-    """The exit status of a process, or None where it hangs."""
-    process.join(limit)
-    status = process.exitcode
-    if status is None:
-        process.kill()
-        process.join()
-    return status
-
-
-def run(victim: Victim) -> int | None:
-    """Trains, and returns the exit status."""
-    return end(start(victim))
-
-
-def told(victim: Victim) -> dict:
-    """What a run that came to its end left aside."""
-    path = victim.aside / "told"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def last_line(victim: Victim) -> str:
-    """The last that a run said, cut short."""
-    return (victim.aside / "log").read_text().strip().rpartition("\n")[2][-100:]
-
-
-def rows(folder: pathlib.Path) -> list[dict]:
-    """The rows of a run, without what depends on the clock."""
-    from gm import train
-
-    clock = ("seconds", "per_s")
-    return [
-        {name: x for name, x in row.items() if not any(word in name for word in clock)}
-        for row in train.read_metrics(folder)
-    ]
-
-
 @functools.cache
 def whole(root: pathlib.Path) -> tuple[str, list[dict], int]:
     """SHA-256, rows and the number of file operations of a run that nothing befell."""
-    victim = Victim(root / "whole", fault=Fault())
-    status = run(victim)
+    victim = attacked.Victim(root / "whole", fault=attacked.Fault())
+    status = attacked.run(victim)
     if status:
         raise RuntimeError((victim.aside / "log").read_text())
-    return told(victim)["sha256"], rows(victim.folder), told(victim)["operations"]
+    return (
+        attacked.told(victim)["sha256"],
+        attacked.rows(victim.folder),
+        attacked.told(victim)["operations"],
+    )
 
 
-def verdict(victim: Victim, root: pathlib.Path) -> str:
+def verdict(victim: attacked.Victim, root: pathlib.Path) -> str:
     """ "same", or what is wrong with a run after it went on, undisturbed, to its end."""
-    victim = dataclasses.replace(Victim(victim.folder), steps=victim.steps)
-    status, (sha256, want, _) = run(victim), whole(root)
+    victim = dataclasses.replace(attacked.Victim(victim.folder), steps=victim.steps)
+    status, (sha256, want, _) = attacked.run(victim), whole(root)
     if status is None:
         return "hangs"
     if status:
-        return f"does not resume: {last_line(victim)}"
-    if told(victim)["sha256"] != sha256:
+        return f"does not resume: {attacked.last_line(victim)}"
+    if attacked.told(victim)["sha256"] != sha256:
         return "another state"
-    found = rows(victim.folder)
+    found = attacked.rows(victim.folder)
     return "same" if found == want else f"rows {[row['step'] for row in found]}"
 
 
-def clear(victim: Victim) -> None:
+def clear(victim: attacked.Victim) -> None:
     """Takes away what a run left."""
     for path in (victim.folder, victim.aside):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def attacked(victim: Victim, root: pathlib.Path) -> str:
+def survives(victim: attacked.Victim, root: pathlib.Path) -> str:
     """Runs with a fault, then without; what came of it."""
-    status = run(victim)
+    status = attacked.run(victim)
     found = "hangs under attack" if status is None else verdict(victim, root)
     if found == "same":
         clear(victim)
@@ -291,16 +126,16 @@ def operation_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     """Each file operation of a run, and each of the run that resumes a half-done one."""
     operations = whole(root)[2]
     names = {
-        KILL: "killed before",
-        HALF: "killed in the middle of",
-        FAIL: "an input/output error at",
-        FULL: "no space for 3 operations from",
+        attacked.KILL: "killed before",
+        attacked.HALF: "killed in the middle of",
+        attacked.FAIL: "an input/output error at",
+        attacked.FULL: "no space for 3 operations from",
     }
     for mode, name in names.items():
 
         def one(n: int, mode: int = mode) -> str:
-            fault = Fault(mode, n, 3 if mode == FULL else 1)
-            return attacked(Victim(root / f"op{mode}-{n}", fault=fault), root)
+            fault = attacked.Fault(mode, n, 3 if mode == attacked.FULL else 1)
+            return survives(attacked.Victim(root / f"op{mode}-{n}", fault=fault), root)
 
         found = mapped(c, one, range(1, operations + 1, c.every))
         yield f"{name} each of {operations} file operations of a run", summary(found)
@@ -312,8 +147,8 @@ def disk_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     whole(root)
 
     def small(n: int) -> str:
-        fault = Fault(DISK, int(size * 1.5 * n / c.disks))
-        return attacked(Victim(root / f"disk{n}", fault=fault), root)
+        fault = attacked.Fault(attacked.DISK, int(size * 1.5 * n / c.disks))
+        return survives(attacked.Victim(root / f"disk{n}", fault=fault), root)
 
     found = mapped(c, small, range(c.disks))
     yield f"disks that are full after {c.disks} numbers of bytes, then have room", summary(found)
@@ -322,17 +157,19 @@ def disk_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     def hover(n: int) -> str:
         if time.monotonic() - begin > c.hovering:
             return ""
-        fault = Fault(NEARLY, 10**6, random.Random(f"{c.seed} {n}").randrange(40), n)
-        return attacked(Victim(root / f"hover{n}", fault=fault), root)
+        fault = attacked.Fault(
+            attacked.NEARLY, 10**6, random.Random(f"{c.seed} {n}").randrange(40), n
+        )
+        return survives(attacked.Victim(root / f"hover{n}", fault=fault), root)
 
     found = [x for x in mapped(c, hover, range(max(1, int(c.hovering)))) if x]
     yield f"a third of all writes finds no space, {c.hovering:.0f} s of runs", summary(found)
 
 
-def wait_for(victim: Victim, process: Any, what: str) -> bool:
+def wait_for(victim: attacked.Victim, process: Any, what: str) -> bool:
     """Waits until a run is where it is said to be."""
     path, begin = victim.aside / "where", time.monotonic()
-    while process.exitcode is None and time.monotonic() - begin < LIMIT:
+    while process.exitcode is None and time.monotonic() - begin < attacked.LIMIT:
         if what == "saving" and any((victim.folder / "checkpoints").glob("partial-*")):
             return True
         if path.exists() and what in path.read_text():
@@ -356,8 +193,8 @@ def signal_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
             "drawing": {"picture_takes": 20.0},
             "compiling": {"compilation_takes": 1.0},
         }.get(place, {})
-        victim = Victim(root / f"signal{n}", step_takes=0.02, **takes)
-        process = start(victim)
+        victim = attacked.Victim(root / f"signal{n}", step_takes=0.02, **takes)
+        process = attacked.start(victim)
         if not wait_for(victim, process, place):
             return f"was never {place}"
         os.kill(process.pid, kind)
@@ -365,11 +202,11 @@ def signal_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
         if gap is not None:
             time.sleep(gap)
             os.kill(process.pid, kind)
-        status = end(process)
+        status = attacked.end(process)
         seconds.append(time.monotonic() - begin)
         if status != (130 if kind == signal.SIGINT else 0):
             return f"{kind.name} while {place}, again after {gap} s: status {status}"
-        found = verdict(Victim(victim.folder), root)
+        found = verdict(attacked.Victim(victim.folder), root)
         if found == "same":
             clear(victim)
         return found
@@ -388,13 +225,13 @@ def pair_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
 
     def one(n: int) -> str:
         draw = random.Random(f"{c.seed} {n}")
-        one = Victim(root / f"pair{n}", step_takes=0.1)
-        process, other = start(one), None
-        other = FORKS.Process(target=train_it, args=(one,))
+        one = attacked.Victim(root / f"pair{n}", step_takes=0.1)
+        process, other = attacked.start(one), None
+        other = attacked.FORKS.Process(target=attacked.train_it, args=(one,))
         other.start()
         begin = time.monotonic()
         while process.exitcode is None and other.exitcode is None:
-            if time.monotonic() - begin > LIMIT:
+            if time.monotonic() - begin > attacked.LIMIT:
                 return "both go on"
             time.sleep(0.01)
         refused, trains = (process, other) if process.exitcode is not None else (other, process)
@@ -404,8 +241,8 @@ def pair_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
         if draw.random() < 0.5:
             time.sleep(draw.uniform(0.0, 1.0))
             trains.kill()
-        end(trains)
-        found = verdict(Victim(one.folder), root)
+        attacked.end(trains)
+        found = verdict(attacked.Victim(one.folder), root)
         if found == "same":
             clear(one)
         return found
@@ -436,9 +273,9 @@ def path_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     def one(name: str) -> str:
         folder = root / "paths" / f"{abs(hash(name))}" / name
         folder.parent.mkdir(parents=True)
-        if run(Victim(folder, steps=8)):
+        if attacked.run(attacked.Victim(folder, steps=8)):
             return "refused before step 1" if not folder.exists() else "fails"
-        return verdict(Victim(folder), root)
+        return verdict(attacked.Victim(folder), root)
 
     found = mapped(c, one, names)
     yield f"folders with {len(names)} names, each printable character among them", summary(found)
@@ -454,7 +291,7 @@ def table(c: Config, root: pathlib.Path) -> Iterator[Row]:
         path_rows: c.paths,
     }
     root.mkdir(parents=True, exist_ok=True)
-    arm(root)
+    attacked.arm(root)
     for attack, number in asked.items():
         if number and c.only in attack.__name__:
             yield from attack(c, root)
@@ -466,20 +303,6 @@ def main(c: Config) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for what, seen in table(c, (c.folder or pathlib.Path(temporary)).absolute()):
             print(f"| {what} | {seen} |", flush=True)
-
-
-def arm(root: pathlib.Path) -> None:
-    """Compiles `faults.c`, and has all processes begin with it and with the libraries imported."""
-    library = root / "faults.so"
-    build = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(HERE / "faults.c"), "-ldl"]
-    subprocess.run(build, check=True)
-    os.environ |= {"LD_PRELOAD": str(library), "GM_FAULTS": str(library)}
-    os.environ |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
-    FORKS.set_forkserver_preload(LIBRARIES.split())
-    first = FORKS.Process(target=os.getpid)
-    first.start()  # whence all others are forked
-    first.join()
-    del os.environ["LD_PRELOAD"]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,193 @@
+"""A training of a linear model whose files, signals and folder `attacks.py` attacks."""
+
+import ctypes
+import dataclasses
+import json
+import multiprocessing
+import os
+import pathlib
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+HERE = pathlib.Path(__file__).resolve().parent
+FORKS = multiprocessing.get_context("forkserver")
+LIBRARIES = "jax optax gm.train orbax.checkpoint tensorboardX"
+COUNT, KILL, HALF, FAIL, FULL, DISK, NEARLY = range(7)  # as in faults.c
+STEPS, ROWS, SAVES = 12, 2, 4
+LIMIT = 120.0  # seconds after which a run hangs
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """What goes wrong with the files of a run; see `faults.c`."""
+
+    mode: int = COUNT
+    at: int = 0
+    span: int = 1
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Victim:
+    """A training, and how long parts of it take, in seconds, so that a signal can meet them."""
+
+    folder: pathlib.Path
+    steps: int = STEPS
+    fault: Fault | None = None
+    step_takes: float = 0.0
+    evaluation_takes: float = 0.0
+    picture_takes: float = 0.0
+    compilation_takes: float = 0.0
+
+    @property
+    def aside(self) -> pathlib.Path:
+        """A path beside the folder, which no attack concerns."""
+        return self.folder.parent / f"{self.folder.name[:40]} aside"
+
+
+CURRENT: list[Victim] = []  # of this process; in a closure it would be a part of what the run is
+
+
+class Slow:
+    """Batches that take their time."""
+
+    def starting_at(self, step: int) -> Iterator[dict]:
+        """Batches of step, step + 1, ..."""
+        import numpy as np
+
+        while True:
+            draw = np.random.default_rng(step)
+            _slow(f"training {step}", CURRENT[0].step_takes)
+            yield {"x": draw.normal(size=(4, 3)).astype(np.float32)}
+            step += 1
+
+
+def _slow(what: str, seconds: float) -> None:
+    """Takes its time, and says so to who waits for it."""
+    if seconds:
+        with (CURRENT[0].aside / "where").open("a") as file:
+            file.write(f"{what}\n")
+        time.sleep(seconds)
+
+
+def train_it(victim: Victim) -> None:
+    """Trains, in a process of its own; leaves the SHA-256 and the count of operations aside."""
+    with (victim.aside / "log").open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    CURRENT.append(victim)
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from gm import train
+
+    jax.config.update("jax_compilation_cache_dir", str(HERE.parent / ".jax_cache" / "attacks"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+    def loss(params: Any, key: Any, batch: Mapping[str, Any]) -> tuple[Any, dict]:
+        _slow("compiling", CURRENT[0].compilation_takes)
+        noise = jax.random.normal(key, (3,))
+        return jnp.mean(jnp.square(batch["x"] @ (params["w"] + noise) - 1.0)), {}
+
+    def evaluate(state: Any) -> dict[str, Any]:
+        _slow("evaluating", CURRENT[0].evaluation_takes)
+        return {"first": state.params["w"][0]}
+
+    def draw(state: Any, path: pathlib.Path) -> None:
+        _slow("drawing", CURRENT[0].picture_takes)
+        path.write_text("a picture")
+
+    optimizer = optax.adam(1e-2)
+    step = train.make_step(loss, optimizer)
+    state = train.init({"w": jnp.ones(3)}, optimizer, jax.random.key(1))
+    lib = None
+    if victim.fault is not None:
+        fault, lib = victim.fault, ctypes.CDLL(os.environ["GM_FAULTS"])
+        where = os.fsencode(victim.folder.absolute())
+        lib.faults_arm(where, fault.mode, *map(ctypes.c_long, (fault.at, fault.span, fault.seed)))
+    best = train.Best("first")
+    state = train.run(
+        step,
+        state,
+        Slow(),
+        victim.steps,
+        folder=victim.folder,
+        config={"width": 3},
+        log_every=ROWS,
+        checkpoint_every=SAVES,
+        evaluate=evaluate,
+        evaluate_every=SAVES,
+        best=best,
+        draw=draw,
+        draw_every=6,
+        progress=False,
+    )
+    told = {
+        "sha256": train.digest((state, best.params)),
+        "operations": lib.faults_counted() if lib else 0,
+    }
+    (victim.aside / "told").write_text(json.dumps(told))
+
+
+def start(victim: Victim) -> Any:
+    """A process that trains."""
+    victim.aside.mkdir(parents=True, exist_ok=True)
+    for old in ("told", "where"):
+        (victim.aside / old).unlink(missing_ok=True)
+    process = FORKS.Process(target=train_it, args=(victim,))
+    process.start()
+    return process
+
+
+def end(process: Any, limit: float = LIMIT) -> int | None:
+    """The exit status of a process, or None where it hangs."""
+    process.join(limit)
+    status = process.exitcode
+    if status is None:
+        process.kill()
+        process.join()
+    return status
+
+
+def run(victim: Victim) -> int | None:
+    """Trains, and returns the exit status."""
+    return end(start(victim))
+
+
+def told(victim: Victim) -> dict:
+    """What a run that came to its end left aside."""
+    path = victim.aside / "told"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def last_line(victim: Victim) -> str:
+    """The last that a run said, cut short."""
+    return (victim.aside / "log").read_text().strip().rpartition("\n")[2][-100:]
+
+
+def rows(folder: pathlib.Path) -> list[dict]:
+    """The rows of a run, without what depends on the clock."""
+    from gm import train
+
+    clock = ("seconds", "per_s")
+    return [
+        {name: x for name, x in row.items() if not any(word in name for word in clock)}
+        for row in train.read_metrics(folder)
+    ]
+
+
+def arm(root: pathlib.Path) -> None:
+    """Compiles `faults.c`, and has all processes begin with it and with the libraries imported."""
+    library = root / "faults.so"
+    build = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(HERE / "faults.c"), "-ldl"]
+    subprocess.run(build, check=True)
+    os.environ |= {"LD_PRELOAD": str(library), "GM_FAULTS": str(library)}
+    os.environ |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    FORKS.set_forkserver_preload(LIBRARIES.split())
+    first = FORKS.Process(target=os.getpid)
+    first.start()  # whence all others are forked
+    first.join()
+    del os.environ["LD_PRELOAD"]
