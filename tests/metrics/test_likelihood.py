@@ -235,6 +235,11 @@ def test_a_model_with_a_lower_bound_alone_is_scored_by_it(key):
     score = evaluate(FromBelow(), (), batch, key=key, num_samples=4, batch_size=128)
     assert (score.kind, score.num_samples, score.count) == ("bound", 4, 300)
     assert abs(score.value - (0.5 - np.mean(y[:, 0]))) < 5 * np.sqrt(1 / 12 / 1200)
+    scored = likelihood.negative_log_probs(
+        FromBelow(), (), batch, key=key, num_samples=4, batch_size=128
+    )
+    # The variance of a mean of four; that of one would be four times as much.
+    np.testing.assert_allclose(np.var(scored.values + y[:, 0]), 1 / 48, rtol=0.4)
     with pytest.raises(ValueError, match="needs a key"):
         evaluate(FromBelow(), (), batch)
 
