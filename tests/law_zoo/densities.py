@@ -84,12 +84,11 @@ class HoldsAList(Mixture1D):
     names: Any = dataclasses.field(default_factory=list)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(unsafe_hash=True)
 class CanBeSet:
-    """Fields that can be set: hashed by identity."""
+    """Fields that can be set, although it hashes by them."""
 
     event: Event = LINE
-    __hash__ = object.__hash__
 
     def init(self, key):
         return {"log_scale": jnp.zeros(1)}
