@@ -4,6 +4,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ from scipy import special, stats
 from gm import core, laws
 from gm import distributions as dist
 from gm.core import Event
-from gm.laws import quadrature, spaces, statistics
+from gm.laws import density, quadrature, spaces, statistics
+from gm.laws.law import NotApplicable
 from gm.models.autoregressive import MADE
 from gm.models.implicit import Critic, Generator
 from gm.networks import MLP
@@ -102,6 +104,16 @@ def test_every_wrong_model_is_condemned_by_the_law_that_speaks_of_it(name):
 
 def test_every_law_has_a_model_that_breaks_it():
     assert {law for _, law in law_zoo.WRONG.values()} == {law.sentence for law in laws.LAWS}
+
+
+def test_a_density_finer_than_its_grid_is_not_condemned(monkeypatch):
+    """0.9 on one grid and 1 on a finer one says that neither is fine enough."""
+    totals = {1: np.array([0.9]), 4: np.array([1.0])}
+    monkeypatch.setattr(
+        density, "_integral", lambda trial, fineness: SimpleNamespace(total=totals[fineness])
+    )
+    with pytest.raises(NotApplicable, match=r"0\.9000 on one, 1\.0000 on a finer one"):
+        density.density_sums_to_one(SimpleNamespace(event=Event((1,))), None)
 
 
 def test_what_cannot_be_checked_is_said():

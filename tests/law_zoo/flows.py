@@ -140,6 +140,12 @@ class NoInverse(RealNVP):
         return super().to_data(params[::-1], z)
 
 
+class InverseIsOff(RealNVP):
+    def to_data(self, params, z):
+        x, log_det = super().to_data(params, z)
+        return x + 0.01, log_det
+
+
 class SameLogDetBothWays(RealNVP):
     def to_data(self, params, z):
         x, log_det = super().to_data(params, z)
@@ -278,6 +284,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "log-determinant times 0.9, 6x64": (WrongLogDet(6, 64), JACOBIAN),
     "a layer's log-determinant left out": (ForgetsALayersLogDet(4, 16), JACOBIAN),
     "an inverse of layers out of order": (NoInverse(4, 16), INVERSE),
+    "an inverse that is off by a hundredth": (InverseIsOff(2, 16), INVERSE),
     "one log-determinant for both ways": (SameLogDetBothWays(2, 16), INVERSE),
     "log p without the log-determinant": (ForgetsLogDet(2, 16, bounded=True), SUM),
     "forward's log-determinant twice": (SumsForwardTwice(), INVERSE),

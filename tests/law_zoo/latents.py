@@ -25,6 +25,13 @@ class Elsewhere(dist.Normal):
         return super().sample(key) + 1.0
 
 
+class NearItsMode(dist.Normal):
+    """Samples are nearer to the mode than its density says, so that bounds are too low."""
+
+    def sample(self, key):
+        return self.loc + 0.1 * (super().sample(key) - self.loc)
+
+
 class Thin(dist.Normal):
     """Claims a density that integrates to less than one, so that its bound is none."""
 
@@ -41,6 +48,12 @@ class SamplesAnotherPosterior(VAE):
     def encode(self, params, x):
         q = super().encode(params, x)
         return Elsewhere(q.loc, q.scale)
+
+
+class SamplesNearItsMode(VAE):
+    def encode(self, params, x):
+        q = super().encode(params, x)
+        return NearItsMode(q.loc, 0.3 * q.scale)
 
 
 class ThinPosterior(VAE):
@@ -132,6 +145,7 @@ RIGHT: dict[str, Any] = {
 
 WRONG: dict[str, tuple[Any, str]] = {
     "a posterior that samples elsewhere": (vae(SamplesAnotherPosterior), BOUNDS),
+    "a posterior that samples near its mode": (vae(SamplesNearItsMode), BOUNDS),
     "a posterior that sums to less than one": (vae(ThinPosterior), BOUNDS),
     "a likelihood that sums to less than one": (vae(ThinLikelihood), LIKELIHOOD),
     "a layer that sums to less than one": (ThinLow(), BOUNDS),
