@@ -23,8 +23,8 @@ from gm import data, metrics, train
 from gm import distributions as dist
 from gm.core import Array, Params
 from gm.losses import likelihood
-from gm.models.autoregressive import MADE, CausalModel, degrees_by_entropy, walk
-from gm.sampling import jacobi
+from gm.models.autoregressive import MADE, CausalModel, degrees_by_entropy
+from gm.sampling import ancestral, jacobi
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,14 +77,14 @@ def row(model: CausalModel, params: Params, size: int, c: Config) -> str:
     def batched(one: Callable) -> Callable:
         return jax.jit(jax.vmap(functools.partial(one, model, params)))
 
-    walked, passed = batched(walk.sample), batched(jacobi.sample)
+    walked, passed = batched(ancestral.sample), batched(jacobi.sample)
     x, num_passes = passed(keys)
     same = float(jnp.mean(jnp.all((x == walked(keys)).reshape(size, -1), axis=1)))
     of_jacobi, of_walk = quickest([lambda: passed(keys), lambda: walked(keys)], c.repeats)
     line = f"{size:5} {float(jnp.mean(num_passes)):8.1f} {int(jnp.max(num_passes)):5} "
     line += f"{1e3 * of_jacobi:10.1f} {1e3 * of_walk:9.1f} {of_walk / of_jacobi:14.2f} "
     if c.naive:
-        naive = batched(walk.sample_by_passes)
+        naive = batched(ancestral.sample_by_passes)
         (of_naive,) = quickest([lambda: naive(keys)], 2)
         line += f"{1e3 * of_naive:9.0f} {of_naive / of_jacobi:14.1f} "
     return f"{line} {same:6.1%}"

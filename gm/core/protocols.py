@@ -143,6 +143,21 @@ class Autoregressive(_Spaced, Protocol):
 
 
 @runtime_checkable
+class BlockAutoregressive(Autoregressive, Protocol):
+    """An autoregressive model that may be taken by blocks of elements, next to each other."""
+
+    @property
+    def draws_blocks(self) -> bool:
+        """Whether it can, and whether that pays."""
+
+    def predict_block(self, params: Params, carry: PyTree, x: Array) -> Distribution:
+        """The distributions of the next elements, were they to be x: [block]."""
+
+    def observe_block(self, params: Params, carry: PyTree, x: Array) -> PyTree:
+        """The carry after the next elements turned out to be x: [block]."""
+
+
+@runtime_checkable
 class OrderAgnostic(_Spaced, Protocol):
     """A model of every element given any set of the others."""
 

@@ -8,7 +8,16 @@ Most of them are a `CausalNetwork`, written as one body (`causal`); these see on
 """
 
 from gm.networks.attention import CausalSelfAttention, LayerNorm, Transformer
-from gm.networks.causal import CausalConv, CausalNetwork, Once, Shift, Walk, Window, parallel
+from gm.networks.causal import (
+    BlockNetwork,
+    CausalConv,
+    CausalNetwork,
+    Once,
+    Shift,
+    Walk,
+    Window,
+    parallel,
+)
 from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder
 from gm.networks.layers import Conv, Dense
 from gm.networks.masked import MaskedDense, MaskedMLP, spread
@@ -27,6 +36,7 @@ __all__ = [
     "LSTM",
     "MLP",
     "NADE",
+    "BlockNetwork",
     "CausalConv",
     "CausalNetwork",
     "CausalSelfAttention",

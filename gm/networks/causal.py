@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
@@ -151,6 +151,17 @@ class CausalNetwork(Frozen, kw_only=True):
         raw = self.body(f_i, context, walk)
         cache = {"time": walk.time, "layers": walk.caches, "context": context}
         return cache, raw.astype(jnp.float32)
+
+
+@runtime_checkable
+class BlockNetwork(Protocol):
+    """A causal network that also takes blocks of elements, next to each other in its order."""
+
+    def look(self, cache: PyTree, f: Array) -> Array:
+        """Raw parameters [block, P] of the elements after each of the next, features [block, C]."""
+
+    def advance(self, cache: PyTree, f: Array) -> tuple[PyTree, Array]:
+        """The cache after the next elements, features [block, C], and what follows them, [P]."""
 
 
 class Shift(nn.Module):

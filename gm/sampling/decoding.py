@@ -9,7 +9,7 @@ Each is a pure function Distribution -> Distribution, so that they compose (`cha
 that draws element by element can take one:
 
     adjust = decoding.chain(decoding.temperature(0.8), decoding.nucleus(0.95))
-    x = walk.sample(model, params, key, adjust=adjust)
+    x = ancestral.sample(model, params, key, adjust=adjust)
 
 A Bernoulli stays a Bernoulli; Categorical, DiscretizedLogistic and mixtures become a Categorical of
 normalised log probabilities. All work elementwise on an event of any shape, under `jit` and `vmap`.

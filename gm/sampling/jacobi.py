@@ -44,7 +44,7 @@ def sample(
     """One x ~ p(x | y) by parallel passes until nothing changes, at most D of them.
 
     The key becomes the elements' randomness as in the samplers of
-    `gm.models.autoregressive.walk`: one key gives one sample, whichever draws it (a probability
+    `gm.sampling.ancestral`: one key gives one sample, whichever draws it (a probability
     next to a uniform draw may fall on either side by rounding, and real values agree to rounding).
     Under `vmap` every example runs until the last one is done, and each reports its own number of
     passes.

@@ -1,6 +1,7 @@
 r"""Completion: the rest of an example, given some of its elements.
 
-An autoregressive model walks its order, observing what is known and drawing what is not:
+An autoregressive model takes its elements in their order (`gm.sampling.ancestral`), those that are
+known as they are, and samples those that are not:
 
     x_o(i) = known value,  or  x_o(i) ~ p(. | x_o(<i), y)
 
@@ -14,12 +15,12 @@ with the model's cache.
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 
 from gm import core
 from gm import distributions as dist
 from gm.core import Array, Autoregressive, Distribution, Key, Params, PyTree
+from gm.sampling import ancestral
 from gm.sampling.decoding import Adjust
 
 
@@ -55,7 +56,8 @@ def complete(
       TypeError: the model is not autoregressive.
       ValueError: x or known has another shape or dtype, or a known value is not of the event.
     """
-    return _walk(model, params, key, x, known, context, adjust, "complete")[0]
+    data = _checked(model, x, known, "complete")
+    return ancestral.scan(model, params, key, _complete_one, data, context, adjust=adjust)[0]
 
 
 def complete_weighted(
@@ -88,7 +90,9 @@ def complete_weighted(
     Raises:
       As `complete`.
     """
-    return _walk(model, params, key, x, known, context, None, "complete_weighted")
+    data = _checked(model, x, known, "complete_weighted")
+    x, log_probs = ancestral.scan(model, params, key, _complete_one, data, context)
+    return x, jnp.sum(log_probs)
 
 
 def continue_from(
@@ -129,43 +133,19 @@ def continue_from(
     return complete(model, params, key, x, known, context, adjust=adjust)
 
 
-def _walk(
-    model: Autoregressive,
-    params: Params,
-    key: Key,
-    x: Array,
-    known: Array,
-    context: Array | None,
-    adjust: Adjust | None,
-    name: str,
+def _complete_one(
+    i: Array, p: Distribution, random: PyTree, data: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """The completed x, and log p of the known elements, each given what came before it."""
+    """x_i where it is known, else a sample; and log p of it where it is known, else 0."""
+    x_i, known = data
+    log_p = jnp.where(known, p.log_prob(x_i), 0.0)
+    return jnp.where(known, x_i, dist.draw(p, random)), log_p
+
+
+def _checked(model: Autoregressive, x: Array, known: Array, name: str) -> tuple[Array, Array]:
+    """x in the event's dtype, with zeros at unknown places, and known; an error otherwise."""
     core.require(model, Autoregressive, name)
-    x, known = _checked(model.event, jnp.asarray(x), jnp.asarray(known), name)
-    order = jnp.array(model.order)
-
-    def adjusted(p: Distribution) -> Distribution:
-        return p if adjust is None else adjust(p)
-
-    def step(carry: PyTree, inputs: tuple[PyTree, Array, Array]) -> tuple[PyTree, tuple]:
-        random, x_i, known_i = inputs
-        p = model.predict(params, carry)
-        drawn = dist.draw(adjusted(p), random)
-        log_p = jnp.where(known_i, p.log_prob(x_i), 0.0)
-        x_i = jnp.where(known_i, x_i, drawn)
-        return model.observe(params, carry, x_i), (x_i, log_p)
-
-    start = core.given(model, context).start(params)
-    one = adjusted(model.predict(params, start))
-    random = dist.randomness_of_event(one, key, model.event.size)
-    inputs = random, x.reshape(-1)[order], known.reshape(-1)[order]
-    _, (walked, log_probs) = jax.lax.scan(step, start, inputs)
-    completed = jnp.zeros_like(walked).at[order].set(walked)
-    return completed.reshape(model.event.shape), jnp.sum(log_probs)
-
-
-def _checked(event: core.Event, x: Array, known: Array, name: str) -> tuple[Array, Array]:
-    """x in the event's dtype, with zeros at unknown places, and known; ValueError otherwise."""
+    event, x, known = model.event, jnp.asarray(x), jnp.asarray(known)
     for what, array in (("x", x), ("known", known)):
         if array.shape != event.shape:
             raise ValueError(

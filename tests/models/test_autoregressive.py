@@ -10,7 +10,8 @@ from scipy import special
 
 from gm import distributions as dist
 from gm.core import Event
-from gm.models.autoregressive import FVSBN, MADE, degrees_by_entropy, walk
+from gm.models.autoregressive import FVSBN, MADE, degrees_by_entropy
+from gm.sampling import ancestral
 
 IMAGE = Event((2, 3), 2)
 ORDER = (5, 0, 3, 1, 4, 2)
@@ -105,7 +106,7 @@ def test_sampling_by_blocks_takes_the_values_of_the_textbook_sampler(random_para
     assert model.network.num_blocks > 1
     params, keys = random_params(model.init, scale=1.0), jax.random.split(jax.random.key(0), 64)
     samplers = jax.vmap(
-        lambda k: (model.sample(params, k), walk.sample_by_passes(model, params, k))
+        lambda k: (model.sample(params, k), ancestral.sample_by_passes(model, params, k))
     )
     by_blocks, by_passes = jax.jit(samplers)(keys)
     np.testing.assert_array_equal(by_blocks, by_passes)
@@ -114,8 +115,8 @@ def test_sampling_by_blocks_takes_the_values_of_the_textbook_sampler(random_para
 
 def test_elements_are_put_back_where_they_came_from():
     x = np.arange(6).reshape(2, 3)
-    np.testing.assert_array_equal(walk.in_order(MODEL, x), ORDER)
-    np.testing.assert_array_equal(walk.from_order(MODEL, walk.in_order(MODEL, x)), x)
+    np.testing.assert_array_equal(ancestral.in_order(MODEL, x), ORDER)
+    np.testing.assert_array_equal(ancestral.from_order(MODEL, ancestral.in_order(MODEL, x)), x)
 
 
 def test_deep_and_shallow_and_linear_models_have_the_parameters_they_state():

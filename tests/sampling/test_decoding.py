@@ -5,8 +5,8 @@ import pytest
 
 from gm import distributions as dist
 from gm.core import Event
-from gm.models.autoregressive import MADE, walk
-from gm.sampling import decoding
+from gm.models.autoregressive import MADE
+from gm.sampling import ancestral, decoding
 
 P = np.array([0.1, 0.4, 0.2, 0.3])
 CATEGORICAL = dist.Categorical(jnp.log(jnp.array(P, jnp.float32)) + 7.0)  # unnormalised
@@ -166,8 +166,8 @@ def test_the_walk_takes_them(key):
 
     @jax.jit
     def sampled(params):
-        x = walk.sample(model, params, key, adjust=decoding.greedy)
-        plain, same = (walk.sample(model, params, key, adjust=a) for a in (None, unchanged))
+        x = ancestral.sample(model, params, key, adjust=decoding.greedy)
+        plain, same = (ancestral.sample(model, params, key, adjust=a) for a in (None, unchanged))
         return x, model.conditionals(params, x).mode(), plain, same
 
     x, mode, plain, same = sampled(params)

@@ -5,11 +5,11 @@ import pytest
 
 from gm import distributions as dist
 from gm.core import Event
-from gm.models.autoregressive import MADE, walk
+from gm.models.autoregressive import MADE
 from gm.models.classical import BayesianNetwork, graphs, product_of_marginals
 from gm.models.implicit import Generator
 from gm.networks import MLP
-from gm.sampling import decoding, jacobi
+from gm.sampling import ancestral, decoding, jacobi
 
 ORDER = (5, 0, 3, 1, 4, 2)
 MODELS = {
@@ -23,7 +23,7 @@ def test_jacobi_samples_what_incremental_sampling_samples_from_the_same_key(
     model, key, random_params
 ):
     params, keys = random_params(model.init, scale=1.0), jax.random.split(key, 64)
-    both = jax.vmap(lambda k: (jacobi.sample(model, params, k), walk.sample(model, params, k)))
+    both = jax.vmap(lambda k: (jacobi.sample(model, params, k), ancestral.sample(model, params, k)))
     (x, num_passes), walked = jax.jit(both)(keys)
     np.testing.assert_allclose(x, walked, atol=1e-4)  # real values, by rounding
     assert x.dtype == walked.dtype == model.event.dtype
@@ -74,7 +74,7 @@ def test_decoding_and_a_first_guess_give_the_same_sample(key, random_params):
     @jax.jit
     def both(params):
         x, _ = jacobi.sample(model, params, key, x=guess, adjust=adjust)
-        return x, walk.sample(model, params, key, adjust=adjust)
+        return x, ancestral.sample(model, params, key, adjust=adjust)
 
     np.testing.assert_array_equal(*both(params))
 

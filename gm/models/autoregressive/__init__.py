@@ -1,12 +1,12 @@
 """Autoregressive models: scored in one parallel pass, sampled one element at a time with caches.
 
 Each model has two faces of one distribution. `conditionals(params, x)` gives every p(x_i | x_<i)
-in one parallel pass, for training. `start`, `predict`, `observe` walk the same conditionals one
-element at a time with a cache, for sampling, completion and compression. `walk` derives the rest,
-once for all of them. `benchmarks/sampling.py` measures the sampling-to-scoring time ratio.
+in one parallel pass, for training. `start`, `predict`, `observe` take the same conditionals
+one at a time with a cache, for sampling, completion and compression, which are functions of one
+element in the one scan of `gm.sampling.ancestral`. `benchmarks/sampling.py` measures the
+sampling-to-scoring time ratio.
 """
 
-from gm.models.autoregressive import walk
 from gm.models.autoregressive.causal import CausalModel
 from gm.models.autoregressive.ensemble import Ensemble
 from gm.models.autoregressive.fvsbn import FVSBN
@@ -23,5 +23,4 @@ __all__ = [
     "Ensemble",
     "PixelModel",
     "degrees_by_entropy",
-    "walk",
 ]

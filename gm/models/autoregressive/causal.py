@@ -23,8 +23,8 @@ import jax.numpy as jnp
 
 from gm import core
 from gm.core import Array, Distribution, Event, Head, Key, Params, PyTree
-from gm.models.autoregressive import walk
-from gm.networks import CausalNetwork
+from gm.networks import BlockNetwork, CausalNetwork
+from gm.sampling import ancestral
 
 
 @core.pytree
@@ -39,6 +39,16 @@ def check_order(name: str, event: Event, order: tuple[int, ...] | None) -> None:
     """Raises ValueError unless the order is None or permutes the elements of the event."""
     if order is not None and sorted(order) != list(range(event.size)):
         raise ValueError(f"{name} needs an order that permutes 0..{event.size - 1}; got {order}.")
+
+
+def check_conditional(model: CausalModel) -> None:
+    """Raises ValueError unless the model's head is over the values of its event."""
+    if model.conditional.num_values != model.event.num_values:
+        raise ValueError(
+            f"{type(model).__name__} needs a conditional over num_values={model.event.num_values}, "
+            f"as its event; got {model.conditional}. gm.distributions.head_for(event) gives one "
+            "that fits."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +70,7 @@ class CausalModel:
     context: Event | None = None
 
     def __post_init__(self) -> None:
-        walk.check_conditional(self)
+        check_conditional(self)
         sized = self.network.clone(
             shape=self.event.shape,
             num_features=self.conditional.num_features,
@@ -99,7 +109,7 @@ class CausalModel:
 
     def log_prob(self, params: Params, x: Array, context: Array | None = None) -> Array:
         """log p(x | y) in nats, exact."""
-        return walk.log_prob(self, params, x, context)
+        return self.conditionals(params, x, context).log_prob(x)
 
     def start(self, params: Params, context: Array | None = None) -> Carry:
         """The carry before any element is known."""
@@ -122,7 +132,7 @@ class CausalModel:
         With more values more passes change something, and each has more outputs to compute: seen
         with four to be even, with seventeen slower than one element after another.
         """
-        return hasattr(self.network, "look") and self.event.num_values == 2
+        return isinstance(self.network, BlockNetwork) and self.event.num_values == 2
 
     def predict_block(self, params: Params, carry: Carry, x: Array) -> Distribution:
         """p(x_i | x_<i, y) of the next elements, were they to be x: [block]."""
@@ -137,7 +147,7 @@ class CausalModel:
 
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
         """x ~ p(x | y), one element at a time."""
-        return walk.sample(self, params, key, context)
+        return ancestral.sample(self, params, key, context)
 
     def log_prob_with_dropout(
         self, params: Params, key: Key, x: Array, context: Array | None = None

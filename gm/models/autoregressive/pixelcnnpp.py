@@ -24,8 +24,8 @@ import jax.numpy as jnp
 from gm import core
 from gm import distributions as dist
 from gm.core import Array, Event, Key, Params
-from gm.models.autoregressive import walk
 from gm.networks import CausalNetwork
+from gm.sampling import ancestral
 
 
 @core.pytree
@@ -105,7 +105,7 @@ class PixelModel:
 
     def log_prob(self, params: Params, x: Array, context: Array | None = None) -> Array:
         """log p(x | y) in nats, exact."""
-        return walk.log_prob(self, params, x, context)
+        return self.conditionals(params, x, context).log_prob(x)
 
     def start(self, params: Params, context: Array | None = None) -> Carry:
         """The carry before any element is known."""
@@ -139,4 +139,4 @@ class PixelModel:
 
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
         """x ~ p(x | y), one element at a time."""
-        return walk.sample(self, params, key, context)
+        return ancestral.sample(self, params, key, context)

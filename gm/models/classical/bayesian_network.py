@@ -27,8 +27,8 @@ import numpy as np
 
 from gm import distributions as dist
 from gm.core import Array, Distribution, Event, Key, Params, pytree
-from gm.models.autoregressive import walk
 from gm.models.classical import graphs
+from gm.sampling import ancestral
 
 MAX_ENTRIES = 2**26  # of all tables together
 CHUNK = 1024  # examples that are counted at once
@@ -161,7 +161,7 @@ class BayesianNetwork:
 
     def log_prob(self, params: Params, x: Array) -> Array:
         """log p(x) in nats, exact."""
-        return walk.log_prob(self, params, x)
+        return self.conditionals(params, x).log_prob(x)
 
     def start(self, params: Params) -> Carry:
         """The carry before any element is known."""
@@ -183,7 +183,7 @@ class BayesianNetwork:
 
     def sample(self, params: Params, key: Key) -> Array:
         """x ~ p(x), parents before children."""
-        return walk.sample(self, params, key)
+        return ancestral.sample(self, params, key)
 
     def _rows(self, x: Array | np.ndarray) -> Array | np.ndarray:
         """The row of every element: [..., D] for x: [..., D] in raster order."""
