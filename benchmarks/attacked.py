@@ -1,4 +1,7 @@
-"""A training of a linear model whose files, signals and folder `attacks.py` attacks."""
+"""A training whose files, signals and folder `attacks.py` attacks.
+
+A game of two linear players that hand on a replay buffer and a spectral-norm vector.
+"""
 
 import ctypes
 import dataclasses
@@ -87,22 +90,39 @@ def train_it(victim: Victim) -> None:
     jax.config.update("jax_compilation_cache_dir", str(HERE.parent / ".jax_cache" / "attacks"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
-    def loss(params: Any, key: Any, batch: Mapping[str, Any]) -> tuple[Any, dict]:
+    def critic(params: Any, key: Any, batch: Mapping[str, Any], memory: Any) -> tuple[Any, tuple]:
         _slow("compiling", CURRENT[0].compilation_takes)
-        noise = jax.random.normal(key, (3,))
-        return jnp.mean(jnp.square(batch["x"] @ (params["w"] + noise) - 1.0)), {}
+        w, made = params["w"], params["made"] + jax.random.normal(key, (3,))
+        u = w.T @ (w @ memory["u"])
+        u = u / jnp.linalg.norm(u)
+        scores = batch["x"] @ w / jax.lax.stop_gradient(jnp.linalg.norm(w @ u))
+        pool = jnp.concatenate([memory["pool"][1:], made[None]])
+        seen = memory["seen"] + batch["x"][:, 0]
+        return jnp.mean(jnp.square(scores - 1.0)) + jnp.mean(memory["pool"] @ w), (
+            {},
+            {"u": u, "pool": pool, "seen": seen},
+        )
+
+    def generator(params: Any, key: Any, batch: Any, memory: Any) -> tuple[Any, tuple]:
+        return jnp.mean(jnp.square(params["made"] @ params["w"])), ({}, memory)
 
     def evaluate(state: Any) -> dict[str, Any]:
         _slow("evaluating", CURRENT[0].evaluation_takes)
-        return {"first": state.params["w"][0]}
+        return {"first": state.params["w"][0, 0]}
 
     def draw(state: Any, path: pathlib.Path) -> None:
         _slow("drawing", CURRENT[0].picture_takes)
         path.write_text("a picture")
 
-    optimizer = optax.adam(1e-2)
-    step = train.make_step(loss, optimizer)
-    state = train.init({"w": jnp.ones(3)}, optimizer, jax.random.key(1))
+    players = {
+        "w": train.Player(critic, optax.adam(1e-2), updates=2),
+        "made": train.Player(generator, optax.adam(1e-2)),
+    }
+    memory = {"u": jnp.ones(3), "pool": jnp.zeros((8, 3)), "seen": jnp.zeros(4)}
+    replicated = {"u": True, "pool": True, "seen": False}
+    params = {"w": jnp.tri(3), "made": jnp.ones(3)}
+    step = train.make_step(players)
+    state = train.init(params, players, jax.random.key(1), memory, replicated)
     lib = None
     if victim.fault is not None:
         fault, lib = victim.fault, ctypes.CDLL(os.environ["GM_FAULTS"])

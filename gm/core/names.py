@@ -11,6 +11,6 @@ Array = jax.Array
 Key = jax.Array
 PyTree = Any
 Params = PyTree
-Batch = Mapping[str, Array]
+Batch = Mapping[str, PyTree]  # arrays; or batches, where it holds several
 Metrics = dict[str, Array]
 Loss = Callable[[Params, Key, Batch], tuple[Array, Metrics]]

@@ -15,6 +15,7 @@
     digits.test.x                             # [180, 8, 8] int32
     digits.test.in_order(64)                  # every test example once
     streams(text.train, 64)                   # consecutive windows of a text in each lane
+    zipped(labelled=few.batches(16, seed=0), unlabelled=many.batches(112, seed=1))
 
 `toy` holds densities in one and two dimensions whose log_prob is exact.
 """
@@ -39,6 +40,7 @@ from gm.data.transforms import (
     UniformDequantization,
     mu_law_decode,
 )
+from gm.data.zipped import Zipped, zipped
 
 __all__ = [
     "Batches",
@@ -53,6 +55,7 @@ __all__ = [
     "Threshold",
     "Transform",
     "UniformDequantization",
+    "Zipped",
     "decode",
     "encode",
     "from_arrays",
@@ -63,4 +66,5 @@ __all__ = [
     "streams",
     "toy",
     "write_wav",
+    "zipped",
 ]

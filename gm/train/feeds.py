@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from gm.core import Array, Batch, Metrics
+from gm.core import Array, Batch, Metrics, PyTree
 from gm.train import sharding
 from gm.train.state import State
 from gm.train.step import Program, Step
@@ -33,16 +33,16 @@ class Resident(Protocol):
 
     Attributes:
       on_device: whether to gather there.
-      columns: all examples as they are stored, {"x": [N, ...], ...}.
+      columns: all examples as they are stored, {"x": [N, ...], ...}; or several of them by name.
     """
 
     on_device: bool
-    columns: Mapping[str, np.ndarray]
+    columns: Mapping[str, PyTree]
 
-    def indices(self, step: int) -> np.ndarray:
-        """The numbers of this host's examples at a step: [B]."""
+    def indices(self, step: int) -> PyTree:
+        """The numbers of this host's examples at a step: [B], or several of them by name."""
 
-    def gather(self, columns: Mapping[str, Array], indices: Array, step: Array) -> Batch:
+    def gather(self, columns: Mapping[str, PyTree], indices: PyTree, step: Array) -> Batch:
         """The batch of a step, computed on the device."""
 
 
@@ -108,11 +108,11 @@ class OneByOne:
                 f'a batch is a dict of arrays, such as {{"x": x, "label": y}}; that of step {done} '
                 f"is a {type(batch).__name__}."
             )
-        shapes = {name: np.shape(x) for name, x in batch.items()}
+        shapes = jax.tree.map(np.shape, dict(batch))
         if self._shapes is None:
-            size = sharding.batch_size(batch)
-            sharding.check_size(size, self._step.mesh, self._step.num_parts)
-            self._shapes, self.size = shapes, size * jax.process_count()
+            sizes = sharding.batch_sizes(batch)
+            sharding.check_sizes(sizes, self._step.mesh, self._step.num_parts)
+            self._shapes, self.size = shapes, sum(sizes) * jax.process_count()
         if shapes != self._shapes:
             raise ValueError(
                 f"the batch of step {done} has shapes {shapes}; those before had {self._shapes}. "
@@ -141,7 +141,7 @@ class Stacks(OneByOne):
         """Stacks `count` batches, padded to one shape by the last of them."""
         held = [self._next(done + i) for i in range(count)]
         held += held[-1:] * (self._most - count)
-        feeds = {name: np.stack([np.asarray(batch[name]) for batch in held]) for name in held[0]}
+        feeds = _stacked(held)
         feeds = sharding.put_batch(feeds, self._step.mesh, axis=1)
         return program.several(state, {}, feeds, done, count, fetch=None)
 
@@ -156,23 +156,28 @@ class Gathered:
     """
 
     def __init__(self, batches: Resident, step: Step, most: int) -> None:
-        size = len(batches.indices(0))
-        sharding.check_size(size, step.mesh, step.num_parts)
+        sizes = [len(x) for x in jax.tree.leaves(batches.indices(0))]
+        sharding.check_sizes(sizes, step.mesh, step.num_parts)
         columns = dict(batches.columns)
         everywhere = sharding.replicated(step.mesh)
-        self._columns = sharding.put(columns, dict.fromkeys(columns, everywhere))
+        self._columns = sharding.put(columns, jax.tree.map(lambda _: everywhere, columns))
         self._batches, self._mesh, self._most = batches, step.mesh, most
-        self.size = size * jax.process_count()
+        self.size = sum(sizes) * jax.process_count()
 
     def advance(
         self, program: Program, state: State, done: int, count: int
     ) -> tuple[State, Metrics]:
         """Sends the numbers of the examples of `count` steps."""
         held = [self._batches.indices(done + i) for i in range(count)]
-        numbers = np.stack(held + held[-1:] * (self._most - count)).astype(np.int32)
+        numbers = _stacked(held + held[-1:] * (self._most - count), np.int32)
         feeds = sharding.put_batch({"numbers": numbers}, self._mesh, axis=1)["numbers"]
         fetch = self._batches.gather
         return program.several(state, self._columns, feeds, done, count, fetch=fetch)
+
+
+def _stacked(held: list[PyTree], dtype: Any = None) -> PyTree:
+    """Trees of arrays as one, with a leading axis of its own."""
+    return jax.tree.map(lambda *xs: np.stack([np.asarray(x, dtype) for x in xs]), *held)
 
 
 Feed = OneByOne | Gathered

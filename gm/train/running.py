@@ -307,7 +307,8 @@ class Loop:
         details: dict[str, Any] = {"step": failed, "metrics": plain}
         indices = ""
         if hasattr(self.batches, "indices"):
-            details["examples"] = np.asarray(self.batches.indices(failed)).tolist()
+            numbers = self.batches.indices(failed)
+            details["examples"] = jax.tree.map(lambda x: np.asarray(x).tolist(), numbers)
             indices = f" Its batch held the examples {details['examples']}."
         self._tell("not finite", **details, command=folders.command())
         raise FloatingPointError(

@@ -12,7 +12,7 @@ each brings its own part of each batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -83,30 +83,41 @@ def is_key(x: Any) -> bool:
     return jnp.issubdtype(getattr(x, "dtype", None), jax.dtypes.prng_key)
 
 
-def batch_size(batch: Batch) -> int:
-    """B, the leading size that all arrays of a batch share.
+def batch_sizes(batch: Batch) -> list[int]:
+    """B, the leading size that all arrays of a batch share; of nested batches, that of each.
+
+    A mapping of mappings alone, none of them called "x", holds several batches:
+    {"labelled": {"x": [A, ...], "label": [A]}, "unlabelled": {"x": [B, ...]}}.
 
     Raises:
-      ValueError: no array, an array without a leading axis, or different leading sizes.
+      ValueError: no array, an array without a leading axis, or different leading sizes in one.
     """
-    shapes = {name: np.shape(x) for name, x in batch.items()}
-    sizes = {shape[:1] for shape in shapes.values()}
+    parts = list(batch.values()) if isinstance(batch, Mapping) and "x" not in batch else []
+    if parts and all(isinstance(part, Mapping) for part in parts):
+        return [size for part in parts for size in batch_sizes(part)]
+    sizes = {np.shape(x)[:1] for x in jax.tree.leaves(batch)}
     if len(sizes) != 1 or () in sizes:
-        raise ValueError(f"arrays of a batch need one leading size B in common; got {shapes}.")
-    return sizes.pop()[0]
+        raise ValueError(
+            "arrays of a batch need one leading size B in common; got "
+            f"{jax.tree.map(np.shape, batch)}. Batches of several sizes are nested: "
+            '{"a": {"x": [A, ...]}, "b": {"x": [B, ...]}}.'
+        )
+    return [sizes.pop()[0]]
 
 
-def check_size(size: int, mesh: Mesh, num_parts: int = 1) -> None:
+def check_sizes(sizes: Sequence[int], mesh: Mesh, num_parts: int = 1) -> None:
     """Raises ValueError unless this host's part of a batch can be cut evenly.
 
     Args:
-      size: examples that this host brings.
+      sizes: examples that this host brings, of each batch that is nested in one.
       mesh: has an axis "data".
       num_parts: parts that the step cuts the batch in, one per update of a player.
     """
     devices = mesh.local_mesh.size
     unit = devices * num_parts
-    if size % unit or size == 0:
+    for size in sizes:
+        if size > 0 and size % unit == 0:
+            continue
         below, above = size // unit * unit, -(-max(size, 1) // unit) * unit
         works = f"{below} or {above}" if below else f"{above}"
         here = " on each host" if jax.process_count() > 1 else ""
@@ -128,10 +139,9 @@ def put_batch(batch: Batch, mesh: Mesh, *, axis: int = 0) -> Batch:
     where = split(mesh, axis)
     if jax.process_count() == 1:
         return jax.device_put(dict(batch), where)
-    return {
-        name: jax.make_array_from_process_local_data(where, np.asarray(x))
-        for name, x in batch.items()
-    }
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(where, np.asarray(x)), dict(batch)
+    )
 
 
 def put(tree: PyTree, where: PyTree) -> PyTree:

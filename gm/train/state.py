@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gm.core import Array, Key, Params, PyTree, pytree
-from gm.train import averaging, sharding
+from gm.core import Array, Key, Params, PyTree, pytree, static
+from gm.train import averaging, memories, sharding
 from gm.train.players import Player, game_of
 
 
@@ -23,8 +23,10 @@ class State:
       opt_state: the optimizer's state of each player, by name ("all" where there is one loss).
       key: the base key; all randomness of step n comes from fold_in(key, n). It never changes.
       finite: False once a step was not finite; from then on the state stays what it was before.
-      memory: what a loss hands from one step to the next, such as the states of recurrent networks
-        at the end of a window, [B, ...] in every leaf; None for a loss that remembers nothing.
+      memory: what losses hand from one step to the next without descending on it, any pytree of
+        arrays (`memories`); None for losses that remember nothing.
+      replicated: of each array of the memory, whether it is the same for every example rather than
+        one row [B, ...] for each.
     """
 
     step: Array
@@ -33,6 +35,7 @@ class State:
     key: Key
     finite: Array
     memory: PyTree = None
+    replicated: tuple[bool, ...] = static(default=())
 
     @property
     def averaged(self) -> Params:
@@ -52,6 +55,7 @@ def init(
     optimizer: optax.GradientTransformation | Mapping[str, Player],
     key: Key,
     memory: PyTree = None,
+    replicated: PyTree = False,
 ) -> State:
     """The state at step 0.
 
@@ -62,11 +66,14 @@ def init(
       params: what a model's init returns; for a game, one dict of them.
       optimizer: an optax optimizer, or a dict of players over disjoint entries of params.
       key: one typed key (`jax.random.key`), the root of all of training's randomness.
-      memory: of a loss that has one (`make_step`), before the first step: [B, ...] in every leaf.
+      memory: of losses that have one (`make_step`), before the first step: any pytree of arrays.
+      replicated: what of the memory is the same for every example: True, False, or one of them for
+        each part, {"hidden": False, "buffer": True}. What is not follows the batch, [B, ...].
 
     Raises:
       TypeError: key is not a typed key.
-      ValueError: players' entries are missing, overlap or leave some of params unclaimed.
+      ValueError: players' entries are missing, overlap or leave some of params unclaimed; or
+        `replicated` tells of no part of the memory.
     """
     if not sharding.is_key(key) or key.shape:
         raise TypeError(f"init needs one typed key from jax.random.key(seed); got {key!r}.")
@@ -79,4 +86,5 @@ def init(
     }
     memory = jax.tree.map(fresh, memory)
     step, finite = jnp.zeros((), jnp.int32), jnp.array(True)
-    return State(step, params, opt_state, fresh(key), finite, memory)
+    whole = memories.flags(memory, replicated)
+    return State(step, params, opt_state, fresh(key), finite, memory, whole)

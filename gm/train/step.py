@@ -22,11 +22,11 @@ import optax
 from jax.sharding import Mesh
 
 from gm.core import Array, Batch, Key, Loss, Metrics, Params, PyTree
-from gm.train import sharding
+from gm.train import memories, sharding
 from gm.train.players import Game, Player, check_loss, game_of
 from gm.train.state import State
 
-Fetch = Callable[[Mapping[str, Array], Array, Array], Batch]
+Fetch = Callable[[Mapping[str, PyTree], PyTree, Array], Batch]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Step:
 
     def put(self, batch: Batch) -> Batch:
         """The batch, checked and split over the devices."""
-        sharding.check_size(sharding.batch_size(batch), self.mesh, self.num_parts)
+        sharding.check_sizes(sharding.batch_sizes(batch), self.mesh, self.num_parts)
         return sharding.put_batch(batch, self.mesh)
 
     def place(self, state: State) -> State:
@@ -113,9 +113,11 @@ def make_step(
     in its state (`optax.inject_hyperparams`). A member that is not finite stays at its last good
     step while the others go on.
 
-    A loss may remember: loss(params, key, batch, memory) -> (scalar, (metrics, memory)), where the
-    state was made with `init(..., memory=)`. Its leaves lead with the batch axis [B] and are split
-    over the devices like the batch; no gradient goes from one step to the one before.
+    Losses may remember: loss(params, key, batch, memory) -> (scalar, (metrics, memory)), where the
+    state was made with `init(..., memory=)`, any pytree; no gradient goes from one step to the one
+    before. The players of a game hand one memory on in the order of their updates. What of it
+    follows the batch, [B, ...], is split and cut in parts as the batch is; `init(replicated=)` says
+    what every update sees whole.
 
     Args:
       loss: loss(params, key, batch) -> (scalar, metrics), or a dict of players.
@@ -147,10 +149,11 @@ def make_step(
         _check_members(state, num_members)
         _check_optimizers(state, game, num_members)
         axis = 0 if num_members is None else 1
-        _check_memory(state.memory, game, mesh, axis)
-        layout = sharding.layout(state.replace(memory=None), mesh, rule)
-        lanes = sharding.split(mesh, axis)
-        layout = layout.replace(memory=jax.tree.map(lambda _: lanes, state.memory))
+        memories.check(state.memory, state.replicated, mesh, game.num_parts, axis)
+        rows, whole = memories.partition(state.memory, state.replicated)
+        layout = sharding.layout(state.replace(memory=whole), mesh, rule)
+        rows = jax.tree.map(lambda _: sharding.split(mesh, axis), rows)
+        layout = layout.replace(memory=memories.combine(rows, layout.memory))
         return _compile(advance, layout, mesh)
 
     def program(state: State) -> Program:
@@ -189,24 +192,6 @@ def _check_optimizers(state: State, game: Game, num_members: int | None) -> None
             "the state was begun by another optimizer than the step's: make both with the same "
             f"one, make_step(loss, optimizer) and init(params, optimizer, key). Not in both: "
             f"{', '.join(f'{k} {list(x)}' for k, x in other) or 'the kinds of states'}."
-        )
-
-
-def _check_memory(memory: PyTree, game: Game, mesh: Mesh, axis: int) -> None:
-    """Raises unless a memory is that of one loss, and its lanes can be split over the devices."""
-    if memory is None:
-        return
-    if not game.sole:
-        raise ValueError(
-            "a memory is for one loss and one optimizer; this step is a game of "
-            f"{', '.join(game.players)}. Players cut a batch in parts, which a memory has not."
-        )
-    shapes = [x.shape for x in jax.tree.leaves(memory)]
-    lanes = {shape[axis : axis + 1] for shape in shapes}
-    if len(lanes) > 1 or () in lanes or any(n % mesh.size for (n,) in lanes):
-        raise ValueError(
-            f"a memory needs one leading size B in all of its arrays, that of the batch, which is "
-            f"a multiple of the {mesh.size} device(s); got shapes {shapes}."
         )
 
 
@@ -270,27 +255,35 @@ def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[S
     """Moves every player in turn, then keeps the outcome if all of it is finite."""
     game.check(state.params)
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), game.num_updates)
-    parts = jax.tree.map(lambda x: _cut(x, game.num_parts), batch)
-    params, opt_state, memory = state.params, dict(state.opt_state), state.memory
-    finite, all_metrics = state.finite, {}
+    rows, whole = memories.partition(state.memory, state.replicated)
+    memories.check_rows(rows, batch)
+    parts, rows = jax.tree.map(lambda x: _cut(x, game.num_parts), (batch, rows))
+    params, opt_state, finite, all_metrics = state.params, dict(state.opt_state), state.finite, {}
     for name, player in game.players.items():
         keys_own, keys = keys[: player.updates], keys[player.updates :]
 
         def update(carry: tuple, inputs: tuple, name: str = name) -> tuple:
-            return _update(game, layout, name, carry, *inputs)
+            key, batch, rows = inputs
+            *moved, whole = carry
+            memory = memories.combine(rows, layout.gather(whole))
+            (*moved, memory), metrics = _update(game, layout, name, (*moved, memory), key, batch)
+            rows, whole = memories.partition(memory, state.replicated)
+            return (*moved, whole), (metrics, rows)
 
-        carry = params, opt_state[name], finite, memory
-        parts_own = jax.tree.map(lambda x, n=player.updates: x[:n], parts)
+        carry = params, opt_state[name], finite, whole
+        inputs = keys_own, *jax.tree.map(lambda x, n=player.updates: x[:n], (parts, rows))
         if player.updates == 1:
             # Not a loop of one: XLA has slow gradients of convolutions inside loops on a CPU.
-            carry, means = update(carry, jax.tree.map(lambda x: x[0], (keys_own, parts_own)))
+            carry, outputs = update(carry, jax.tree.map(lambda x: x[0], inputs))
+            means, moved = outputs[0], jax.tree.map(lambda x: x[None], outputs[1])
         else:
-            carry, metrics = jax.lax.scan(update, carry, (keys_own, parts_own))
+            carry, (metrics, moved) = jax.lax.scan(update, carry, inputs)
             means = {label: jnp.mean(x, 0) for label, x in metrics.items()}
-        params, opt_state[name], finite, memory = carry
-        means = {game.label(name, label): x for label, x in means.items()}
-        all_metrics |= means
-    moved = State(state.step + 1, params, opt_state, state.key, state.finite, memory)
+        params, opt_state[name], finite, whole = carry
+        rows = jax.tree.map(lambda new, old: jnp.concatenate([new, old[len(new) :]]), moved, rows)
+        all_metrics |= {game.label(name, label): x for label, x in means.items()}
+    memory = memories.combine(jax.tree.map(_joined, rows), whole)
+    moved = state.replace(step=state.step + 1, params=params, opt_state=opt_state, memory=memory)
     # Selecting whole states, not updates: when the last player fails, the first has not moved.
     state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
     return state.replace(finite=finite), all_metrics | {"finite": finite}
@@ -300,6 +293,11 @@ def _cut(x: Array, num_parts: int) -> Array:
     """[B, ...] -> [R, B / R, ...]; strided, so that each device cuts what it holds."""
     x = x.reshape(x.shape[0] // num_parts, num_parts, *x.shape[1:])
     return jnp.moveaxis(x, 1, 0)
+
+
+def _joined(x: Array) -> Array:
+    """[R, B / R, ...] -> [B, ...], what was cut."""
+    return jnp.moveaxis(x, 0, 1).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
 def _update(
@@ -320,6 +318,7 @@ def _update(
         if memory is None:
             loss, metrics = _checked(player.loss(everything, key, batch))
             return loss, (metrics, None)
+        memories.check_takes(player.loss)
         return _remembered(player.loss(everything, key, batch, memory), memory)
 
     (loss, (metrics, new_memory)), grads = jax.value_and_grad(objective, has_aux=True)(own)
@@ -358,19 +357,21 @@ def _remembered(
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], tuple)):
         raise TypeError("a loss that is given a memory returns (scalar, (metrics, memory)).")
     loss, (metrics, new) = result
-    before, after = (jax.tree.map(jnp.shape, tree) for tree in (memory, new))
-    if before != after:
-        raise ValueError(f"a loss keeps the shapes of its memory, {before}; it returned {after}.")
+    memories.check_kept(memory, new)
     loss, metrics = _checked((loss, metrics))
     return loss, (metrics, new)
 
 
 def _all_finite(tree: PyTree) -> Array:
     """Whether every element of every array is finite."""
-    return jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]).all()
+    leaves = [x for x in jax.tree.leaves(tree) if not sharding.is_key(x)]
+    return jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]).all()
 
 
 def _like(new: PyTree, old: PyTree) -> PyTree:
     """new in the dtypes of old, weak types gone: a second step must not compile again."""
 
-    return jax.tree.map(lambda x, y: jax.lax.convert_element_type(x, y.dtype), new, old)
+    def like(x: Array, y: Array) -> Array:
+        return x if sharding.is_key(x) else jax.lax.convert_element_type(x, y.dtype)
+
+    return jax.tree.map(like, new, old)

@@ -182,7 +182,7 @@ def test_no_memory_adds_no_array_to_a_state():
 def test_what_does_not_fit_is_said(problem):
     memory = np.zeros((problem.B, 2), np.float32)
     game = train.init(problem.GAME, problem.players(), jax.random.key(0), memory)
-    with pytest.raises(ValueError, match="one loss and one optimizer; this step is a game of crit"):
+    with pytest.raises(TypeError, match=r"given: loss\(params, key, batch, memory\) -> "):
         train.make_step(problem.players())(game, problem.Batches()[0])
 
     def state():
@@ -203,6 +203,27 @@ def test_what_does_not_fit_is_said(problem):
 
     with pytest.raises(ValueError, match=r"keeps the shapes of its memory, \(48, 2\); it returned"):
         train.make_step(shrinks, optax.sgd(0.1))(state(), problem.Batches()[0])
+
+    def counts(params, key, batch, memory):
+        return params * jnp.mean(batch["x"]), ({}, memory + 0.5)
+
+    count = train.init(1.0, optax.sgd(0.1), jax.random.key(0), np.int32(0), replicated=True)
+    with pytest.raises(ValueError, match="dtypes of its memory; it returned float32 for int32"):
+        train.make_step(counts, optax.sgd(0.1))(count, problem.Batches()[0])
+
+    short = train.init(1.0, optax.sgd(0.1), jax.random.key(0), memory[:16])
+    with pytest.raises(
+        ValueError, match=r"each of its 48 examples; got shapes \[\(16, 2\)\]. init"
+    ):
+        train.make_step(shrinks, optax.sgd(0.1))(short, problem.Batches()[0])
+
+    parts = train.init(problem.GAME, problem.players(), jax.random.key(0), memory[:8])
+    with pytest.raises(ValueError, match=r"8 device\(s\) x 3 part\(s\) of a batch; got"):
+        train.make_step(problem.players())(parts, problem.Batches()[0])
+
+    for wrong, words in (({"other": True}, "one of them for each part"), ("buffer", "True and")):
+        with pytest.raises(ValueError, match=words):
+            train.init(1.0, optax.sgd(0.1), jax.random.key(0), {"buffer": memory}, wrong)
 
 
 def test_a_model_that_cannot_go_on_is_refused():

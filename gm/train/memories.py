@@ -1,0 +1,128 @@
+"""What losses hand from step to step without descending on it: each part by rows, or replicated.
+
+rows         [B, ...], one for each example of the batch: split over the devices and cut in
+             parts as the batch is (hidden states, persistent chains of each example)
+replicated   the same for every example (codebooks, power-iteration vectors, baselines, replay
+             buffers, target networks): handed on whole, and laid out by the rule of the state
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from gm.core import Array, Batch, Loss, PyTree
+from gm.train import sharding
+
+
+def flags(memory: PyTree, replicated: PyTree) -> tuple[bool, ...]:
+    """Whether each array of a memory is replicated, in the order of its leaves.
+
+    Args:
+      memory: any pytree.
+      replicated: a bool, or a tree of them over parts of the memory.
+
+    Raises:
+      ValueError: a part that the memory has not, or something other than a bool.
+    """
+    try:
+        found = jax.tree.leaves(jax.tree.broadcast(replicated, memory))
+    except ValueError as error:
+        raise ValueError(
+            "init needs replicated to be True, False, or one of them for each part of the memory, "
+            f"such as {{'hidden': False, 'buffer': True}}; {error}"
+        ) from None
+    if not all(isinstance(x, bool | np.bool_) for x in found):
+        raise ValueError(f"init needs replicated to be made of True and False; got {replicated!r}.")
+    return tuple(map(bool, found))
+
+
+def partition(memory: PyTree, replicated: tuple[bool, ...]) -> tuple[PyTree, PyTree]:
+    """(rows, whole): two trees like the memory, each with None in place of the other's arrays."""
+    leaves, structure = jax.tree.flatten(memory)
+    pairs = list(zip(leaves, replicated, strict=True))
+    rows = structure.unflatten([None if whole else x for x, whole in pairs])
+    return rows, structure.unflatten([x if whole else None for x, whole in pairs])
+
+
+def combine(rows: PyTree, whole: PyTree) -> PyTree:
+    """The memory of which these are the parts."""
+    return jax.tree.map(
+        lambda x, y: y if x is None else x, rows, whole, is_leaf=lambda x: x is None
+    )
+
+
+def check(
+    memory: PyTree, replicated: tuple[bool, ...], mesh: Mesh, num_parts: int, axis: int
+) -> None:
+    """Raises ValueError unless the rows of a memory can be split over devices and updates.
+
+    Args:
+      memory: of a state.
+      replicated: of the same state, `flags`.
+      mesh: has an axis "data".
+      num_parts: parts that a batch is cut in.
+      axis: where the rows are: 1 in ensembles, else 0.
+    """
+    num_arrays = len(jax.tree.leaves(memory))
+    if num_arrays != len(replicated):
+        raise ValueError(
+            f"the state says of {len(replicated)} arrays of memory whether they are replicated; it "
+            f"holds {num_arrays}. Give the memory to init, which is told so."
+        )
+    shapes = [x.shape for x in jax.tree.leaves(partition(memory, replicated)[0])]
+    sizes = {shape[axis : axis + 1] for shape in shapes}
+    unit = mesh.size * num_parts
+    if () in sizes or any(n % unit for (n,) in sizes):
+        raise ValueError(
+            "what follows the batch in a memory needs its leading size B in all arrays, a multiple "
+            f"of the {mesh.size} device(s) x {num_parts} part(s) of a batch; got shapes {shapes}. "
+            "init(..., replicated=) says what is the same for every example."
+        )
+
+
+def check_rows(rows: PyTree, batch: Batch) -> None:
+    """Raises ValueError unless there is one row for each example of the batch."""
+    shapes = [jnp.shape(x) for x in jax.tree.leaves(rows)]
+    sizes = sharding.batch_sizes(batch)
+    if any(shape[0] not in sizes for shape in shapes):
+        raise ValueError(
+            "what follows the batch in a memory has a row for each of its "
+            f"{' or '.join(map(str, sizes))} examples; got shapes {shapes}. "
+            "init(..., replicated=) says what is the same for every example."
+        )
+
+
+def check_takes(loss: Loss) -> None:
+    """Raises TypeError unless a loss can be given a memory."""
+    try:
+        inspect.signature(loss).bind({}, None, {}, None)
+    except TypeError:
+        raise TypeError(
+            "the state has a memory, which every loss is given: loss(params, key, batch, memory) "
+            "-> (scalar, (metrics, memory)); one that hands it on as it is needs three lines "
+            "around it."
+        ) from None
+
+
+def check_kept(before: PyTree, after: PyTree) -> None:
+    """Raises ValueError unless a loss has kept the shapes and kinds of its memory."""
+    shapes = [jax.tree.map(jnp.shape, tree) for tree in (before, after)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"a loss keeps the shapes of its memory, {shapes[0]}; it returned {shapes[1]}."
+        )
+    for old, new in zip(*map(jax.tree.leaves, (before, after)), strict=True):
+        if _real(new) and not _real(old):
+            raise ValueError(
+                f"a loss keeps the dtypes of its memory; it returned {jnp.result_type(new)} for "
+                f"{jnp.result_type(old)}, which would be cut off."
+            )
+
+
+def _real(x: Array) -> bool:
+    return not sharding.is_key(x) and jnp.issubdtype(jnp.result_type(x), jnp.inexact)
