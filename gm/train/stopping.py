@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
+import select
 import signal
 import threading
 import time
@@ -63,15 +65,16 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        if stop and time.monotonic() - first < ECHO_SECONDS:
+        came = arrivals.last()
+        if stop and came - first < ECHO_SECONDS:
             return
         if stop:
             signal.signal(number, signal.SIG_DFL if saves else previous[number])
             signal.raise_signal(number)
             return
-        first, stop.signal = time.monotonic(), signal.Signals(number).name
+        first, stop.signal = came, signal.Signals(number).name
 
-    previous = {}
+    arrivals, previous = _Arrivals(), {}
     try:
         for number in numbers() if saves else [signal.SIGINT]:
             before = signal.signal(number, handle)
@@ -81,3 +84,48 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        arrivals.close()
+
+
+class _Arrivals:
+    """When signals came, which is not when Python tells of them: that waits for a compilation."""
+
+    def __init__(self) -> None:
+        self._out, self._in = os.pipe()
+        os.set_blocking(self._out, False)
+        os.set_blocking(self._in, False)
+        self._lock, self._last = threading.RLock(), time.monotonic()
+        self._before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def last(self) -> float:
+        """The time at which the last signal came."""
+        with self._lock:
+            self._read()
+            return self._last
+
+    def close(self) -> None:
+        """Hands the signals' bytes to whoever had them before."""
+        signal.set_wakeup_fd(self._before)
+        os.close(self._in)
+        self._thread.join()
+        os.close(self._out)
+
+    def _watch(self) -> None:
+        """Notes the times until there is nobody who writes."""
+        goes_on = True
+        while goes_on:
+            select.select([self._out], [], [])
+            with self._lock:
+                goes_on = self._read()
+
+    def _read(self) -> bool:
+        """Notes the time if signals came since; False at the end."""
+        try:
+            came = os.read(self._out, 4096)
+        except BlockingIOError:
+            return True
+        if came:
+            self._last = time.monotonic()
+        return bool(came)

@@ -1,0 +1,25 @@
+"""Signals that ask a run to end."""
+
+import hashlib
+import os
+import signal
+import threading
+import time
+
+from gm.train import stopping
+
+
+def test_a_signal_counts_from_when_it_came_not_from_when_python_tells_of_it(monkeypatch):
+    """The second of two within 20 ms comes while the main thread is busy for longer."""
+    monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.2)
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping.on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not stop:
+            time.sleep(0.001)
+        begin = time.monotonic()
+        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        while time.monotonic() - begin < stopping.ECHO_SECONDS:
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000)
+        assert stop.signal == "SIGTERM"
+    assert signal.getsignal(signal.SIGTERM) is before
