@@ -225,8 +225,9 @@ def signal_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     yield (
         "SIGTERM, SIGHUP, SIGINT, SIGUSR1, once or again 0, 1, 10, 100 ms later, while training, "
         "compiling, evaluating, drawing, saving",
-        f"{summary(found)}; saved after {max(saving):.1f} s at most, {statistics.median(saving):.1f} s "
-        f"in the middle; ended after {max(ending):.1f} s at most (evaluations and pictures take 5 s)",
+        f"{summary(found)}; saved after {statistics.median(saving):.1f} s in the middle and "
+        f"{max(saving):.1f} s at most, ended after {max(ending):.1f} s at most, where evaluations "
+        "and pictures take 5 s",
     )
 
 
