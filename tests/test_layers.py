@@ -5,6 +5,8 @@ import pathlib
 
 import pytest
 
+import gm
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EVERYTHING = None
 BASE = {"core", "numerics"}
@@ -25,6 +27,7 @@ TABLE = {
     "laws": USERS,
     "metrics": USERS,
     "tasks": USERS,
+    "__main__": {"laws", "train", "metrics"},  # the command, which no room imports
 }
 LIBRARIES = {"flax.linen": "networks", "matplotlib": "plot", "orbax": "train"}  # in one room only
 
@@ -37,13 +40,13 @@ def room_of(path: pathlib.Path) -> str:
     return path.relative_to(ROOT / "gm").parts[0].removesuffix(".py")
 
 
-def imports(path: pathlib.Path):
+def imports(tree: ast.Module):
     """Every dotted name a file imports, wherever in the file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, "relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
@@ -51,11 +54,13 @@ def imports(path: pathlib.Path):
 def test_a_room_imports_only_what_the_table_allows(path):
     room = room_of(path)
     assert room in TABLE, f"{room} is not in the table: name what it may import"
-    for name in imports(path):
+    for name in imports(ast.parse(path.read_text())):
         parts = name.split(".")
         if parts[0] in ("experiments", "benchmarks", "tests"):
             pytest.fail(f"{path} imports {name}: the library does not know its users")
         if parts[0] == "gm":
+            if room == "__main__" and len(parts) == 1:
+                continue  # for its version
             assert len(parts) > 1, f"{path} imports gm as a whole"
             assert parts[1] in TABLE[room] | {room}, f"{room} may not import gm.{parts[1]}"
         for library, home in LIBRARIES.items():
@@ -63,9 +68,18 @@ def test_a_room_imports_only_what_the_table_allows(path):
                 assert room == home, f"{library} is imported in {home} only"
 
 
-def test_gm_itself_is_a_docstring():
-    (expression,) = ast.parse((ROOT / "gm" / "__init__.py").read_text()).body
-    assert isinstance(expression, ast.Expr)
+def test_gm_itself_names_every_room_and_imports_none():
+    """Its rooms are those of the folder, for a type checker and for whoever runs it alike."""
+    rooms = sorted({room_of(path) for path in modules()} - {"__main__"})
+    tree = ast.parse((ROOT / "gm" / "__init__.py").read_text())
+    (branch,) = (node for node in tree.body if isinstance(node, ast.If))
+    (shown,) = branch.body
+    assert ast.unparse(branch.test) == "TYPE_CHECKING"
+    assert [alias.name for alias in shown.names] == rooms
+    assert gm.__all__ == ["__version__", *rooms]
+    assert set(rooms) <= set(dir(gm))
+    tree.body.remove(branch)
+    assert {name.split(".")[0] for name in imports(tree)} == {"importlib", "types", "typing"}
 
 
 def test_there_is_no_utils():

@@ -11,7 +11,7 @@ expectation, `estimate` a statistic of samples.
     recognition  are conditional samples taken for what they were asked to be?
     modes        how many modes of a known mixture the samples reach
     baselines    independent pixels and file compressors: what every model must beat
-    results      result.json, and `python -m gm.metrics.results`, the table made of them
+    results      result.json, and `gm results`, the table made of them
     provenance   the hardware, revision and command that a result states
 """
 

@@ -1,10 +1,10 @@
 """One line of truth per experiment, `result.json`, and the table made of them.
 
-    python -m gm.metrics.results experiments/results experiments/README.md [--check]
+    gm results experiments/results experiments/README.md [--check]
 
 writes the table of every result file under the first path between the markers
 `<!-- results:begin -->` and `<!-- results:end -->` of the second; with `--check` it writes nothing
-and exits 1 where the table is stale.
+and exits 1 where the table is stale. `python -m gm.metrics.results` does the same.
 """
 
 from __future__ import annotations
@@ -312,10 +312,10 @@ def updated(text: str, results: Sequence[Result]) -> str:
     return f"{before}{BEGIN}\n\n{table(results)}\n\n{END}{after}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.metrics.results") -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(
-        "python -m gm.metrics.results",
+        name,
         description="Makes the table of results from committed result files.",
     )
     parser.add_argument("folder", type=pathlib.Path, help="holds result files, at any depth")
@@ -332,7 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check and new != text:
         print(
             f"The table in {options.page} is stale; make it anew with\n"
-            f"  python -m gm.metrics.results {options.folder} {options.page}",
+            f"  {name} {options.folder} {options.page}",
             file=sys.stderr,
         )
         return 1

@@ -8,5 +8,10 @@ meet in an experiment. `gm.laws` holds every model to what its capabilities prom
   classical        tables and Bayesian networks, fitted by counting
   autoregressive   p(x) = prod_i p(x_i | x_<i)
   latent           p(x) = integral p(z) p(x | z) dz
+  flows            x = T(z), z ~ p(z), T invertible
   implicit         x = g(z), z ~ p(z)
 """
+
+from gm.models import autoregressive, classical, flows, implicit, latent
+
+__all__ = ["autoregressive", "classical", "flows", "implicit", "latent"]

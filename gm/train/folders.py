@@ -10,7 +10,7 @@
     samples/        pictures, where the run draws
     tensorboard/    the rows again, where tensorboardX is installed
 
-`python -m gm.train.doctor FOLDER` reads all of it.
+`gm inspect FOLDER` reads all of it.
 """
 
 from __future__ import annotations

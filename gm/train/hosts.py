@@ -3,6 +3,8 @@
     python -m gm.train.hosts [--coordinator ADDRESS:PORT --num-hosts N --host I] SCRIPT [ARGS...]
     python -m gm.train.hosts --local 2 SCRIPT [ARGS...]        # two processes of this machine
 
+`gm hosts` is the same, by the `gm` of whichever environment comes first in PATH.
+
 Start one process on every host (on GPU clusters, one for each GPU), with the same code, the same
 arguments and a folder that all of them see. Each reads its own part of each batch; host 0 writes.
 Without flags the hosts find each other as JAX finds them:
@@ -214,12 +216,10 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.train.hosts") -> int:
     """The launcher: watches over the process that does the work, or over several of them."""
     teach = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "python -m gm.train.hosts", description=__doc__, formatter_class=teach
-    )
+    parser = argparse.ArgumentParser(name, description=__doc__, formatter_class=teach)
     parser.add_argument("--coordinator", help="address:port of host 0")
     parser.add_argument("--num-hosts", type=int, help="how many processes there are")
     parser.add_argument("--host", type=int, help="which of them this is, from 0")
@@ -245,14 +245,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "host": options.host,
     }
     meet = [str(x) for k, v in flags.items() if v is not None for x in (f"--{k}", v)]
-    name = "this host" if options.host is None else f"host {options.host}"
-    return Watch([[*worker, *meet, *same]], [name]).wait()
+    this = "this host" if options.host is None else f"host {options.host}"
+    return Watch([[*worker, *meet, *same]], [this]).wait()
 
 
 def _interpreter_flags() -> list[str]:
-    """-u and -W and the like, as this interpreter was given them before -m."""
-    line = sys.orig_argv
-    return line[1 : line.index("-m")] if "-m" in line else []
+    """-u and -W and the like, as this interpreter was given them before -m or a script."""
+    line = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv[1:])]
+    return line[:-2] if line[-2:-1] == ["-m"] else line[:-1]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""The command `gm`, also `python -m gm`: what gm does from a terminal.
+
+    gm laws [WHAT...]          holds models to the laws that their capabilities call for
+    gm inspect FOLDER...       says what a run's folder holds, what is damaged, how to go on
+    gm hosts SCRIPT [ARGS...]  runs the same script on several hosts, or devices of one
+    gm results FOLDER PAGE     makes the table of results from result files
+
+`gm COMMAND --help` tells more. The exit status is that of the command, 2 where it is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+import gm
+
+COMMANDS = ("laws", "inspect", "hosts", "results")
+
+
+def main_of(command: str) -> Callable[[Sequence[str], str], int]:
+    """What runs a command, given its arguments and its name; imports JAX."""
+    if command == "laws":
+        from gm.laws import __main__ as module
+    elif command == "inspect":
+        from gm.train import doctor as module
+    elif command == "hosts":
+        from gm.train import hosts as module
+    else:
+        from gm.metrics import results as module
+    return module.main
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments and arguments[0] in COMMANDS:
+        command, *rest = arguments  # as they are: some belong to a script
+        return main_of(command)(rest, f"gm {command}")
+    teach = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("gm", description=__doc__, formatter_class=teach)
+    parser.add_argument("--version", action="version", version=f"gm {gm.__version__}")
+    parser.add_argument("command", choices=COMMANDS)
+    parser.parse_args(arguments)
+    parser.error("options come after the command")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
