@@ -2,8 +2,6 @@
 
 import dataclasses
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import jax
@@ -338,30 +336,3 @@ def test_laws_name_capabilities_of_core():
         for capability in law.capabilities:
             options = capability if isinstance(capability, tuple) else (capability,)
             assert set(options) <= {*core.CAPABILITIES, core.Bijection}
-
-
-def test_the_command_prints_laws_and_verdicts(tmp_path):
-    table = tmp_path / "mine.py"
-    table.write_text(
-        "from gm.core import Event\n"
-        "from gm.models.implicit import Critic\n"
-        "from gm.networks import MLP\n"
-        "MODELS = {'my critic': Critic(Event((2,)), MLP((4,), ()))}\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-m", "gm.laws", str(table)], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    assert "a density sums to one" in run.stdout
-    assert "ok      my critic" in run.stdout
-
-
-def test_the_command_says_what_a_table_is(tmp_path):
-    run = subprocess.run(
-        [sys.executable, "-m", "gm.laws", str(tmp_path / "none.py")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 1
-    assert "MODELS = {name: model}" in run.stderr

@@ -6,8 +6,8 @@ runs every law that the model's capabilities call for, at random parameters, and
 naming the first that does not hold. Use a small model: where a law needs the whole space it sums
 over all K^D states, or integrates over one or two real dimensions, and says so where it cannot.
 
-`python -m gm.laws [FILE.py]` prints the laws and checks every model in FILE's table `MODELS`, one
-line each; without FILE it takes the project's own table.
+`gm laws FILE.py` (or `python -m gm.laws`) prints the laws and checks every model in FILE's table
+`MODELS`, one line each; `gm laws --help` says what else it takes.
 """
 
 from __future__ import annotations

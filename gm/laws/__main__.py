@@ -1,12 +1,25 @@
-"""Prints the laws, and checks every model of a table against them."""
+"""Holds models to the laws that their capabilities call for, and says how long that took.
+
+WHAT is FILE.py, FILE.py:NAME or MODULE:NAME. NAME is a model, a table {name: model}, or a function
+of no arguments that gives either; MODELS where nothing is said. Without WHAT it is the project's
+own table, in a checkout. Take small models: many laws sum over all states or integrate over x. The
+exit status is 0 where no law is broken, 1 where one is, 2 where there is nothing to check.
+
+    gm laws gm.models.classical:coin
+"""
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import importlib.util
+import inspect
 import pathlib
 import sys
 import time
-from collections.abc import Mapping
+import traceback
+import types
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,50 +27,101 @@ import jax
 from gm import laws
 
 TABLE = "tests/models/test_contract.py"
+EXAMPLE = "FILE.py with MODELS = {name: model}, or MODULE:NAME of a model of yours"
 
 
-def models_of(path: str) -> Mapping[str, Any]:
-    """The table `MODELS` of a Python file: {name: model}."""
-    if not pathlib.Path(path).is_file():
-        raise SystemExit(
-            f"No file {path}. Give a Python file with MODELS = {{name: model}}, or run from "
-            f"the root of a checkout, where {TABLE} has one."
-        )
-    spec = importlib.util.spec_from_file_location("models_to_check", path)
-    module = importlib.util.module_from_spec(spec)
+class NothingToCheck(Exception):
+    """What was named is no model, or cannot be found."""
+
+
+def models_of(what: str) -> dict[str, Any]:
+    """{name: model} of what a person has named.
+
+    Raises:
+      NothingToCheck: there is no such file, module or name, or it is neither model nor table.
+    """
+    source, _, name = what.partition(":")
+    module = _module(source)
+    found = getattr(module, name or "MODELS", None)
+    if found is None:
+        raise NothingToCheck(f"{source} has no {name or 'MODELS'}. Give {EXAMPLE}.")
+    if isinstance(found, type | types.FunctionType):
+        if any(p.default is p.empty for p in _parameters(found)):
+            raise NothingToCheck(f"{what} needs arguments. Give {EXAMPLE}: with its sizes set.")
+        found = found()
+    if isinstance(found, Mapping):
+        return {str(key): model for key, model in found.items()}
+    return {name or "MODELS": found}
+
+
+def _parameters(made: type | types.FunctionType) -> list[inspect.Parameter]:
+    """What a function or class is to be given."""
+    kinds = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    return [p for p in inspect.signature(made).parameters.values() if p.kind not in kinds]
+
+
+def _module(source: str) -> types.ModuleType:
+    """A module, by its name or by the path of its file, as `python` itself would import it."""
+    path, here = pathlib.Path(source), str(pathlib.Path.cwd())
+    sys.path[:0] = [] if here in sys.path or "" in sys.path else [here]
+    if path.suffix == ".py" and not path.is_file():
+        raise NothingToCheck(f"No file {source}. Give {EXAMPLE}.")
     try:
+        if path.suffix != ".py":
+            return importlib.import_module(source)
+        sys.path.append(str(path.resolve().parent))
+        spec = importlib.util.spec_from_file_location("models_to_check", path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses look there for what annotations mean
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
-        raise SystemExit(
-            f'{path} imports {error.name}, which is not installed; pip install -e ".[test]" brings '
-            "what the project's own table needs."
+        raise NothingToCheck(
+            f"{source} needs the module {error.name}, which is not here. What the project's own "
+            'table needs comes with pip install -e ".[test]".'
         ) from None
-    if not isinstance(getattr(module, "MODELS", None), Mapping):
-        raise SystemExit(f"{path} has no table MODELS = {{name: model}}.")
-    return module.MODELS
+    return module
 
 
-def main(path: str) -> int:
-    """Prints one line per law, then one per model; returns 1 if a law is broken."""
-    for law in laws.LAWS:
-        print(f"  {law.sentence}")
-    failures = 0
-    for name, model in models_of(path).items():
-        begin = time.perf_counter()
-        try:
-            verdicts = laws.check(model, jax.random.key(0))
-        except laws.LawBroken as broken:
-            failures += 1
-            print(f"BROKEN  {name:28} {broken}", flush=True)
-            continue
-        held = sum(verdict.startswith("holds") for verdict in verdicts.values())
-        skipped = "".join(
-            f"; {law} {v}" for law, v in verdicts.items() if not v.startswith("holds")
-        )
-        seconds = time.perf_counter() - begin
-        print(f"ok      {name:28} {held} laws hold in {seconds:.1f} s{skipped}", flush=True)
-    return 1 if failures else 0
+def verdict(model: Any, seed: int) -> tuple[bool, str]:
+    """Whether a model breaks no law, and one line about it."""
+    begin = time.perf_counter()
+    try:
+        verdicts = laws.check(model, jax.random.key(seed))
+    except laws.LawBroken as broken:
+        return False, f"BROKEN  {broken}"
+    except Exception as error:  # the other models are still to be checked
+        traceback.print_exc()
+        return False, f"FAILED  {type(error).__name__}: {error}"
+    held = sum(v.startswith("holds") for v in verdicts.values())
+    skipped = "".join(f"; {law} {v}" for law, v in verdicts.items() if not v.startswith("holds"))
+    return True, f"ok      {held} laws hold in {time.perf_counter() - begin:.1f} s{skipped}"
+
+
+def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.laws") -> int:
+    """Prints the laws, then a line for each model; returns the exit status."""
+    teach = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(name, description=__doc__, formatter_class=teach)
+    parser.add_argument("what", nargs="*", metavar="WHAT", help="models; see above")
+    parser.add_argument("--seed", type=int, default=0, help="for parameters, points and samples")
+    options = parser.parse_args(arguments)
+    print("The laws:", *(f"  {law.sentence}" for law in laws.LAWS), sep="\n", flush=True)
+    if not options.what and not pathlib.Path(TABLE).is_file():
+        parser.error(f"nothing to check: give {EXAMPLE}")
+    begin = time.perf_counter()
+    try:
+        tables = [models_of(what) for what in options.what or [TABLE]]
+    except NothingToCheck as error:
+        parser.error(str(error))
+    models = [pair for table in tables for pair in table.items()]
+    kept = 0
+    for i, (title, model) in enumerate(models):
+        print(f"{i + 1:3} of {len(models)}  {title:28} ", end="", flush=True)
+        holds, line = verdict(model, options.seed)
+        kept += holds
+        print(line, flush=True)
+    print(f"{kept} of {len(models)} models keep the laws; {time.perf_counter() - begin:.1f} s")
+    return int(kept < len(models)) if models else 2
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else TABLE))
+    sys.exit(main())
