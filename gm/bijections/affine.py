@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gm import core
 from gm.core import Array, Event, Key, Params, PyTree
 
 SCALES = ("diagonal", "triangular", "full")
@@ -71,7 +72,9 @@ class Affine:
             x = jnp.linalg.solve(params["matrix"], x)
         return x.reshape(y.shape), -self._log_det(params)
 
-    def fit(self, x: np.ndarray, weights: np.ndarray | None = None) -> Params:
+    def fit(
+        self, x: np.ndarray, key: Key | None = None, *, weights: np.ndarray | None = None
+    ) -> Params:
         r"""Parameters of maximum likelihood, for data that is T of standard normal noise.
 
             m = Σ_n w_n x_n / Σ_n w_n,    S Sᵀ = Σ_n w_n (x_n - m)(x_n - m)ᵀ / Σ_n w_n
@@ -81,6 +84,7 @@ class Affine:
 
         Args:
           x: [N, *event].
+          key: not used; nothing is random.
           weights: [N], w, at least 0; by default 1.
 
         Raises:
@@ -88,9 +92,10 @@ class Affine:
             much alike, for a density: 2 of them do where S is diagonal and no element is constant,
             else D + 1 in no common plane.
         """
+        del key
         self.event.check(x)
         rows = np.asarray(x, np.float64).reshape(-1, self.event.size)
-        w = _weights(weights, len(rows))
+        w = core.example_weights(weights, len(rows), "Affine.fit")
         need = 2 if self.scale == "diagonal" else self.event.size + 1
         if np.sum(w > 0.0) < need:
             raise ValueError(
@@ -152,17 +157,3 @@ class Affine:
         if self.scale == "full":
             return jnp.linalg.slogdet(params["matrix"])[1]
         return jnp.sum(params["log_scale"])
-
-
-def _weights(weights: np.ndarray | None, count: int) -> np.ndarray:
-    """[N] float64; ValueError for what is no weight for each row."""
-    if weights is None:
-        return np.ones(count)
-    w = np.asarray(weights, np.float64)
-    if w.shape != (count,) or not np.all(np.isfinite(w)) or np.any(w < 0.0):
-        lowest = f"from {w.min()}" if w.size else "none"
-        raise ValueError(
-            f"Affine.fit needs one finite weight of at least 0 for each of {count} rows; got shape "
-            f"{w.shape}, {lowest}."
-        )
-    return w

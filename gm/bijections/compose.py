@@ -6,7 +6,9 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from gm import core
 from gm.core import Array, Bijection, Key, Params, PyTree
 
 
@@ -27,6 +29,34 @@ class Chain:
         """Parameters of each part, a tuple."""
         keys = jax.random.split(key, len(self.parts))
         return tuple(part.init(k) for part, k in zip(self.parts, keys, strict=True))
+
+    def fit(
+        self, x: np.ndarray, key: Key | None = None, *, weights: np.ndarray | None = None
+    ) -> Params:
+        """Each part that fits, from the last on, fitted to what the later ones leave of x.
+
+        The others are as `init` makes them. Where affine parts normalise what comes to them this
+        is the start of activation normalisation: Kingma & Dhariwal (2018), "Glow",
+        arXiv:1807.03039, section 3.1.
+
+        Args:
+          x: [N, *event].
+          key: for the parts that do not fit, or fit at random.
+          weights: [N], at least 0; by default 1.
+
+        Raises:
+          ValueError: there is no key.
+        """
+        if key is None:
+            raise ValueError("Chain.fit needs a key, for parts that start at random; got none.")
+        found = []
+        keys = jax.random.split(key, len(self.parts))
+        for part, k in zip(reversed(self.parts), reversed(keys), strict=True):
+            fits = isinstance(part, core.Fittable)
+            params = part.fit(x, k, weights=weights) if fits else part.init(k)
+            x = np.asarray(jax.jit(jax.vmap(part.inverse, (None, 0)))(params, x)[0])
+            found.append(params)
+        return tuple(reversed(found))
 
     def forward(self, params: Params, x: Array, context: PyTree = None) -> tuple[Array, Array]:
         """f_L(... f_1(x)) and its log_det."""

@@ -32,6 +32,7 @@ from gm.core.protocols import (
     Critic,
     Density,
     Distribution,
+    Fittable,
     Flow,
     Head,
     Implicit,
@@ -48,6 +49,9 @@ from gm.core.pytrees import (
     pytree,
     static,
 )
+from gm.core.weights import (
+    example_weights,
+)
 
 __all__ = [
     "CAPABILITIES",
@@ -61,6 +65,7 @@ __all__ = [
     "Density",
     "Distribution",
     "Event",
+    "Fittable",
     "Flow",
     "Head",
     "Implicit",
@@ -77,6 +82,7 @@ __all__ = [
     "context_inputs",
     "context_vector",
     "example_context",
+    "example_weights",
     "given",
     "in_precision",
     "members",

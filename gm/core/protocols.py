@@ -11,6 +11,8 @@ import functools
 import inspect
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from gm.core.events import Event
 from gm.core.names import Array, Key, Params, PyTree
 
@@ -218,6 +220,24 @@ class Implicit(_Spaced, Protocol):
 
 
 @runtime_checkable
+class Fittable(Protocol):
+    """Parameters from data without gradients: a closed form, counting, EM, nearest neighbours.
+
+    A bijection is fitted to the images of standard normal noise. Further options of a fit
+    (smoothing, numbers of iterations) are keyword arguments with defaults.
+    """
+
+    def fit(
+        self, x: np.ndarray, key: Key | None = None, *, weights: np.ndarray | None = None
+    ) -> Params:
+        """Parameters, of the structure that `init` gives, for examples x: [N, *event].
+
+        A key is for a fit that starts at random; weights [N], at least 0, say how often each
+        example counts, once by default.
+        """
+
+
+@runtime_checkable
 class Critic(_Spaced, Protocol):
     """A real-valued function of one example."""
 
@@ -235,6 +255,7 @@ CAPABILITIES = (
     Latent,
     Flow,
     Implicit,
+    Fittable,
     Critic,
 )
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from gm import core
 from gm.core import Key, Params, PyTree
-from gm.laws import any_model, autoregressive, bijection, bounded, density, latent
+from gm.laws import any_model, autoregressive, bijection, bounded, density, fitted, latent
 from gm.laws.law import Law, LawBroken, NotApplicable
 from gm.laws.trial import Trial, check_arguments
 
@@ -95,6 +95,12 @@ LAWS = (
         (core.Samplable, core.Density),
         density.samples_follow_the_density,
         (any_model.samples, any_model.outputs),
+    ),
+    Law(
+        "a fit follows its data",
+        (core.Fittable, core.Density, core.Samplable),
+        fitted.a_fit_follows_its_data,
+        (any_model.samples,),
     ),
     Law(
         "p(x | z) sums to one",

@@ -30,7 +30,7 @@ def matrix_of(affine, params):
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_fit_has_the_moments_of_its_rows_and_the_shape_of_its_scale(scale, rows):
     affine, w = Affine(EVENT, scale), np.linspace(0.0, 2.0, 50)
-    shift, root = matrix_of(affine, affine.fit(rows.reshape(50, 2, 2), w))
+    shift, root = matrix_of(affine, affine.fit(rows.reshape(50, 2, 2), weights=w))
     mean = np.average(rows.astype(np.float64), axis=0, weights=w)
     want = np.cov(rows.T.astype(np.float64), aweights=w, bias=True)
     size = np.sqrt(np.diag(want))
@@ -67,7 +67,7 @@ def test_maps_start_as_the_identity(scale, key):
 )
 def test_rows_that_have_no_density_are_refused(scale, x, weights, message):
     with pytest.raises(ValueError, match=message):
-        Affine(EVENT, scale).fit(x.reshape(-1, 2, 2), weights)
+        Affine(EVENT, scale).fit(x.reshape(-1, 2, 2), weights=weights)
 
 
 def test_a_discrete_event_and_an_unknown_scale_are_refused():

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from gm import core
 from gm import distributions as dist
 from gm.bijections import Affine
 from gm.core import Event
@@ -21,6 +22,47 @@ def standard(size):
 def gaussian(raw):
     loc, raw_scale = jnp.split(raw, 2)
     return dist.Normal(loc, jax.nn.softplus(raw_scale) + 0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Clusters:
+    """p(x) = Σ_k π_k Π_i Bernoulli(x_i; μ_ki), fitted by EM from random responsibilities."""
+
+    num_clusters: int = 2
+    event: Event = BITS
+
+    def init(self, key):
+        key_weight, key_mean = jax.random.split(key)
+        shape = self.num_clusters, self.event.size
+        weight = jax.random.normal(key_weight, shape[:1])
+        return {"weight": weight, "mean": jax.random.normal(key_mean, shape)}
+
+    def components(self, params, x):
+        each = jax.vmap(lambda mean: dist.Bernoulli(mean).log_prob(x))(params["mean"])
+        return jax.nn.log_softmax(params["weight"]) + each
+
+    def log_prob(self, params, x):
+        return jax.nn.logsumexp(self.components(params, x))
+
+    def sample(self, params, key):
+        key_weight, key_mean = jax.random.split(key)
+        k = jax.random.categorical(key_weight, params["weight"])
+        return dist.Bernoulli(params["mean"][k]).sample(key_mean)
+
+    def fit(self, x, key=None, *, weights=None, num_steps=30):
+        w = jnp.asarray(core.example_weights(weights, len(x), "Clusters.fit"), jnp.float32)
+        first = jax.random.uniform(key, (len(x), self.num_clusters))
+
+        def step(share, _):
+            count = w @ share + 1e-3  # [K]
+            mean = (share.T @ (w[:, None] * x) + 5e-4) / count[:, None]
+            params = {"weight": jnp.log(count), "mean": jnp.log(mean) - jnp.log1p(-mean)}
+            each = jax.vmap(self.components, (None, 0))(params, x)
+            return jax.nn.softmax(each), params
+
+        share = first / jnp.sum(first, 1, keepdims=True)
+        _, params = jax.lax.scan(step, share, None, num_steps)
+        return jax.tree.map(lambda leaf: leaf[-1], params)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -133,6 +133,16 @@ def test_counting_goes_in_pieces_and_takes_bytes(monkeypatch):
     np.testing.assert_array_equal(model.fit(x.astype(np.uint8))["logits"], whole)
 
 
+def test_weights_count_examples_as_often_as_they_say(monkeypatch):
+    x, model = some(TRITS, 20), BayesianNetwork(TRITS, graphs.chain(3))
+    monkeypatch.setattr("gm.models.classical.bayesian_network.CHUNK", 7)
+    weights = np.arange(20) % 4
+    want = model.fit(np.repeat(x, weights, axis=0))["logits"]
+    np.testing.assert_allclose(model.fit(x, weights=weights)["logits"], want, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"BayesianNetwork\.fit needs one .* of 20 rows.*\(19,\)"):
+        model.fit(x, weights=weights[1:])
+
+
 def test_a_value_outside_the_space_has_no_probability_under_jit():
     model = BayesianNetwork(TRITS, graphs.chain(3))
     params = model.init(jax.random.key(0))

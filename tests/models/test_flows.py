@@ -13,7 +13,7 @@ from scipy import stats
 
 from gm import bijections, core, laws, train
 from gm import distributions as dist
-from gm.bijections import Affine, Chain
+from gm.bijections import Affine, Chain, Permutation
 from gm.core import Event
 from gm.losses import likelihood
 from gm.models.autoregressive import MADE
@@ -27,7 +27,7 @@ X = np.random.default_rng(0).standard_normal((64, 2)) @ ROOT.T + (1.0, -2.0)
 
 def test_an_affine_flow_is_the_gaussian_that_was_fitted(key):
     flow = Flow(PLANE, Standard(PLANE), Affine(PLANE, "triangular"))
-    params = {"base": {}, "bijection": flow.bijection.fit(X.astype(np.float32))}
+    params = flow.init(key, X.astype(np.float32))
     got = jax.jit(jax.vmap(flow.log_prob, (None, 0)))(params, X.astype(np.float32))
     want = stats.multivariate_normal(X.mean(0), np.cov(X.T, bias=True)).logpdf(X)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
@@ -35,6 +35,22 @@ def test_an_affine_flow_is_the_gaussian_that_was_fitted(key):
     loss = functools.partial(likelihood.negative_log_likelihood, flow)
     gradient = jax.jit(jax.grad(loss, has_aux=True))(params, key, {"x": X.astype(np.float32)})[0]
     assert max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(gradient)) < 1e-4
+
+
+def test_parts_of_a_chain_start_from_the_data_that_comes_to_them(key):
+    """Noise of mean 0 and covariance 1 in each turn; a part that does not fit is as it was."""
+    parts = (Affine(PLANE), Permutation((1, 0)), Affine(PLANE, "triangular"))
+    flow = Flow(PLANE, Standard(PLANE), Chain(parts))
+    params = flow.init(key, X.astype(np.float32))["bijection"]
+    np.testing.assert_allclose(params[2]["shift"], X.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(params[0]["shift"], 0.0, atol=1e-4)
+    np.testing.assert_allclose(params[0]["log_scale"], 0.0, atol=1e-4)
+    with pytest.raises(ValueError, match=r"Chain\.fit needs a key"):
+        flow.bijection.fit(X.astype(np.float32))
+    with pytest.raises(TypeError, match=r"with examples needs a model with fit.*missing: fit"):
+        Flow(PLANE, Standard(PLANE), Permutation((1, 0))).init(key, X.astype(np.float32))
+    with pytest.raises(ValueError, match="a flow without a context"):
+        Flow(PLANE, Standard(PLANE), Affine(PLANE), Event((2,))).init(key, X.astype(np.float32))
 
 
 def test_a_base_may_be_any_density_and_is_given_the_context_if_it_takes_one(key, random_params):

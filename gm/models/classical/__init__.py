@@ -6,9 +6,9 @@
     BayesianNetwork(event, graphs.chow_liu(x, K))   the best tree
     full_table(event)                               any distribution over K^D states, at small D
 
-All are one model over different graphs. `model.fit(x, smoothing=1.0)` gives the parameters in
-closed form; `model.init` and a gradient reach them too. They are autoregressive models like any
-other: scored exactly, drawn, completed and compressed the same way.
+All are one model over different graphs. `model.fit(x, weights=None, smoothing=1.0)` gives the
+parameters in closed form (`core.Fittable`); `model.init` and a gradient reach them too. They are
+autoregressive models like any other: scored exactly, drawn, completed and compressed the same way.
 """
 
 from gm.models.classical import graphs

@@ -25,6 +25,7 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 
+from gm import core
 from gm import distributions as dist
 from gm.core import Array, Distribution, Event, Key, Params, pytree
 from gm.models.classical import graphs
@@ -114,37 +115,50 @@ class BayesianNetwork:
         values = () if self.event.num_values == 2 else (self.event.num_values,)
         return {"logits": jnp.zeros((self.num_rows, *values), jnp.float32)}
 
-    def fit(self, x: np.ndarray, *, smoothing: float = 1.0) -> Params:
+    def fit(
+        self,
+        x: np.ndarray,
+        key: Key | None = None,
+        *,
+        weights: np.ndarray | None = None,
+        smoothing: float = 1.0,
+    ) -> Params:
         r"""Maximum likelihood in closed form: conditional frequencies, smoothed.
 
             p(x_i = k | x_pa(i) = s) = (N_isk + a) / (N_is + a K)
 
-        The posterior mean under a symmetric Dirichlet(a) prior on every row. a = 0 is maximum
-        likelihood: what was never seen has probability zero, and a row whose state was never seen,
-        for which any distribution is a maximum, is uniform. Use a > 0 to score other examples.
+        N counts examples, each as often as its weight says. It is the posterior mean under a
+        symmetric Dirichlet(a) prior on every row. a = 0 is maximum likelihood: what was never seen
+        has probability zero, and a row whose state was never seen, for which any distribution is a
+        maximum, is uniform. Use a > 0 to score other examples.
 
         Args:
           x: [N, *event], integers in [0, K).
+          key: not used; nothing is random.
+          weights: [N], at least 0; by default 1.
           smoothing: a, not negative; 1 is Laplace's rule.
 
         Returns:
           Parameters, as those of `init`.
 
         Raises:
-          ValueError: x is not a batch of the event, or a is negative.
+          ValueError: x is not a batch of the event, the weights are not its own, or a is negative.
         """
+        del key
         x = np.asarray(x)
         self.event.check(x)
         if x.ndim != len(self.event.shape) + 1:
             raise ValueError(f"fit needs a batch of examples; got one of shape {x.shape}.")
         if not smoothing >= 0.0:
             raise ValueError(f"fit needs smoothing of at least 0; got {smoothing}.")
+        weights = core.example_weights(weights, len(x), "BayesianNetwork.fit")
         num_values = self.event.num_values
         counts = np.zeros(self.num_rows * num_values)
         for begin in range(0, len(x), CHUNK):
             flat = x[begin : begin + CHUNK].reshape(-1, self.event.size).astype(np.int64)
             cells = self._rows(flat) * num_values + flat
-            counts += np.bincount(cells.reshape(-1), minlength=len(counts))
+            each = np.repeat(weights[begin : begin + CHUNK], self.event.size)
+            counts += np.bincount(cells.reshape(-1), each, minlength=len(counts))
         counts = counts.reshape(-1, num_values) + smoothing
         counts += np.sum(counts, axis=1, keepdims=True) == 0.0  # nothing seen: uniform
         with np.errstate(divide="ignore"):  # log 0 = -inf is meant

@@ -14,6 +14,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import numpy as np
 
 from gm import core
 from gm.core import Array, Bijection, Event, Key, Params, PyTree
@@ -51,10 +52,30 @@ class Flow:
                 f"{self.base.event}. Dequantize integers (gm.data.UniformDequantization)."
             )
 
-    def init(self, key: Key) -> Params:
-        """{"base", "bijection"}"""
+    def init(self, key: Key, x: np.ndarray | None = None) -> Params:
+        """{"base", "bijection"}
+
+        Args:
+          key: one key.
+          x: [N, *event], examples to start from, where the bijection fits (`core.Fittable`): the
+            start of activation normalisation, and all there is to train of an affine flow.
+
+        Raises:
+          TypeError: there are examples, and a bijection that does not fit.
+          ValueError: there are examples, and a context.
+        """
         key_base, key_bijection = jax.random.split(key)
-        return {"base": self.base.init(key_base), "bijection": self.bijection.init(key_bijection)}
+        params = {"base": self.base.init(key_base)}
+        if x is None:
+            return params | {"bijection": self.bijection.init(key_bijection)}
+        core.require(self.bijection, core.Fittable, "Flow.init with examples")
+        self.event.check(x)
+        if self.context is not None:
+            raise ValueError(
+                f"Flow.init from examples needs a flow without a context; this one has one of "
+                f"{self.context}. Start with init(key)."
+            )
+        return params | {"bijection": self.bijection.fit(x, key_bijection)}
 
     def to_noise(self, params: Params, x: Array, context: PyTree = None) -> tuple[Array, Array]:
         """z = f^{-1}(x) and log |det df^{-1}/dx|."""
