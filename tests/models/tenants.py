@@ -12,11 +12,11 @@ from gm.core import Event
 from gm.models.flows import Flow, Standard
 from gm.networks import MLP
 
-BITS = Event((3,), 2)
+BITS, F32 = Event((3,), 2), jnp.float32
 
 
 def standard(size):
-    return dist.Normal(jnp.zeros(size), jnp.ones(size))
+    return dist.Normal(jnp.zeros(size, F32), jnp.ones(size, F32))
 
 
 def gaussian(raw):
@@ -83,7 +83,8 @@ class TwoLayers:
         keys = jax.random.split(key, 4)
         networks = self.networks().items()
         return {
-            n: net.init(k, jnp.zeros(d)) for k, (n, (d, net)) in zip(keys, networks, strict=True)
+            n: net.init(k, jnp.zeros(d, F32))
+            for k, (n, (d, net)) in zip(keys, networks, strict=True)
         }
 
     def apply(self, params, name, *x):
@@ -94,7 +95,7 @@ class TwoLayers:
         return dist.Joint((standard(self.top), low))
 
     def encode(self, params, x):
-        x = x.astype(jnp.float32)
+        x = x.astype(F32)
         low = jax.tree_util.Partial(lambda p, z_1: gaussian(self.apply(p, "down", x, z_1)), params)
         return dist.Joint((gaussian(self.apply(params, "up", x)), low))
 
@@ -113,19 +114,19 @@ class Discrete(TwoLayers):
     def init(self, key):
         keys = jax.random.split(key)
         return {
-            "prior": jnp.zeros((2, 3)),
-            "up": MLP((4,), (2, 3)).init(keys[0], jnp.zeros(self.event.size)),
-            "out": MLP((4,), self.event.shape).init(keys[1], jnp.zeros(6)),
+            "prior": jnp.zeros((2, 3), F32),
+            "up": MLP((4,), (2, 3)).init(keys[0], jnp.zeros(self.event.size, F32)),
+            "out": MLP((4,), self.event.shape).init(keys[1], jnp.zeros(6, F32)),
         }
 
     def prior(self, params):
         return dist.Categorical(params["prior"])
 
     def encode(self, params, x):
-        return dist.Categorical(MLP((4,), (2, 3)).apply(params["up"], x.astype(jnp.float32)))
+        return dist.Categorical(MLP((4,), (2, 3)).apply(params["up"], x.astype(F32)))
 
     def decode(self, params, z):
-        one_hot = jax.nn.one_hot(z, 3).reshape(-1)
+        one_hot = jax.nn.one_hot(z, 3, dtype=F32).reshape(-1)
         return dist.Bernoulli(MLP((4,), self.event.shape).apply(params["out"], one_hot))
 
 
@@ -136,11 +137,11 @@ class Mixed(Discrete):
     def init(self, key):
         keys = jax.random.split(key, 3)
         return {
-            "prior": jnp.zeros(3),
-            "place": jnp.zeros((3, 2)),
-            "up": MLP((4,), (3,)).init(keys[0], jnp.zeros(self.event.size)),
-            "down": MLP((4,), (2,)).init(keys[1], jnp.zeros(self.event.size + 3)),
-            "out": MLP((4,), self.event.shape).init(keys[2], jnp.zeros(1)),
+            "prior": jnp.zeros(3, F32),
+            "place": jnp.zeros((3, 2), F32),
+            "up": MLP((4,), (3,)).init(keys[0], jnp.zeros(self.event.size, F32)),
+            "down": MLP((4,), (2,)).init(keys[1], jnp.zeros(self.event.size + 3, F32)),
+            "out": MLP((4,), self.event.shape).init(keys[2], jnp.zeros(1, F32)),
         }
 
     def prior(self, params):
@@ -148,10 +149,12 @@ class Mixed(Discrete):
         return dist.Joint((dist.Categorical(params["prior"]), place))
 
     def encode(self, params, x):
-        x = x.astype(jnp.float32)
+        x = x.astype(F32)
 
         def place(p, k):
-            return gaussian(MLP((4,), (2,)).apply(p, jnp.concatenate([x, jax.nn.one_hot(k, 3)])))
+            return gaussian(
+                MLP((4,), (2,)).apply(p, jnp.concatenate([x, jax.nn.one_hot(k, 3, dtype=F32)]))
+            )
 
         cluster = dist.Categorical(MLP((4,), (3,)).apply(params["up"], x))
         return dist.Joint((cluster, jax.tree_util.Partial(place, params["down"])))
@@ -175,8 +178,8 @@ class Dequantized:
         return self.flow.init(key)
 
     def lower_bound(self, params, key, x):
-        u = jax.random.uniform(key, self.event.shape)
-        return self.flow.log_prob(params, x + u - self.event.num_values / 2)
+        u = jax.random.uniform(key, self.event.shape, F32)
+        return self.flow.log_prob(params, x.astype(F32) + u - self.event.num_values / 2)
 
     def sample(self, params, key):
         y = self.flow.sample(params, key) + self.event.num_values / 2
