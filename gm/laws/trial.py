@@ -116,7 +116,8 @@ class Trial:
             probes = spaces.probes(event, rng)
             self.num_probes = probes.shape[:3]
             inputs["base"] = probes[0, 0]
-        if spaces.num_states(event) <= MAX_ROWS and not isinstance(self.model, core.Critic):
+        critic = isinstance(self.model, core.Critic)  # its event may have several parts
+        if not critic and spaces.num_states(event) <= MAX_ROWS:
             inputs["x"] = spaces.states(event)
             if causal:
                 self._places = spaces.number(event, probes.reshape(-1, *event.shape))
@@ -124,8 +125,11 @@ class Trial:
             inputs["x"] = probes.reshape(-1, *event.shape)
             self._places = np.arange(len(inputs["x"]))
         else:
-            shape = getattr(self.model, "input_shape", event.shape)
-            inputs["x"] = spaces.points(event, rng, (16, *shape))
+            pack = getattr(self.model, "pack", 1)
+            lead = (16,) if pack == 1 else (16, pack)
+            inputs["x"] = jax.tree.map(
+                lambda part: spaces.points(part, rng, (*lead, *part.shape)), event
+            )
         return inputs
 
     def at_probes(self, rows: np.ndarray) -> np.ndarray:
@@ -205,6 +209,12 @@ def _is_key(x: Any) -> bool:
     return jnp.issubdtype(getattr(x, "dtype", np.float32), jax.dtypes.prng_key)
 
 
+def _parts(model: Any) -> list[Any]:
+    """The event of a model; its parts where a critic's has several."""
+    event = getattr(model, "event", None)
+    return (isinstance(model, core.Critic) and jax.tree.leaves(event)) or [event]
+
+
 def check_arguments(model: Any, key: Key, event: core.Event | None) -> None:
     """One clear error for what is no model, no key, and no event of a bijection."""
     if isinstance(model, type) or not hasattr(type(model), "init"):
@@ -215,7 +225,7 @@ def check_arguments(model: Any, key: Key, event: core.Event | None) -> None:
         )
     if isinstance(event, core.Event):
         core.require(model, core.Bijection, "laws.check with an event")
-    elif not isinstance(getattr(model, "event", None), core.Event):
+    elif not all(isinstance(part, core.Event) for part in _parts(model)):
         if isinstance(model, core.Bijection):
             raise TypeError(
                 f"laws.check needs the space of x for a bijection: give event=Event((2,)) or "

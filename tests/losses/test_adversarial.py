@@ -1,14 +1,16 @@
 """Losses of games with critics and generators whose scores and slopes are known."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from scipy import stats
 
 from gm import distributions as dist
+from gm import train
 from gm.core import Event
 from gm.losses import adversarial
 from gm.models.implicit import Generator
@@ -59,17 +61,17 @@ def fake():
     return PARAMS["generator"] + np.random.default_rng(1).normal(0.0, 0.5, (100_000, 2))
 
 
-def run(loss, key=0, pack=1, data=DATA, **options):
-    """Value, metrics and gradients of a loss of the two models."""
-    loss = functools.partial(loss, Shifted(), Quadratic(pack=pack), **options)
+def run(rules, player, data=DATA, pack=1, **options):
+    """Value, metrics and gradients of one player's loss in a game of the two models."""
+    loss = rules(Shifted(), Quadratic(pack=pack), **options)[player]
     value_and_grad = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    (value, metrics), grads = value_and_grad(PARAMS, jax.random.key(key), {"x": data})
+    (value, metrics), grads = value_and_grad(PARAMS, jax.random.key(0), {"x": data})
     return float(value), metrics, grads
 
 
 def test_the_non_saturating_critic_by_its_formula(fake):
     """Every fake is of noise of its own: a mean of 512 of them has an error of 0.02."""
-    value, metrics, _ = run(adversarial.non_saturating_critic)
+    value, metrics, _ = run(adversarial.non_saturating, "critic")
     real = score(DATA)
     np.testing.assert_allclose(metrics["score_data"], real.mean(), rtol=1e-5)
     np.testing.assert_allclose(metrics["score_fake"], score(fake).mean(), atol=0.1)
@@ -81,8 +83,8 @@ def test_the_non_saturating_critic_by_its_formula(fake):
 
 
 def test_r1_is_half_the_mean_squared_slope_at_the_data():
-    plain, metrics, _ = run(adversarial.non_saturating_critic)
-    with_r1, other, _ = run(adversarial.non_saturating_critic, r1=3.0)
+    plain, metrics, _ = run(adversarial.non_saturating, "critic")
+    with_r1, other, _ = run(adversarial.non_saturating, "critic", r1=3.0)
     slope = PARAMS["critic"] ** 2 * np.mean(np.sum(DATA * DATA, axis=1))
     np.testing.assert_allclose(with_r1 - plain, 0.5 * 3.0 * slope, rtol=1e-5)
     for name in metrics:
@@ -90,7 +92,7 @@ def test_r1_is_half_the_mean_squared_slope_at_the_data():
 
 
 def test_the_non_saturating_generator_minimises_softplus_of_minus_its_score(fake):
-    value, metrics, grads = run(adversarial.non_saturating_generator)
+    value, metrics, grads = run(adversarial.non_saturating, "generator")
     np.testing.assert_allclose(value, softplus(-score(fake)).mean(), atol=0.03)
     weight = -1.0 / (1.0 + np.exp(score(fake)))[:, None]
     want = np.mean(weight * PARAMS["critic"] * fake, axis=0)
@@ -99,7 +101,7 @@ def test_the_non_saturating_generator_minimises_softplus_of_minus_its_score(fake
 
 
 def test_the_wasserstein_critic_reports_its_distance_without_the_penalty(fake):
-    value, metrics, _ = run(adversarial.wasserstein_critic, penalty=7.0)
+    value, metrics, _ = run(adversarial.wasserstein, "critic", penalty=7.0)
     distance = score(DATA).mean() - score(fake).mean()
     np.testing.assert_allclose(metrics["distance"], distance, atol=0.1)
     # A point between data and fakes, its slope a |x|.
@@ -111,7 +113,7 @@ def test_the_wasserstein_critic_reports_its_distance_without_the_penalty(fake):
 
 
 def test_the_wasserstein_generator_raises_its_score(fake):
-    value, _, grads = run(adversarial.wasserstein_generator)
+    value, _, grads = run(adversarial.wasserstein, "generator")
     np.testing.assert_allclose(value, -score(fake).mean(), atol=0.1)
     want = -PARAMS["critic"] * PARAMS["generator"]  # of -E c(z + m)
     np.testing.assert_allclose(grads["generator"], want, atol=0.08)
@@ -119,25 +121,16 @@ def test_the_wasserstein_generator_raises_its_score(fake):
 
 def test_a_critic_of_packs_sees_neighbours_of_the_batch_side_by_side():
     data = np.sort(DATA, axis=0)  # so that neighbours are alike
-    _, metrics, _ = run(adversarial.non_saturating_critic, pack=2, data=data, r1=1.0)
+    _, metrics, _ = run(adversarial.non_saturating, "critic", pack=2, data=data, r1=1.0)
     want = score(data[::2] - data[1::2]).mean()
     np.testing.assert_allclose(metrics["score_data"], want, rtol=1e-4)
-
-
-def test_games_hand_their_options_to_the_critic():
-    games = adversarial.non_saturating(Shifted(), Quadratic(), r1=2.0)
-    assert games["critic"].keywords == {"r1": 2.0}
-    assert games["generator"].func is adversarial.non_saturating_generator
-    games = adversarial.wasserstein(Shifted(), Quadratic(), penalty=3.0)
-    assert games["critic"].keywords == {"penalty": 3.0}
-    assert games["generator"].func is adversarial.wasserstein_generator
 
 
 def test_gradient_penalty_takes_its_norm_for_each_example(key):
     """A critic a.x has slope |a| everywhere, whatever the batch."""
     a = jnp.array([3.0, 4.0])
-    penalty = jax.jit(functools.partial(adversarial.gradient_penalty, lambda x: a @ x))
-    np.testing.assert_allclose(penalty(key, DATA, -DATA), (5.0 - 1.0) ** 2, rtol=1e-6)
+    penalty = adversarial.gradient_penalty(lambda x: x @ a, key, DATA, -DATA)
+    np.testing.assert_allclose(penalty, (5.0 - 1.0) ** 2, rtol=1e-6)
 
 
 def test_gradient_penalty_interpolates_each_example_by_a_number_of_its_own():
@@ -147,77 +140,180 @@ def test_gradient_penalty_interpolates_each_example_by_a_number_of_its_own():
     16 between keys.
     """
     x = np.tile(np.array([[3.0, 4.0]], np.float32), (4096, 1))
-    penalty = jax.jit(
-        functools.partial(adversarial.gradient_penalty, lambda x: 0.5 * jnp.sum(x * x))
-    )
     for seed in range(3):
-        got = penalty(jax.random.key(seed), x, np.zeros_like(x))
+        got = adversarial.gradient_penalty(
+            lambda x: 0.5 * jnp.sum(x * x, axis=1), jax.random.key(seed), x, np.zeros_like(x)
+        )
         np.testing.assert_allclose(got, 25 / 3 - 4, rtol=0.05)
 
 
-def test_interpolation_lies_on_the_segment_so_dimensions_share_their_number(key):
-    """c = (x_1 - x_2)^2 has slope 0 on the diagonal; unshared numbers would leave it."""
-    x = np.ones((64, 2), np.float32)
-    penalty = jax.jit(functools.partial(adversarial.gradient_penalty, lambda x: (x[0] - x[1]) ** 2))
-    np.testing.assert_allclose(penalty(key, x, -x), 1.0, atol=1e-6)
+def test_interpolation_lies_on_the_segment_so_the_parts_of_an_example_share_their_number(key):
+    """c = |x_1 - x_2|^2 has slope 0 on the diagonal; unshared numbers would leave it."""
+    ones = (np.ones((64, 2), np.float32), np.ones((64, 1, 2), np.float32))
+    got = adversarial.gradient_penalty(
+        lambda x: jnp.sum((x[0] - x[1][:, 0]) ** 2, axis=1),
+        key,
+        ones,
+        jax.tree.map(np.negative, ones),
+    )
+    np.testing.assert_allclose(got, 1.0, atol=1e-6)
 
 
 def test_penalty_has_a_finite_gradient_where_the_slope_is_zero(key):
     x = np.ones((4, 2), np.float32)
 
-    @jax.jit
     @jax.value_and_grad
     def penalty(a):
-        return adversarial.gradient_penalty(lambda x: a @ x, key, x, x)
+        return adversarial.gradient_penalty(lambda x: x @ a, key, x, x)
 
     value, grad = penalty(jnp.zeros(2))
     assert value == 1.0
     assert np.all(np.isfinite(grad))
 
 
-def test_array_losses_at_known_scores():
-    zero = jnp.zeros(3)
-    assert adversarial.non_saturating_critic_loss(zero, zero) == pytest.approx(2 * np.log(2))
-    assert adversarial.non_saturating_generator_loss(zero) == pytest.approx(np.log(2))
-    a, b = jnp.array([1.0, 3.0, 2.0]), jnp.array([0.0, 1.0, 0.5])
-    assert adversarial.wasserstein_critic_loss(a, b) == -1.5
-    assert adversarial.wasserstein_generator_loss(b) == -0.5
+@pytest.mark.parametrize(("penalty", "side"), [("r1_penalty", "real"), ("r2_penalty", "fake")])
+def test_r1_and_r2_are_half_the_squared_slope_over_all_parts_at_their_side(penalty, side, key):
+    """c(x, z) = a (x z) has the slope a (z, x)."""
+    rng = np.random.default_rng(3)
+    pairs = {name: tuple(rng.normal(size=(2, 8)).astype(np.float32)) for name in ("real", "fake")}
+    got = getattr(adversarial, penalty)(lambda pair: 3.0 * pair[0] * pair[1], key, **pairs)
+    want = 0.5 * 9.0 * np.mean(pairs[side][0] ** 2 + pairs[side][1] ** 2)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+# Two distributions over {0, 1, 2}, and batches that hold exactly them.
+P, Q = np.array([3, 4, 1]) / 8, np.array([1, 2, 5]) / 8
+REAL, FAKE = (np.repeat(np.arange(3), (8 * p).astype(int)) for p in (P, Q))
+M = 0.5 * (P + Q)
+JENSEN_SHANNON = 0.5 * (stats.entropy(P, M) + stats.entropy(Q, M))
+TOTAL_VARIATION = 0.5 * np.abs(P - Q).sum()
+
+# KL(p || q) by its dual: Nowozin, Cseke & Tomioka (2016), arXiv:1606.00709, table 2.
+KL = adversarial.Objective(
+    critic=lambda real, fake: jnp.mean(jnp.exp(fake - 1.0)) - jnp.mean(real),
+    generator=lambda real, fake: -jnp.mean(jnp.exp(fake - 1.0)),
+)
+
+BEST = {  # the best critic, and its loss
+    "minimax": (adversarial.MINIMAX, np.log(P / Q), 2 * np.log(2) - 2 * JENSEN_SHANNON),
+    "non-saturating": (
+        adversarial.NON_SATURATING,
+        np.log(P / Q),
+        2 * np.log(2) - 2 * JENSEN_SHANNON,
+    ),
+    "least squares": (
+        adversarial.LEAST_SQUARES,
+        P / (P + Q),
+        1 / 4 - np.sum((P - Q) ** 2 / (P + Q)) / 8,
+    ),
+    "hinge": (adversarial.HINGE, np.sign(P - Q), 2 - 2 * TOTAL_VARIATION),
+    "one's own": (KL, 1 + np.log(P / Q), -stats.entropy(P, Q)),
+}
+
+
+@pytest.mark.parametrize("name", BEST)
+def test_the_best_critic_has_the_divergence_that_its_objective_claims(name):
+    """No other value at any point is better; the losses are convex in each of them."""
+    objective, best, want = BEST[name]
+    best = best.astype(np.float32)
+    np.testing.assert_allclose(objective.critic(best[REAL], best[FAKE]), want, rtol=1e-5)
+    for change in 0.1 * np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32):
+        worse = best + change
+        assert objective.critic(worse[REAL], worse[FAKE]) > want + 1e-4
+
+
+def test_the_best_critic_of_slope_one_has_the_wasserstein_distance():
+    critics = np.array([[0, i, i + j] for i in (-1, 1) for j in (-1, 1)], np.float32)
+    losses = [adversarial.WASSERSTEIN.critic(c[REAL], c[FAKE]) for c in critics]
+    want = stats.wasserstein_distance(range(3), range(3), P, Q)
+    np.testing.assert_allclose(min(losses), -want, rtol=1e-6)
+
+
+def test_objectives_of_generators_at_known_scores():
+    real, fake = np.array([1.0, -2.0], np.float32), np.array([0.5, 3.0], np.float32)
+    want = {
+        adversarial.MINIMAX: -softplus(fake).mean(),
+        adversarial.NON_SATURATING: softplus(-fake).mean(),
+        adversarial.WASSERSTEIN: -1.75,
+        adversarial.LEAST_SQUARES: 0.5 * (0.25 + 4.0) / 2,
+        adversarial.HINGE: -1.75,
+    }
+    for objective, value in want.items():
+        np.testing.assert_allclose(objective.generator(real, fake), value, rtol=1e-6)
 
 
 def test_non_saturating_generator_keeps_its_gradient_where_the_critic_is_sure():
-    grad = jax.jit(jax.grad(adversarial.non_saturating_generator_loss))(jnp.full(1, -50.0))
+    sure = jnp.full(1, -50.0)
+    grad = jax.grad(adversarial.NON_SATURATING.generator, argnums=1)(sure, sure)
     np.testing.assert_allclose(grad, -1.0, rtol=1e-6)
+
+
+def test_an_objective_and_a_penalty_of_ones_own_make_a_game():
+    def far(critic, key, real, fake):
+        return jnp.mean(critic(real) ** 2)
+
+    def rules(*models):
+        return adversarial.game(KL, *models, penalty=far, weight=2.0, names=("judge", "maker"))
+
+    losses = rules(Shifted(), Quadratic())
+    params = {"judge": PARAMS["critic"], "maker": PARAMS["generator"]}
+    value, metrics = losses["judge"](params, jax.random.key(0), {"x": DATA})
+    real = score(DATA)
+    np.testing.assert_allclose(metrics["penalty"], np.mean(real**2), rtol=1e-5)
+    assert list(losses) == ["judge", "maker"]
+    # The same fakes, by hand: what is left is E exp(f - 1).
+    fakes = value - 2.0 * metrics["penalty"] + real.mean()
+    key_fake, _ = jax.random.split(jax.random.key(0))
+    value, _ = losses["maker"](params, key_fake, {"x": DATA})
+    np.testing.assert_allclose(value, -fakes, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("critic", "message"),
     [
-        (lambda x: jnp.sum(x * x, axis=1), r"critic of one example, \(2,\) -> scalar; .* failed"),
-        (lambda x: x @ jnp.ones((2, 1)), r"gives \(1,\)\. .*lambda x: critic\(x\[None\]\)\[0\]"),
+        (lambda x: jnp.ones(2) @ x, r"critic of a batch, .* B is 512; this one failed: .*vmap"),
+        (lambda x: jnp.sum(x * x), r"gives \(\)\. .*give jax.vmap\(critic\)"),
+        (lambda x: x @ jnp.ones((2, 1)), r"gives \(512, 1\)"),
     ],
-    ids=["wants a batch", "gives a batch"],
+    ids=["fails", "sums a batch", "has an axis too many"],
 )
-def test_a_critic_of_batches_is_refused_with_what_would_do(critic, message, key):
+def test_a_critic_of_one_example_is_refused_with_what_would_do(critic, message, key):
     with pytest.raises(TypeError, match=message):
         adversarial.gradient_penalty(critic, key, DATA, DATA)
     with pytest.raises(TypeError, match=message):
         adversarial.slope_penalty(critic, DATA, 0.0)
 
 
+def test_what_has_no_slope_or_no_one_score_is_refused(key):
+    labels = (DATA, np.zeros(512, np.int32))
+    for penalty in (adversarial.gradient_penalty, adversarial.r1_penalty):
+        with pytest.raises(TypeError, match="needs real x; got float32, int32"):
+            penalty(lambda x: x[0].sum(1), key, labels, labels)
+    for critic in (lambda x: x[:, :1], jnp.sum):  # two scores broadcast to [B, B] in silence
+        with pytest.raises(ValueError, match="one score for each of 512 x"):
+            adversarial.critic_loss(adversarial.HINGE, critic, key, DATA, DATA)
+        with pytest.raises(ValueError, match="one score for each of 512 x"):
+            adversarial.generator_loss(adversarial.HINGE, critic, DATA, DATA)
+
+
 def test_games_of_what_does_not_fit_are_refused(key):
-    packed = Quadratic(pack=4)
+    game, models = adversarial.wasserstein, (Shifted(), Quadratic())
     with pytest.raises(ValueError, match=r"packs of 4 divide; got 6"):
-        adversarial.non_saturating_critic(Shifted(), packed, PARAMS, key, {"x": DATA[:6]})
+        game(Shifted(), Quadratic(pack=4))["critic"](PARAMS, key, {"x": DATA[:6]})
     with pytest.raises(TypeError, match=r"with prior, generate; Quadratic offers score"):
-        adversarial.wasserstein_generator(Quadratic(), Quadratic(), {}, key, {"x": DATA})
+        game(Quadratic(), Quadratic())
     with pytest.raises(TypeError, match=r"needs a model with score; Shifted offers"):
-        adversarial.wasserstein_generator(Shifted(), Shifted(), {}, key, {"x": DATA})
+        game(Shifted(), Shifted())
     with pytest.raises(TypeError, match=r"got the class Shifted: give an instance"):
-        adversarial.wasserstein_generator(Shifted, Quadratic(), PARAMS, key, {"x": DATA})
-    with pytest.raises(TypeError, match=r"wasserstein_critic needs a batch .* got a ndarray"):
-        adversarial.wasserstein_critic(Shifted(), Quadratic(), PARAMS, key, DATA)
-    with pytest.raises(ValueError, match="generator and a critic of one event"):
-        adversarial.wasserstein_critic(Shifted(), Quadratic(Event((3,))), PARAMS, key, {"x": DATA})
+        game(Shifted, Quadratic())
+    with pytest.raises(TypeError, match=r"needs an Objective, such as HINGE; got <function"):
+        adversarial.game(game, *models)
+    with pytest.raises(TypeError, match=r"a game needs a batch .* got a ndarray"):
+        game(*models)["critic"](PARAMS, key, DATA)
+    with pytest.raises(ValueError, match=r"got shapes \(2,\)\. A generator and a critic of one"):
+        game(Shifted(), Quadratic(Event((3,))))["critic"](PARAMS, key, {"x": DATA})
+    with pytest.raises(ValueError, match=r"\(Event.*got shapes \(2,\)\."):
+        game(Shifted(), Quadratic((EVENT, EVENT)))["generator"](PARAMS, key, {"x": DATA})
 
 
 def test_a_generator_of_integers_is_refused():
@@ -258,3 +354,82 @@ def test_players_of_a_conditional_game_are_given_the_same_context(key):
     np.testing.assert_allclose(loss, want.mean(), rtol=1e-4)
     with pytest.raises(TypeError, match="Shifted takes no context"):
         adversarial.wasserstein(Shifted(), Agrees())["critic"](PARAMS, key, batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """Both players of a game in which x is a number for each label, and c(x, y) = a_y x."""
+
+    event: Event = Event(())
+    context: Event = Event((), 3)
+
+    def prior(self, params, context=None):
+        return dist.Normal(jnp.zeros(()), jnp.ones(()))
+
+    def generate(self, params, z, context=None):
+        return params[context]
+
+    def score(self, params, x, context=None):
+        return params[context] * x
+
+
+def test_a_conditional_gan_learns_what_belongs_to_each_label(key):
+    """R1 makes its dynamics contract, where those of the plain game turn in circles for ever."""
+    means, y = np.array([1.0, -2.0, 0.5], np.float32), np.arange(24, dtype=np.int32) % 3
+    losses = adversarial.non_saturating(Labelled(), Labelled(), r1=1.0)
+    players = {name: train.Player(loss, optax.sgd(1.0)) for name, loss in losses.items()}
+    params = {"critic": np.zeros(3, np.float32), "generator": np.zeros(3, np.float32)}
+    step = train.make_step(players, mesh=train.data_mesh(jax.devices()[:1]))
+    state = train.init(params, players, key)
+    for _ in range(300):
+        state, _ = step(state, {"x": means[y], "context": y})
+    np.testing.assert_allclose(state.params["generator"], means, atol=0.02)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bidirectional(Shifted):
+    """g(z) = z + b and e(x) = x - s for params (b, s)."""
+
+    def generate(self, params, z):
+        return z + params[0]
+
+    def encode(self, params, x):
+        return x - params[1]
+
+    def sides(self, params, key, x):
+        z = self.prior(params).sample(key)
+        return (x, self.encode(params, x)), (self.generate(params, z), z)
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """c(x, z) = a x.z, whose slope is a (z, x)."""
+
+    event: tuple[Event, Event] = (EVENT, EVENT)
+
+    def score(self, a, pair):
+        return a * pair[0] @ pair[1]
+
+
+def test_a_bidirectional_game_is_played_over_pairs(key):
+    """Its generator and its encoder swap the labels, so that both sides move."""
+    critic = adversarial.WASSERSTEIN.critic
+    both = adversarial.Objective(critic, lambda real, fake: critic(fake, real))
+    losses = adversarial.game(
+        both,
+        Bidirectional(),
+        Agreement(),
+        penalty=adversarial.r1_penalty,
+        sides=Bidirectional.sides,
+    )
+    b, s, a = np.array([1.0, -1.0], np.float32), np.array([0.5, 2.0], np.float32), np.float32(0.7)
+    params, batch, z = {"critic": a, "generator": (b, s)}, {"x": DATA}, DATA - s
+    _, metrics = losses["critic"](params, key, batch)
+    np.testing.assert_allclose(metrics["score_data"], a * np.mean((DATA * z).sum(1)), rtol=1e-4)
+    np.testing.assert_allclose(metrics["score_fake"], a * 2 * 0.25, atol=0.1)  # E z.(z + b)
+    slope = 0.5 * a**2 * np.mean((DATA**2 + z**2).sum(1))
+    np.testing.assert_allclose(metrics["penalty"], slope, rtol=1e-4)
+    grads, _ = jax.grad(losses["generator"], has_aux=True)(params, key, batch)
+    of_b, of_s = grads["generator"]
+    np.testing.assert_allclose(of_s, -a * DATA.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(of_b, np.zeros(2), atol=0.08)  # -a E z

@@ -30,12 +30,15 @@ SEEN = functools.partial(jax.ShapeDtypeStruct, (4, 3), jnp.int32)
 REAL = functools.partial(jax.ShapeDtypeStruct, (4, 2), jnp.float32)
 
 
-def game(key):
-    return {"generator": GENERATOR.init(key), "critic": CRITIC.init(key)}
-
-
 def of_batch(loss, init, x, *models, **options):
     return lambda key, x: loss(*models, init(key), key, {"x": x}, **options), x()
+
+
+def of_game(player, rules, **options):
+    def init(key):
+        return {"generator": GENERATOR.init(key), "critic": CRITIC.init(key)}
+
+    return of_batch(rules(GENERATOR, CRITIC, **options)[player], init, REAL)
 
 
 def of_one(function, model, *arrays, **options):
@@ -43,7 +46,6 @@ def of_one(function, model, *arrays, **options):
 
 
 BIT, KNOWN = jax.ShapeDtypeStruct((3,), jnp.int32), jax.ShapeDtypeStruct((3,), jnp.bool_)
-PLAYED = (game, REAL, GENERATOR, CRITIC)
 CASES = {
     "likelihood": of_batch(likelihood.negative_log_likelihood, ORDERS.init, SEEN, ORDERS),
     "all orders": of_batch(order_agnostic.order_agnostic_nll, DEEP.init, SEEN, DEEP),
@@ -53,9 +55,9 @@ CASES = {
         variational.negative_elbo, LATENT.init, SEEN, LATENT, analytic_kl=False
     ),
     "iwae": of_batch(variational.negative_iwae, LATENT.init, SEEN, LATENT),
-    "critic": of_batch(adversarial.non_saturating_critic, *PLAYED, r1=1.0),
-    "generator": of_batch(adversarial.non_saturating_generator, *PLAYED),
-    "wasserstein": of_batch(adversarial.wasserstein_critic, *PLAYED),
+    "critic": of_game("critic", adversarial.non_saturating, r1=1.0),
+    "generator": of_game("generator", adversarial.non_saturating),
+    "wasserstein": of_game("critic", adversarial.wasserstein),
     "importance": of_one(importance.estimate, LATENT, BIT, num_samples=7, chunk=3),
     "completion": of_one(completion.complete_weighted, NADE(BITS, BERNOULLI, 4), BIT, KNOWN),
     "mmd": (lambda key, x: mmd.squared_mmd(x, 2.0 * x), REAL()),

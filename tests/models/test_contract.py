@@ -130,6 +130,7 @@ ROWS = {
     "affine flow": Flow(PLANE, Standard(PLANE), Affine(PLANE, "triangular")),
     "Generator": Generator(PLANE, MLP((8,), (2,)), latent_dim=3),
     "Critic": Critic(PLANE, MLP((8,), ())),
+    "Critic of two parts": Critic((PLANE, TEXT), MLP((8,), ())),
     "PixelCNN++": PixelModel(
         Event((2, 2), 3), PixelCNNPlusPlus(channels=1, num_blocks=1, num_levels=1), 1
     ),

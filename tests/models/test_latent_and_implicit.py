@@ -161,3 +161,13 @@ def test_critic_of_packs_scores_several_samples_at_once(key):
     assert score(params, first).shape == ()
     for i in range(3):
         assert score(params, first.at[i].add(1.0)) != score(params, first)
+
+
+@pytest.mark.parametrize("pack", [1, 2])
+def test_critic_of_several_parts_sees_their_vectors_in_one(pack):
+    """Integers as one-hot; each sample of a pack in its row."""
+    critic = Critic((Event((2,)), Event((1,), 3)), Linear((5 * pack,)), pack=pack)
+    x, label = np.array([[4.0, 5.0], [6.0, 7.0]], np.float32), np.array([[2], [0]])
+    pair = (x, label) if pack == 2 else (x[0], label[0])
+    seen = critic.score(critic.init(jax.random.key(0)), pair)
+    np.testing.assert_array_equal(seen, [4, 5, 0, 0, 1, 6, 7, 1, 0, 0][: 5 * pack])
