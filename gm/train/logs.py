@@ -2,9 +2,9 @@
 
 A row is one JSON object: "step" (updates made), "seconds" (trained so far, over all resumptions,
 without compilation), "examples_per_s" since the row before, "device_gib" (the most memory that a
-device has held, where it tells), and the metrics of that step; of an ensemble, a list with a number
-for each member. A number that is not finite is null, as strict JSON has no other word for it. Where
-tensorboardX is installed (the extra `tb`), TensorBoard gets the same numbers (`trackers`).
+device has held, where it tells), "learning_rate" where the optimizer tells it, and the metrics of
+that step; of an ensemble, a list with a number for each member. A number that is not finite is
+null, as strict JSON has no other word for it. Other trackers get the same numbers (`trackers`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from gm.core import Array, PyTree
 from gm.train import jsons, trackers
 
 SECONDS_BETWEEN_LINES = 20.0
@@ -149,10 +151,16 @@ class Record:
       start: the step the run starts from; rows beyond it are dropped, for they will come again.
       num_steps: the step it will end at.
       progress: whether to show it.
+      on_row: is told every row, as in `run`.
     """
 
     def __init__(
-        self, folder: pathlib.Path | None, start: int, num_steps: int, progress: bool
+        self,
+        folder: pathlib.Path | None,
+        start: int,
+        num_steps: int,
+        progress: bool,
+        on_row: trackers.Tracker | None = None,
     ) -> None:
         _fill_streams()
         self.path = None if folder is None else folder / "metrics.jsonl"
@@ -164,7 +172,7 @@ class Record:
         self.progress, self.display = progress, display(progress, num_steps, start)
         if broken:
             self.display.say(f"{self.path}: {broken} broken lines, which are left out")
-        self.followers = trackers.followers(folder, start, self.display.say)
+        self.followers = trackers.followers(folder, start, self.display.say, on_row)
         self.began = time.perf_counter()
 
     def say(self, text: str) -> None:
@@ -222,11 +230,40 @@ class Record:
         line = [f"{speed:.3g} examples/s", f"{left} left", *memory, *shown]
         self.display.show(step, "  ".join(line))
 
+    def picture(self, step: int, path: pathlib.Path) -> None:
+        """Hands on a picture that was drawn."""
+        for follower in self.followers:
+            if follower.pictures:
+                follower({"step": step, "samples": path})
+
     def close(self) -> None:
         """The last word."""
         for follower in self.followers:
             follower.close()
         self.display.close()
+
+
+def learning_rates(opt_state: Mapping[str, PyTree]) -> dict[str, Array]:
+    """Those that optimizers used last, as far as they tell them (`optax.inject_hyperparams`).
+
+    Args:
+      opt_state: of a `State`, whose next step will consume it.
+
+    Returns:
+      Copies by name: "learning_rate", or "critic/learning_rate" of a player; of several optimizers
+      in one, as `optax.multi_transform` has them, "embedding/learning_rate".
+    """
+    rates = {}
+    for path, x in jax.tree_util.tree_leaves_with_path(opt_state, is_leaf=_tells):
+        if _tells(x) and "learning_rate" in x.hyperparams:
+            names = [str(entry.key) for entry in path if isinstance(entry, jax.tree_util.DictKey)]
+            names = names[1:] if names[0] == "all" else names
+            rates["/".join([*names, "learning_rate"])] = jnp.copy(x.hyperparams["learning_rate"])
+    return rates
+
+
+def _tells(x: PyTree) -> bool:
+    return hasattr(x, "hyperparams")
 
 
 def device_gib() -> float | None:

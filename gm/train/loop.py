@@ -15,6 +15,7 @@ from gm.train.feeds import Batches, Resident
 from gm.train.reports import Draw, Evaluate
 from gm.train.state import State
 from gm.train.step import Step
+from gm.train.trackers import Tracker
 
 
 @locks.alone
@@ -36,6 +37,7 @@ def run(
     best: Best | None = None,
     draw: Draw | None = None,
     draw_every: int | None = None,
+    on_row: Tracker | None = None,
     steps_per_dispatch: int = 1,
     progress: bool = True,
 ) -> State:
@@ -82,6 +84,8 @@ def run(
       draw: draw(state, path) writes a picture to path, folder/samples/<step>.png; an error there is
         said, and training goes on.
       draw_every: steps between pictures, as evaluate_every.
+      on_row: on_row(row) for other trackers, at host 0: gets the dict of each row, on a thread of
+        its own, and cannot hold up the run; see `trackers`.
       steps_per_dispatch: steps that small models make in one dispatch, at most; rows, checkpoints
         and signals come between dispatches. How they are grouped does not change the numbers, but
         1 is another program than more, and may differ from it by rounding. On a CPU leave it at 1
@@ -95,7 +99,7 @@ def run(
       FileExistsError, FileNotFoundError: what `resume` asks for is not so.
       OSError: what is in the folder cannot be listed, or files cannot be written.
       RuntimeError: another host is gone.
-      TypeError: a step, a state or batches that are none.
+      TypeError: a step, a state, batches or an on_row that are none.
       ValueError: another configuration, loss, optimizer, key or batches in the folder; batches that
         end too early or change their shapes.
     """
@@ -108,7 +112,18 @@ def run(
     )
     folder = None if folder is None else pathlib.Path(folder).expanduser()
     asked = running.Asked(
-        num_steps, folder, config, resume, every, keep, keep_every, evaluate, best, draw, progress
+        num_steps,
+        folder,
+        config,
+        resume,
+        every,
+        keep,
+        keep_every,
+        evaluate,
+        best,
+        draw,
+        on_row,
+        progress,
     )
     return running.start(step, state, batches, asked)
 

@@ -162,6 +162,7 @@ class Reports:
         try:
             path.parent.mkdir(exist_ok=True)
             self._draw(state, path)
+            self.record.picture(step, path)
         except Exception as error:
             self.record.display.say(
                 f"no picture of step {step}: {type(error).__name__}: {error}. Training goes on."

@@ -24,11 +24,12 @@ from gm.train import checkpoints, feeds, folders, identity, paths, reports, shar
 from gm.train.background import await_unless
 from gm.train.best import Best
 from gm.train.every import Every
-from gm.train.logs import Display, Record
+from gm.train.logs import Display, Record, learning_rates
 from gm.train.reports import Draw, Evaluate, Owed, Reports
 from gm.train.saves import SavedElsewhere, Saves
 from gm.train.state import State
 from gm.train.step import Step
+from gm.train.trackers import Tracker
 
 # Dispatches made before the oldest is waited for: the device never idles, memory stays bounded.
 AHEAD = 4
@@ -48,6 +49,7 @@ class Asked:
     evaluate: Evaluate | None
     best: Best | None
     draw: Draw | None
+    on_row: Tracker | None
     progress: bool
 
     def __post_init__(self) -> None:
@@ -63,6 +65,8 @@ class Asked:
                 raise ValueError(f"{name} needs a folder.")
         if self.best is not None and self.evaluate is None:
             raise ValueError("best needs evaluate, whose numbers decide.")
+        if not (self.on_row is None or callable(self.on_row)):
+            raise TypeError(f"on_row is a function of a row, which is a dict; got {self.on_row!r}.")
 
 
 def start(step: Step, state: State, batches: Any, asked: Asked) -> State:
@@ -121,12 +125,9 @@ class Loop:
         self.folder, self.every, self.num_steps = asked.folder, asked.every, asked.num_steps
         self.start, self.leads = _updates(state), jax.process_index() == 0
         self.whole, self.stop = step.rule is sharding.whole, stop
-        self.record = Record(
-            self.folder if self.leads else None,
-            self.start,
-            asked.num_steps,
-            asked.progress and self.leads,
-        )
+        folder, on_row = (self.folder, asked.on_row) if self.leads else (None, None)
+        shows = asked.progress and self.leads
+        self.record = Record(folder, self.start, asked.num_steps, shows, on_row)
         self.reports = Reports(self.record, self.folder, asked.evaluate, asked.best, asked.draw)
         self.saves = Saves(
             self.folder,
@@ -243,6 +244,7 @@ class Loop:
     def _note(self, done: int, metrics: Metrics, flag: Array | bool) -> None:
         """Queues a dispatch's metrics, and does what is due after it."""
         if self._logs(done):
+            metrics = {**learning_rates(self.state.opt_state), **metrics}
             for x in metrics.values():
                 x.copy_to_host_async()
         self.pending.append((done, metrics, flag))

@@ -1,14 +1,22 @@
-"""Who else gets the rows of a run: TensorBoard, or any function of a row.
+"""Who else gets the rows of a run: TensorBoard, or any function of a row, `run(..., on_row=)`.
+
+    board = wandb.init(project="made", id="made-1", resume="allow")
+    state = train.run(..., on_row=lambda row: board.log(row, step=row["step"]))
+    board.finish()
 
 A tracker is not part of the run: it lives on a thread of its own, rows wait for it in a queue that
-is bounded, and one that fails, blocks or dies gets no more of them; that is said in one line.
+is bounded, and one that fails, blocks or dies gets no more of them; that is said in one line. An
+object with `close()` is closed after its last row. A run that goes on from a checkpoint tells the
+rows after it once more. TensorBoard has the pictures of `run(..., draw=)` too.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import pathlib
 import queue
+import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -30,9 +38,17 @@ class Follower:
       make: makes the tracker, on the thread that it lives on. Its close(), where it has one, is
         called after the last row.
       say: is told the one line.
+      pictures: whether it takes {"step": 100, "samples": path of a PNG} too.
     """
 
-    def __init__(self, name: str, make: Callable[[], Tracker], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Tracker],
+        say: Callable[[str], None],
+        pictures: bool = False,
+    ) -> None:
+        self.pictures = pictures
         self.name, self._make, self._say = name, make, say
         self._rows: queue.Queue[Mapping | None] = queue.Queue(PENDING)
         self._left = threading.Event()
@@ -90,23 +106,34 @@ class TensorBoard:
         from tensorboardX.proto import event_pb2
 
         folder.mkdir(parents=True, exist_ok=True)
-        self._event, self._scalar = event_pb2.Event, summary.scalar
+        self._event, self._scalar, self._summary = event_pb2.Event, summary.scalar, summary.Summary
         self._file = event_file_writer.EventsWriter(str(folder / "events"))
         if start:
             began = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._write(start, session_log=began)
 
     def __call__(self, row: Mapping[str, Any]) -> None:
-        """Writes the numbers of a row."""
+        """Writes the numbers of a row, or a picture."""
         charts = {}
         for name, value in row.items():
-            if isinstance(value, list):
+            if isinstance(value, pathlib.Path):
+                self._picture(row["step"], name, value)
+            elif isinstance(value, list):
                 charts |= {f"{name}/{member}": x for member, x in enumerate(value)}
             elif name not in _CLOCK:
                 charts[name] = value
         for name, x in charts.items():
             self._write(row["step"], summary=self._scalar(name, x))
         self._file.flush()
+
+    def _picture(self, step: int, name: str, path: pathlib.Path) -> None:
+        """Writes what was drawn, if it is a PNG."""
+        png = path.read_bytes() if path.is_file() else b""
+        if png.startswith(b"\x89PNG"):
+            width, height = struct.unpack(">II", png[16:24])
+            image = self._summary.Image(height=height, width=width, encoded_image_string=png)
+            value = self._summary.Value(tag=name, image=image)
+            self._write(step, summary=self._summary(value=[value]))
 
     def _write(self, step: int, **what: Any) -> None:
         self._file.write_event(self._event(step=step, wall_time=time.time(), **what))
@@ -117,9 +144,16 @@ class TensorBoard:
 
 
 def followers(
-    folder: pathlib.Path | None, start: int, say: Callable[[str], None]
+    folder: pathlib.Path | None,
+    start: int,
+    say: Callable[[str], None],
+    on_row: Tracker | None = None,
 ) -> list[Follower]:
-    """Those of a run: TensorBoard, where there is a folder and tensorboardX is installed."""
-    if folder is None or importlib.util.find_spec("tensorboardX") is None:
-        return []
-    return [Follower("TensorBoard", lambda: TensorBoard(folder / "tensorboard", start), say)]
+    """Those of a run: TensorBoard, with a folder and where it is installed, and on_row."""
+    found = []
+    if folder is not None and importlib.util.find_spec("tensorboardX") is not None:
+        board = functools.partial(TensorBoard, folder / "tensorboard", start)
+        found.append(Follower("TensorBoard", board, say, pictures=True))
+    if on_row is not None:
+        found.append(Follower("on_row", lambda: on_row, say))
+    return found

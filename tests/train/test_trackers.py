@@ -1,13 +1,19 @@
 """Trackers get the rows, and whatever becomes of them, the run goes on."""
 
+import shutil
+import struct
 import sys
 import threading
 import time
 
+import jax
+import numpy as np
+import optax
 import pytest
+from PIL import Image
 
 from gm import train
-from gm.train import trackers
+from gm.train import logs, reports, trackers
 
 ROWS = [{"step": n, "loss": 0.5} for n in range(4)]
 
@@ -91,3 +97,113 @@ def test_without_the_extra_there_is_no_board(tmp_path, monkeypatch):
     assert trackers.followers(None, 0, print) == []
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert trackers.followers(tmp_path, 0, print) == []
+
+
+def test_a_function_of_ones_own_gets_the_rows_of_the_file(step, new, problem, tmp_path):
+    rows, threads = [], set()
+
+    def on_row(row):
+        rows.append(row)
+        threads.add(threading.current_thread())
+
+    options = {"log_every": 2, "progress": False, "on_row": on_row}
+    train.run(step, new(), problem.Batches(), 5, folder=tmp_path, **options)
+    assert rows == train.read_metrics(tmp_path)
+    assert [row["step"] for row in rows] == [2, 4, 5]
+    assert threading.current_thread() not in threads
+    train.run(step, new(), problem.Batches(), 2, **options)  # without a folder too
+    assert [row["step"] for row in rows[3:]] == [2]
+
+
+@pytest.mark.parametrize("fault", ["raises", "blocks"])
+def test_what_a_function_does_cannot_touch_the_run(
+    fault, step, new, problem, tmp_path, monkeypatch, capsys
+):
+    never = threading.Event()
+
+    def on_row(row):
+        row.clear()
+        if fault == "raises":
+            raise ConnectionError("no board there")
+        never.wait()
+
+    for name, value in (("PENDING", 2), ("PATIENCE_SECONDS", 0.05), ("END_SECONDS", 0.05)):
+        monkeypatch.setattr(trackers, name, value)
+    options = {"log_every": 1, "progress": False}
+    state = train.run(step, new(), problem.Batches(), 9, folder=tmp_path, on_row=on_row, **options)
+    never.set()
+    plain = train.run(step, new(), problem.Batches(), 9, progress=False)
+    assert train.digest(state) == train.digest(plain)
+    assert [row["step"] for row in train.read_metrics(tmp_path)] == list(range(1, 10))
+    words = {"raises": "has failed (ConnectionError: no board there)", "blocks": "takes none"}
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "on_row" in line]
+    assert words[fault] in line
+
+
+def test_what_is_no_function_is_refused_before_anything_is_made(step, new, problem, tmp_path):
+    with pytest.raises(TypeError, match="on_row is a function of a row, which is a dict; got 3"):
+        train.run(step, new(), problem.Batches(), 1, folder=tmp_path / "run", on_row=3)
+    assert not (tmp_path / "run").exists()
+
+
+def events(folder):
+    """What a board wrote: {name: {step: value or picture}}."""
+    from tensorboardX.proto import event_pb2
+
+    (file,) = folder.iterdir()
+    data, at, found = file.read_bytes(), 0, {}
+    while at < len(data):
+        (size,) = struct.unpack_from("<Q", data, at)
+        event = event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
+        at += size + 16
+        for x in event.summary.value:
+            value = x.image if x.HasField("image") else x.simple_value
+            found.setdefault(x.tag, {})[event.step] = value
+    return found
+
+
+def test_a_board_shows_pictures_and_a_run_hands_on_what_was_drawn(tmp_path):
+    pytest.importorskip("tensorboardX")
+    wide, text = tmp_path / "wide.png", tmp_path / "text.png"
+    Image.new("L", (5, 3)).save(wide)
+    text.write_text("samples")
+    said, got = [], []
+    board = trackers.followers(tmp_path, 0, said.append, got.append)
+    record = logs.Record(None, 0, 9, progress=False)
+    record.followers = board
+    pictures = reports.Reports(record, tmp_path, None, None, lambda state, path: None)
+    for step, source in ((1, wide), (2, text), (3, tmp_path / "none.png")):
+        pictures._draw = lambda state, path, source=source: shutil.copy(source, path)
+        pictures._picture(step, None)
+    record.write({"step": 4, "seconds": 0.0, "examples_per_s": 1.0}, 1, {"loss": 2.0}, {})
+    record.close()
+    found = events(tmp_path / "tensorboard")
+    (image,) = found["samples"].values()
+    assert (list(found["samples"]), image.width, image.height) == ([1], 5, 3)
+    assert image.encoded_image_string == wide.read_bytes()
+    assert found["loss"] == {4: 2.0}
+    assert said == []
+    assert [row["step"] for row in got] == [4]  # a function of rows is not told of pictures
+
+
+def test_rows_have_the_learning_rate_where_an_optimizer_tells_it():
+    rates = {"critic": 0.5, "generator": 0.25}
+    told = {k: optax.inject_hyperparams(optax.sgd)(rate) for k, rate in rates.items()}
+    params = {"w": np.ones(2, np.float32)}
+    chained = optax.chain(optax.clip(1.0), told["critic"])
+    state = {k: x.init(params) for k, x in told.items()}
+    assert logs.learning_rates(state) == {f"{k}/learning_rate": x for k, x in rates.items()}
+    assert logs.learning_rates({"all": chained.init(params)}) == {"learning_rate": 0.5}
+    assert logs.learning_rates({"all": optax.adam(0.1).init(params)}) == {}
+    parts = optax.partition({"a": told["critic"], "b": optax.sgd(1.0)}, {"w": "a"})
+    assert logs.learning_rates({"all": parts.init(params)}) == {"a/learning_rate": 0.5}
+
+
+def test_the_rate_of_a_row_is_that_of_its_step(one, problem):
+    """The update n of a schedule r(n) is made with r(n - 1); the copy outlives the state."""
+    optimizer = optax.inject_hyperparams(optax.sgd)(optax.linear_schedule(0.5, 0.0, 4))
+    step = train.make_step(problem.loss, optimizer, mesh=one)
+    state, rows = train.init(problem.PARAMS, optimizer, jax.random.key(0)), []
+    options = {"log_every": 1, "progress": False, "on_row": rows.append}
+    train.run(step, state, problem.Batches(), 4, **options)
+    assert [row["learning_rate"] for row in rows] == [0.5, 0.375, 0.25, 0.125]
