@@ -36,7 +36,10 @@ def mine(tmp_path, monkeypatch):
     """A file with models in a folder of its own, far from any checkout."""
     (tmp_path / "sibling.py").write_text("SIZE = 2\n")
     (tmp_path / "mine.py").write_text(MINE)
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("mine", "sibling"):
+        sys.modules.pop(name, None)
     monkeypatch.setattr("sys.path", list(sys.path))
     return str(tmp_path / "mine.py")
 
@@ -58,12 +61,15 @@ def checked(monkeypatch):
     return seen
 
 
-def test_a_file_a_name_in_it_and_a_name_in_a_module_are_found(mine):
+def test_a_file_a_name_in_it_and_a_name_in_a_module_are_found(mine, tmp_path, monkeypatch):
     sizes = {name: model.size for name, model in command.models_of(mine).items()}
     assert sizes == {"mine": 2, "wider": 3}
     for what, name, size in ((f"{mine}:one", "one", 4), (f"{mine}:made", "given", 4)):
         ((found, model),) = command.models_of(what).items()
         assert (found, model.size) == (name, size)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(tmp_path)])
+    sys.modules.pop("sibling")
+    monkeypatch.chdir(tmp_path)
     ((name, model),) = command.models_of("mine:Mine").items()  # from the folder one is in
     assert (name, model.size) == ("Mine", 2)
 
@@ -89,9 +95,9 @@ def test_every_model_has_its_line_whatever_becomes_of_another(mine, checked, cap
     [
         ([], "nothing to check: give FILE.py with MODELS = {name: model}"),
         (["none.py"], "No file none.py. Give FILE.py with MODELS = {name: model}"),
-        (["sibling.py"], "sibling.py has no MODELS"),
-        (["mine:none"], "mine has no none"),
-        (["mine:sized"], "mine:sized needs arguments"),
+        (["../sibling.py"], "sibling.py has no MODELS"),
+        (["../mine.py:none"], "mine.py has no none"),
+        (["../mine.py:sized"], "mine.py:sized needs arguments"),
         (["no_such_module:x"], "no_such_module needs the module no_such_module"),
     ],
 )
