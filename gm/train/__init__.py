@@ -7,9 +7,11 @@
 `step(state, batch) -> (state, metrics)` is all there is to it: a plain `for` loop over it trains a
 model. `run` is that loop with metrics, progress, checkpoints, exact resume and a clean stop. A game
 is a dict of `Player`s over disjoint entries of one `params` dict, in place of the loss and the
-optimizer. optax supplies clipping, schedules and accumulation; `with_ema` wraps any optimizer so
-that `state.averaged` holds averaged parameters; `run(..., best=Best("nats"))` keeps those of the
-best evaluation. All randomness is a function of (key, step).
+optimizer. What losses hand on without descending on it (codebooks, power-iteration vectors, replay
+buffers, hidden states) is `init(..., memory=)`; batches may be nested, each of a size of its own.
+optax supplies clipping, schedules and accumulation; `with_ema` wraps any optimizer so that
+`state.averaged` holds averaged parameters; `run(..., best=Best("nats"))` keeps those of the best
+evaluation. All randomness is a function of (key, step).
 
 Large models are split over devices (`rule=fsdp`), small ones trained together as an ensemble
 (`num_members`) or many steps at a time (`run(..., steps_per_dispatch=)`). `hosts` starts the same

@@ -25,8 +25,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from gm.train import sharding
+from gm.train import memories, sharding
 from gm.train.players import Game
+from gm.train.state import State
 
 
 class _Absent:
@@ -289,8 +290,14 @@ class Run:
         return found
 
 
-def describe_run(game: Game, batches: Any) -> Run:
-    """A run's description; of batches that are no dataclass nothing is known."""
+def describe_run(game: Game, batches: Any, state: State | None = None) -> Run:
+    """A run's description; of batches that are no dataclass nothing is known.
+
+    Args:
+      game: the players.
+      batches: as in `run`.
+      state: says of its memory what is replicated.
+    """
     players = game.players
     losses, optimizers = ({k: getattr(p, of) for k, p in players.items()} for of in _OF_A_PLAYER)
     if game.sole:
@@ -299,6 +306,9 @@ def describe_run(game: Game, batches: Any) -> Run:
     if not game.sole:
         moves = [(name, player.updates, *game.entries(name)) for name, player in players.items()]
         parts["players"] = describe(moves)
+    if state is not None and state.replicated:
+        whole = memories.by_name(state.memory, state.replicated)
+        parts["replicated"] = Description(whole, {name for name in whole if not whole[name]})
     if dataclasses.is_dataclass(batches):
         there = describe(batches)
         kept = {k: x for k, x in there.values.items() if k.split(".")[-1] not in _PLACEMENT}

@@ -41,6 +41,12 @@ def flags(memory: PyTree, replicated: PyTree) -> tuple[bool, ...]:
     return tuple(map(bool, found))
 
 
+def by_name(memory: PyTree, replicated: tuple[bool, ...]) -> dict[str, bool]:
+    """Whether each array of a memory is replicated, by its path."""
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(memory)]
+    return dict(zip(paths, replicated, strict=True))
+
+
 def partition(memory: PyTree, replicated: tuple[bool, ...]) -> tuple[PyTree, PyTree]:
     """(rows, whole): two trees like the memory, each with None in place of the other's arrays."""
     leaves, structure = jax.tree.flatten(memory)

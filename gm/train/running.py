@@ -83,7 +83,7 @@ def start(step: Step, state: State, batches: Any, asked: Asked) -> State:
 
 def _start(step: Step, state: State, batches: Any, asked: Asked, stop: stopping.Stop) -> State:
     """Enters the folder, and trains from what is there."""
-    folder, owed, described = asked.folder, [], identity.describe_run(step.game, batches)
+    folder, owed, described = asked.folder, [], identity.describe_run(step.game, batches, state)
     if folder is not None:
         with paths.plain(folder.absolute()):  # a folder that cannot have one is refused here
             state = folders.begin(folder, asked.config, described, asked.resume, state)

@@ -127,6 +127,9 @@ def test_a_game_that_stops_and_goes_on_ends_in_the_same_bits(step, tmp_path):
     assert train.digest(parts) == train.digest(whole)
     saved = checkpoints.verify(tmp_path, 9)["leaves"]
     assert saved["memory['pool']"] == "float32[8, 3]"
+    other = new().replace(replicated=(True,) * 4)
+    with pytest.raises(ValueError, match=r"replicated.\['rows'\]: False there, True here"):
+        train.run(step, other, Batches(), 12, folder=tmp_path, progress=False)
 
 
 def test_members_of_an_ensemble_of_games_remember_apart(step):
