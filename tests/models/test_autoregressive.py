@@ -1,5 +1,6 @@
 """MADE and FVSBN against NumPy, and sampling in blocks."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -10,7 +11,8 @@ from scipy import special
 
 from gm import distributions as dist
 from gm.core import Event
-from gm.models.autoregressive import FVSBN, MADE, degrees_by_entropy
+from gm.models.autoregressive import FVSBN, MADE, NADE, CausalModel, DeepNADE, degrees_by_entropy
+from gm.networks import MaskedMLP
 from gm.sampling import ancestral
 
 IMAGE = Event((2, 3), 2)
@@ -89,7 +91,9 @@ def test_made_of_two_layers_is_that_of_its_paper(random_params):
 
 def test_degrees_are_spread_evenly_and_drawn_again_by_a_seed():
     def degrees(**options):
-        return MADE(Event((5,), 2), dist.BernoulliHead(), (8, 8), **options).network.wiring()[1:]
+        return MADE(Event((5,), 2), dist.BernoulliHead(), (8, 8), **options).sized_network.wiring()[
+            1:
+        ]
 
     for layer in degrees():
         np.testing.assert_array_equal(layer, [0, 0, 1, 1, 2, 2, 3, 3])
@@ -103,7 +107,7 @@ def test_sampling_by_blocks_takes_the_values_of_the_textbook_sampler(random_para
     order = tuple(map(int, np.random.default_rng(1).permutation(20)))
     model = MADE(Event((20,), 2), dist.BernoulliHead(), (16,), order=order)
     assert model.draws_blocks
-    assert model.network.num_blocks > 1
+    assert model.sized_network.num_blocks > 1
     params, keys = random_params(model.init, scale=1.0), jax.random.split(jax.random.key(0), 64)
     samplers = jax.vmap(
         lambda k: (model.sample(params, k), ancestral.sample_by_passes(model, params, k))
@@ -175,3 +179,28 @@ def test_degrees_by_entropy_follow_the_pixels_that_vary_in_the_order_of_the_mode
 def test_degrees_that_do_not_fit_are_refused(degrees):
     with pytest.raises(ValueError, match=r"so many degrees in 0\.\.4"):
         MADE(IMAGE, dist.BernoulliHead(), hidden=(3,), degrees=degrees)
+
+
+@pytest.mark.parametrize("kind", [MADE, FVSBN, NADE, DeepNADE])
+def test_a_model_calls_itself_by_its_name(kind):
+    model = kind(Event((3,), 2), dist.BernoulliHead(), order=[2, 0, 1])
+    assert type(model) is kind
+    assert repr(model).startswith(f"{kind.__name__}(event=Event(shape=(3,), num_values=2)")
+    with pytest.raises(ValueError, match=rf"{kind.__name__} needs a conditional over num_values=4"):
+        kind(Event((3,), 4), dist.BernoulliHead())
+    with pytest.raises(ValueError, match=rf"{kind.__name__} needs an order"):
+        kind(Event((3,), 2), dist.BernoulliHead(), order=(0, 0, 1))
+
+
+def test_fields_are_what_was_given_and_another_event_has_other_sizes():
+    """A network is sized in one place, and no field is changed by it."""
+    network = MaskedMLP(hidden=(4,))
+    model = CausalModel(Event((3,), 2), dist.BernoulliHead(), network)
+    assert model.network is network
+    assert model.sized_network.shape == (3,)
+    longer = dataclasses.replace(model, event=Event((5,), 2))
+    assert longer.sized_network.shape == (5,)
+    made = MADE(Event((3,), 2), dist.BernoulliHead(), (4,), wiring_seed=3)
+    assert dataclasses.replace(made) == made
+    again = dataclasses.replace(made, wiring_seed=4)
+    assert again == MADE(Event((3,), 2), dist.BernoulliHead(), (4,), wiring_seed=4)

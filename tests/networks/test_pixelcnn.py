@@ -36,7 +36,7 @@ def test_both_faces_are_the_equations_of_the_paper(name):
     x = np.random.default_rng(1).integers(0, 3, (4, 5, 2)).astype(np.int32)
     f = np.eye(3, dtype=np.float32)[x]
     log_p, raw = passed(model, params, x, f, y)
-    want = reference(model.network, params, f, y)
+    want = reference(model.sized_network, params, f, y)
     # float32 against float64; outputs are of size one
     np.testing.assert_allclose(raw, want.reshape(raw.shape), atol=3e-6)
     np.testing.assert_allclose(log_p, pixels.categorical(want, x), rtol=1e-6)

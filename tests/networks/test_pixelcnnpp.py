@@ -27,7 +27,7 @@ def test_both_faces_are_the_equations_of_the_paper(shape, num_levels):
     x = np.random.default_rng(1).integers(0, 4, shape).astype(np.int32)
     f = (2 * x / 3 - 1).astype(np.float32)
     log_p, raw = passed(model, params, x, f, y)
-    want = pixels.pixelcnnpp(model.network, params, f[:, :, None], y)
+    want = pixels.pixelcnnpp(model.sized_network, params, f[:, :, None], y)
     # float32 against float64; outputs are of size one
     np.testing.assert_allclose(raw, want.reshape(raw.shape), atol=5e-6)
     np.testing.assert_allclose(log_p, pixels.coupled_logistics(want, x, 4, 2), rtol=2e-6)
@@ -56,7 +56,7 @@ def test_colours_come_one_by_one_from_one_step_of_any_network():
             return model.observe(params, carry, x_i), log_p
 
         _, log_p = jax.lax.scan(step, model.start(params), x.reshape(-1))
-        return log_p.sum(), model.network.apply(params, model.head.features(x))
+        return log_p.sum(), model.sized_network.apply(params, model.head.features(x))
 
     log_p, raw = program(params, x)
     want = pixels.coupled_logistics(np.asarray(raw, np.float64), x, 4, 2)

@@ -32,7 +32,7 @@ def test_both_faces_are_the_equations_of_the_paper(layer, shape, num_layers):
     x = np.random.default_rng(1).integers(0, 3, shape).astype(np.int32)
     f = np.eye(3, dtype=np.float32)[x]
     log_p, raw = passed(model, params, x, f, y)
-    want = pixels.pixelrnn(model.network, params, f.reshape(4, 5, -1, 3), y)
+    want = pixels.pixelrnn(model.sized_network, params, f.reshape(4, 5, -1, 3), y)
     # float32 against float64; outputs are of size one
     np.testing.assert_allclose(raw, want.reshape(raw.shape), atol=3e-6)
     np.testing.assert_allclose(log_p, pixels.categorical(want.reshape(f.shape), x), rtol=1e-6)

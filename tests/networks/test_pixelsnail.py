@@ -21,7 +21,7 @@ def test_both_faces_are_the_equations_of_the_paper():
     x = np.random.default_rng(1).integers(0, 3, (3, 4, 2)).astype(np.int32)
     f = np.eye(3, dtype=np.float32)[x]
     log_p, raw = passed(model, params, x, f, y)
-    want = pixels.pixelsnail(model.network, params, f, y)
+    want = pixels.pixelsnail(model.sized_network, params, f, y)
     # float32 against float64; outputs are of size one
     np.testing.assert_allclose(raw, want.reshape(raw.shape), atol=5e-6)
     np.testing.assert_allclose(log_p, pixels.categorical(want, x), rtol=1e-6)

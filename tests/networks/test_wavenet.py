@@ -65,7 +65,7 @@ def test_log_prob_is_that_of_the_paper_at_any_length(dilations, size, random_par
 def test_receptive_field_is_what_the_reference_sees(dilations, size, want, random_params):
     """By the last output, moved through element after element."""
     model = model_of(dilations, size)
-    assert model.network.receptive_field == want
+    assert model.sized_network.receptive_field == want
     exact = jax.tree.map(np.asarray, random_params(model.init)["params"])
     x, y = np.zeros(16, int), np.zeros(2)
     last = logits_of(exact, x, y, dilations, size)[-1]

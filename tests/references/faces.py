@@ -29,14 +29,14 @@ def passed(model, params, x, f, context=None):
       f: its features, [*network.shape, C].
       context: y.
     """
-    raw = model.network.apply(params, f, _vector(model, context))
+    raw = model.sized_network.apply(params, f, _vector(model, context))
     return model.log_prob(params, x, context), raw
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def stepped(model, params, f, context=None):
     """The raw outputs of incremental steps, in the shape of those of one pass."""
-    apply = functools.partial(model.network.apply, params)
+    apply = functools.partial(model.sized_network.apply, params)
 
     def step(carry, f_i):
         cache, raw = carry
@@ -65,6 +65,6 @@ def influence(model, params, seed=1):
 @functools.partial(jax.jit, static_argnums=0)
 def _jacobians(model, params, x):
     def raw(x):
-        return model.network.apply(params, x[..., None]).reshape(x.size, -1)
+        return model.sized_network.apply(params, x[..., None]).reshape(x.size, -1)
 
     return jax.vmap(jax.jacfwd(raw))(x)

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from gm import core
 from gm.core import Array, Distribution, Event, Head, Key, Params, PyTree
 from gm.networks import BlockNetwork, CausalNetwork
+from gm.networks.layers import frozen
 from gm.sampling import ancestral
 
 
@@ -41,54 +42,65 @@ def check_order(name: str, event: Event, order: tuple[int, ...] | None) -> None:
         raise ValueError(f"{name} needs an order that permutes 0..{event.size - 1}; got {order}.")
 
 
-def check_conditional(model: CausalModel) -> None:
-    """Raises ValueError unless the model's head is over the values of its event."""
+def settle(model: CausalFaces, *, drawn: bool = False) -> None:
+    """What a model of its own name does once it has its fields: lists become tuples, None the order
+    that it has, and what does not fit is refused.
+
+    Args:
+      model: not yet known to anyone, with a field `order`.
+      drawn: whether a seed draws the order, in place of the one given.
+    """
+    for field in dataclasses.fields(model):
+        object.__setattr__(model, field.name, frozen(getattr(model, field.name)))
+    check_order(type(model).__name__, model.event, model.order)
+    if drawn or model.order == tuple(range(model.event.size)):
+        object.__setattr__(model, "order", None)
+    check_parts(model)
+    object.__setattr__(model, "order", model.sized_network.element_order())
+
+
+def check_parts(model: CausalFaces) -> None:
+    """Raises ValueError unless the model's head and network are for its event."""
     if model.conditional.num_values != model.event.num_values:
         raise ValueError(
             f"{type(model).__name__} needs a conditional over num_values={model.event.num_values}, "
             f"as its event; got {model.conditional}. gm.distributions.head_for(event) gives one "
             "that fits."
         )
+    _ = model.sized_network  # which refuses what does not fit
 
 
-@dataclasses.dataclass(frozen=True)
-class CausalModel:
-    """An autoregressive model over any causal network.
+class CausalFaces:
+    """Both faces of a model over a causal network, from its event, conditional, network, context.
 
-    Attributes:
-      event: the space of x.
-      conditional: turns P raw outputs into the distribution of one element: Bernoulli, Categorical,
-        a mixture of discretised logistics, ...
-      network: a `gm.networks.CausalNetwork`, or one with the same methods; its sizes are set from
-        the event, the head and the context.
-      context: the space of y for p(x | y): `Event((), 10)` for labels, `Event((E,))` for vectors.
+    `CausalModel` takes any network; MADE, NADE and others that have a name make their own.
     """
 
     event: Event
     conditional: Head
     network: CausalNetwork
-    context: Event | None = None
+    context: Event | None
 
-    def __post_init__(self) -> None:
-        check_conditional(self)
-        sized = self.network.clone(
+    @functools.cached_property
+    def sized_network(self) -> CausalNetwork:
+        """The network in the sizes of the event, the head and the context."""
+        return self.network.clone(
             shape=self.event.shape,
             num_features=self.conditional.num_features,
             num_params=self.conditional.num_params,
             context_dim=0 if self.context is None else self.context.vector_size,
         )
-        object.__setattr__(self, "network", sized)
 
     @property
     def order(self) -> tuple[int, ...]:
         """The order of the elements, which is the network's."""
-        return self.network.element_order()
+        return self.sized_network.element_order()
 
     def init(self, key: Key) -> Params:
         """Parameters of the network."""
         f = jnp.zeros((*self.event.shape, self.conditional.num_features), jnp.float32)
         y = core.context_vector(self, core.example_context(self))
-        return self.network.init(key, f, y)
+        return self.sized_network.init(key, f, y)
 
     def conditionals(
         self,
@@ -105,7 +117,7 @@ class CausalModel:
         self.event.check(x)
         f, y = self.conditional.features(x), core.context_vector(self, context)
         own = () if wiring is None else (wiring,)  # not every network can be wired anew
-        return self.conditional(self.network.apply(params, f, y, *own))
+        return self.conditional(self.sized_network.apply(params, f, y, *own))
 
     def log_prob(self, params: Params, x: Array, context: Array | None = None) -> Array:
         """log p(x | y) in nats, exact."""
@@ -114,7 +126,7 @@ class CausalModel:
     def start(self, params: Params, context: Array | None = None) -> Carry:
         """The carry before any element is known."""
         context = core.context_vector(self, context)
-        return Carry(*self.network.apply(params, context, method="start"))
+        return Carry(*self.sized_network.apply(params, context, method="start"))
 
     def predict(self, params: Params, carry: Carry) -> Distribution:
         """p(x_i | x_<i, y) of the next element, a scalar event."""
@@ -123,7 +135,11 @@ class CausalModel:
     def observe(self, params: Params, carry: Carry, x_i: Array) -> Carry:
         """The carry once the next element is x_i."""
         f_i = self.conditional.features(x_i)
-        return Carry(*self.network.apply(params, carry.cache, f_i, method="step"))
+        return Carry(*self.sized_network.apply(params, carry.cache, f_i, method="step"))
+
+    def rewired(self, seed: int) -> CausalFaces:
+        """The same model with the wiring that a seed draws, for one that has a `wiring_seed`."""
+        return dataclasses.replace(self, wiring_seed=seed)
 
     @property
     def draws_blocks(self) -> bool:
@@ -132,18 +148,18 @@ class CausalModel:
         With more values more passes change something, and each has more outputs to compute: seen
         with four to be even, with seventeen slower than one element after another.
         """
-        return isinstance(self.network, BlockNetwork) and self.event.num_values == 2
+        return isinstance(self.sized_network, BlockNetwork) and self.event.num_values == 2
 
     def predict_block(self, params: Params, carry: Carry, x: Array) -> Distribution:
         """p(x_i | x_<i, y) of the next elements, were they to be x: [block]."""
         f = self.conditional.features(x)
-        raw = self.network.apply(params, carry.cache, f, method="look")
+        raw = self.sized_network.apply(params, carry.cache, f, method="look")
         return self.conditional(jnp.concatenate([carry.raw[None], raw[:-1]]))
 
     def observe_block(self, params: Params, carry: Carry, x: Array) -> Carry:
         """The carry once the next elements are x: [block]."""
         f = self.conditional.features(x)
-        return Carry(*self.network.apply(params, carry.cache, f, method="advance"))
+        return Carry(*self.sized_network.apply(params, carry.cache, f, method="advance"))
 
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
         """x ~ p(x | y), one element at a time."""
@@ -155,14 +171,14 @@ class CausalModel:
         """log p(x | y) in nats of the network with its dropout drawn from key: for training."""
         self.event.check(x)
         f, given = self.conditional.features(x), core.context_vector(self, context)
-        raw = self.network.apply(params, f, given, rngs={"dropout": key})
+        raw = self.sized_network.apply(params, f, given, rngs={"dropout": key})
         return self.conditional(raw).log_prob(x)
 
     def memory(self, params: Params) -> PyTree:
         """What there is to remember before any element: zeros."""
         f = jnp.zeros((1, self.conditional.num_features), jnp.float32)
         given = core.context_vector(self, core.example_context(self))
-        after = functools.partial(self.network.apply, method="window")
+        after = functools.partial(self.sized_network.apply, method="window")
         shapes, _ = jax.eval_shape(after, params, None, f, given)
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
@@ -179,5 +195,31 @@ class CausalModel:
         """
         dataclasses.replace(self.event, shape=x.shape).check(x)
         f, given = self.conditional.features(x), core.context_vector(self, context)
-        memory, raw = self.network.apply(params, memory, f, given, method="window")
+        memory, raw = self.sized_network.apply(params, memory, f, given, method="window")
         return self.conditional(raw).log_prob(x), memory
+
+
+@dataclasses.dataclass(frozen=True)
+class CausalModel(CausalFaces):
+    """An autoregressive model over any causal network.
+
+    Attributes:
+      event: the space of x.
+      conditional: turns P raw outputs into the distribution of one element: Bernoulli, Categorical,
+        a mixture of discretised logistics, ...
+      network: a `gm.networks.CausalNetwork`, or one with the same methods; the model works with
+        `sized_network`, in the sizes of the event, the head and the context.
+      context: the space of y for p(x | y): `Event((), 10)` for labels, `Event((E,))` for vectors.
+    """
+
+    event: Event
+    conditional: Head
+    network: CausalNetwork
+    context: Event | None = None
+
+    def __post_init__(self) -> None:
+        check_parts(self)
+
+    def rewired(self, seed: int) -> CausalModel:
+        """The same model with the wiring that a seed draws, where the network can be wired anew."""
+        return dataclasses.replace(self, network=self.network.clone(wiring_seed=seed))

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, Event, Key, Params, PyTree
-from gm.models.autoregressive.causal import CausalModel
+from gm.models.autoregressive.causal import CausalFaces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Ensemble:
       num_members: M.
     """
 
-    model: CausalModel
+    model: CausalFaces
     num_members: int
 
     def __post_init__(self) -> None:
@@ -62,15 +62,13 @@ class Ensemble:
         """Parameters that all members share."""
         return self.model.init(key)
 
-    def member(self, m: int) -> CausalModel:
+    def member(self, m: int) -> CausalFaces:
         """Member m, a model of its own: to walk, to score, to complete with."""
-        network = self.model.network
-        network = network.clone(wiring_seed=network.wiring_seed + m)
-        return dataclasses.replace(self.model, network=network)
+        return self.model.rewired(self.model.network.wiring_seed + m)
 
     def wirings(self) -> PyTree:
         """The wirings of all members, arrays with a leading axis [M]."""
-        members = [self.member(m).network.wiring() for m in range(self.num_members)]
+        members = [self.member(m).sized_network.wiring() for m in range(self.num_members)]
         return jax.tree.map(lambda *rows: jnp.asarray(np.stack(rows), jnp.int32), *members)
 
     def member_log_prob(

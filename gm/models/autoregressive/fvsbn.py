@@ -12,22 +12,32 @@ the sums so far and takes as many multiplications.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from typing import Any
 
 import jax.numpy as jnp
 
 from gm.core import Event, Head
-from gm.models.autoregressive.causal import CausalModel
-from gm.models.autoregressive.made import MADE
+from gm.models.autoregressive.causal import CausalFaces, settle
+from gm.networks import MaskedMLP
 
 
-def FVSBN(
-    event: Event,
-    conditional: Head,
-    *,
-    order: tuple[int, ...] | None = None,
-    dtype: Any = jnp.float32,
-    context: Event | None = None,
-) -> CausalModel:
-    """Fully visible sigmoid belief network; the arguments are those of `MADE`."""
-    return MADE(event, conditional, (), order=order, dtype=dtype, context=context)
+@dataclasses.dataclass(frozen=True)
+class FVSBN(CausalFaces):
+    """Fully visible sigmoid belief network; the attributes are those of `MADE`."""
+
+    event: Event
+    conditional: Head
+    _: dataclasses.KW_ONLY
+    order: tuple[int, ...] | None = None
+    dtype: Any = jnp.float32
+    context: Event | None = None
+
+    def __post_init__(self) -> None:
+        settle(self)
+
+    @functools.cached_property
+    def network(self) -> MaskedMLP:
+        """One masked layer."""
+        return MaskedMLP(hidden=(), direct=True, dtype=self.dtype, order=self.order)

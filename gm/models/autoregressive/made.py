@@ -21,6 +21,8 @@ same (`gm.networks.MaskedMLP`).
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,27 +31,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, Event, Head
-from gm.models.autoregressive.causal import CausalModel, check_order
+from gm.models.autoregressive.causal import CausalFaces, settle
 from gm.networks import MaskedMLP, spread
 
 
-def MADE(
-    event: Event,
-    conditional: Head,
-    hidden: tuple[int, ...] = (500,),
-    *,
-    order: tuple[int, ...] | None = None,
-    direct: bool = True,
-    activation: Callable[[Array], Array] = jax.nn.relu,
-    dtype: Any = jnp.float32,
-    degrees: tuple[tuple[int, ...], ...] | None = None,
-    wiring_seed: int | None = None,
-    shuffled: bool = True,
-    context: Event | None = None,
-) -> CausalModel:
+@dataclasses.dataclass(frozen=True)
+class MADE(CausalFaces):
     """Masked autoencoder for distribution estimation.
 
-    Args:
+    Attributes:
       event: the space of x; D elements.
       conditional: turns P raw outputs into the distribution of one element: Bernoulli, Categorical,
         a mixture of Normals, ...
@@ -63,33 +53,52 @@ def MADE(
         d + 1 elements of the order. Spread evenly by default; `degrees_by_entropy` puts more units
         where the data varies.
       wiring_seed: draws which unit has which degree, and the order; None leaves both as they are.
-      shuffled: whether `wiring_seed` draws the order too (order-agnostic) or only the masks
-        (connectivity-agnostic).
+      shuffled: whether `wiring_seed` draws an order in place of the given one (order-agnostic) or
+        only the masks (connectivity-agnostic).
       context: the space of y for p(x | y), which every unit sees.
 
     Raises:
       ValueError: an order, degrees or a conditional that do not fit the event.
     """
-    check_order("MADE", event, order)
-    if degrees is not None and (
-        list(map(len, degrees)) != list(hidden)
-        or any(min(d) < 0 or max(d) > max(event.size - 2, 0) for d in degrees)
-    ):
-        raise ValueError(
-            f"MADE needs, for hidden={hidden}, so many degrees in 0..{max(event.size - 2, 0)} for "
-            f"each layer; got {degrees}."
+
+    event: Event
+    conditional: Head
+    hidden: tuple[int, ...] = (500,)
+    _: dataclasses.KW_ONLY
+    order: tuple[int, ...] | None = None
+    direct: bool = True
+    activation: Callable[[Array], Array] = jax.nn.relu
+    dtype: Any = jnp.float32
+    degrees: tuple[tuple[int, ...], ...] | None = None
+    wiring_seed: int | None = None
+    shuffled: bool = True
+    context: Event | None = None
+
+    def __post_init__(self) -> None:
+        degrees, last = self.degrees, max(self.event.size - 2, 0)
+        if degrees is not None and (
+            list(map(len, degrees)) != list(self.hidden)
+            or any(min(d) < 0 or max(d) > last for d in degrees)
+        ):
+            raise ValueError(
+                f"MADE needs, for hidden={self.hidden}, so many degrees in 0..{last} for each "
+                f"layer; got {degrees}."
+            )
+        settle(self, drawn=self.wiring_seed is not None and self.shuffled)
+
+    @functools.cached_property
+    def network(self) -> MaskedMLP:
+        """Dense layers under masks."""
+        return MaskedMLP(
+            hidden=self.hidden,
+            direct=self.direct,
+            activation=self.activation,
+            dtype=self.dtype,
+            order=self.order,
+            degrees=self.degrees,
+            wiring_seed=self.wiring_seed,
+            shuffled=self.shuffled,
         )
-    network = MaskedMLP(
-        hidden=hidden,
-        direct=direct,
-        activation=activation,
-        dtype=dtype,
-        order=order,
-        degrees=degrees,
-        wiring_seed=wiring_seed,
-        shuffled=shuffled,
-    )
-    return CausalModel(event, conditional, network, context)
 
 
 def degrees_by_entropy(

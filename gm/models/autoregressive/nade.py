@@ -24,6 +24,7 @@ for every element.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,12 +33,95 @@ import jax.numpy as jnp
 
 from gm import core, networks
 from gm.core import Array, Distribution, Event, Head, Params
-from gm.models.autoregressive.causal import CausalModel, check_order
+from gm.models.autoregressive.causal import CausalFaces, settle
 
 
 @dataclasses.dataclass(frozen=True)
-class OrderAgnosticModel(CausalModel):
-    """A causal model whose network also takes any set of observed elements, in one pass."""
+class NADE(CausalFaces):
+    """Neural autoregressive distribution estimator.
+
+    Attributes:
+      event: the space of x; D elements.
+      conditional: turns P raw outputs into the distribution of one element.
+      hidden: H.
+      activation: of the hidden units; `jax.nn.relu` in RNADE.
+      rescaled: a learned factor for each element before the activation, as in RNADE.
+      order: a permutation of the D elements of x in raster order; o(0) comes first. Raster order by
+        default.
+      wiring_seed: draws an order in place of that; `Ensemble` averages over several.
+      dtype: of the computation; parameters stay in float32.
+      context: the space of y for p(x | y), which moves every bias.
+
+    Raises:
+      ValueError: an order or a conditional that does not fit the event.
+    """
+
+    event: Event
+    conditional: Head
+    hidden: int = 500
+    _: dataclasses.KW_ONLY
+    activation: Callable[[Array], Array] = jax.nn.sigmoid
+    rescaled: bool = False
+    order: tuple[int, ...] | None = None
+    wiring_seed: int | None = None
+    dtype: Any = jnp.float32
+    context: Event | None = None
+
+    def __post_init__(self) -> None:
+        settle(self, drawn=self.wiring_seed is not None)
+
+    @functools.cached_property
+    def network(self) -> networks.NADE:
+        """One hidden layer that grows by an element at a time."""
+        return networks.NADE(
+            hidden=(self.hidden,),
+            activation=self.activation,
+            rescaled=self.rescaled,
+            order=self.order,
+            wiring_seed=self.wiring_seed,
+            dtype=self.dtype,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepNADE(CausalFaces):
+    """Deep, order-agnostic NADE: the set of observed elements is an input.
+
+    Attributes:
+      event, conditional, order, wiring_seed, dtype, context: as in `NADE`.
+      hidden: units of each hidden layer, at least one.
+      activation: of the hidden units.
+
+    Raises:
+      ValueError: an order or a conditional that does not fit the event, or no hidden layer.
+    """
+
+    event: Event
+    conditional: Head
+    hidden: tuple[int, ...] = (500, 500)
+    _: dataclasses.KW_ONLY
+    activation: Callable[[Array], Array] = jax.nn.relu
+    order: tuple[int, ...] | None = None
+    wiring_seed: int | None = None
+    dtype: Any = jnp.float32
+    context: Event | None = None
+
+    def __post_init__(self) -> None:
+        if not self.hidden:
+            raise ValueError("DeepNADE needs at least one hidden layer; got hidden=().")
+        settle(self, drawn=self.wiring_seed is not None)
+
+    @functools.cached_property
+    def network(self) -> networks.NADE:
+        """Hidden layers that are told which elements they see."""
+        return networks.NADE(
+            hidden=self.hidden,
+            activation=self.activation,
+            order_agnostic=True,
+            order=self.order,
+            wiring_seed=self.wiring_seed,
+            dtype=self.dtype,
+        )
 
     def conditionals_given(
         self, params: Params, x: Array, observed: Array, context: Array | None = None
@@ -52,81 +136,5 @@ class OrderAgnosticModel(CausalModel):
         """
         self.event.check(x)
         f, context = self.conditional.features(x), core.context_vector(self, context)
-        raw = self.network.apply(params, f, observed, context, method="given")
+        raw = self.sized_network.apply(params, f, observed, context, method="given")
         return self.conditional(raw)
-
-
-def NADE(
-    event: Event,
-    conditional: Head,
-    hidden: int = 500,
-    *,
-    activation: Callable[[Array], Array] = jax.nn.sigmoid,
-    rescaled: bool = False,
-    order: tuple[int, ...] | None = None,
-    wiring_seed: int | None = None,
-    dtype: Any = jnp.float32,
-    context: Event | None = None,
-) -> CausalModel:
-    """Neural autoregressive distribution estimator.
-
-    Args:
-      event: the space of x; D elements.
-      conditional: turns P raw outputs into the distribution of one element.
-      hidden: H.
-      activation: of the hidden units; `jax.nn.relu` in RNADE.
-      rescaled: a learned factor for each element before the activation, as in RNADE.
-      order: a permutation of the D elements of x in raster order; o(0) comes first. Raster order by
-        default.
-      wiring_seed: draws an order; `Ensemble` averages over several.
-      dtype: of the computation; parameters stay in float32.
-      context: the space of y for p(x | y), which moves every bias.
-
-    Raises:
-      ValueError: an order or a conditional that does not fit the event.
-    """
-    check_order("NADE", event, order)
-    network = networks.NADE(
-        hidden=(hidden,),
-        activation=activation,
-        rescaled=rescaled,
-        order=order,
-        wiring_seed=wiring_seed,
-        dtype=dtype,
-    )
-    return CausalModel(event, conditional, network, context)
-
-
-def DeepNADE(
-    event: Event,
-    conditional: Head,
-    hidden: tuple[int, ...] = (500, 500),
-    *,
-    activation: Callable[[Array], Array] = jax.nn.relu,
-    order: tuple[int, ...] | None = None,
-    wiring_seed: int | None = None,
-    dtype: Any = jnp.float32,
-    context: Event | None = None,
-) -> OrderAgnosticModel:
-    """Deep, order-agnostic NADE: the set of observed elements is an input.
-
-    Args:
-      event, conditional, order, wiring_seed, dtype, context: as in `NADE`.
-      hidden: units of each hidden layer, at least one.
-      activation: of the hidden units.
-
-    Raises:
-      ValueError: an order or a conditional that does not fit the event, or no hidden layer.
-    """
-    check_order("DeepNADE", event, order)
-    if not hidden:
-        raise ValueError("DeepNADE needs at least one hidden layer; got hidden=().")
-    network = networks.NADE(
-        hidden=hidden,
-        activation=activation,
-        order_agnostic=True,
-        order=order,
-        wiring_seed=wiring_seed,
-        dtype=dtype,
-    )
-    return OrderAgnosticModel(event, conditional, network, context)

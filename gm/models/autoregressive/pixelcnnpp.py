@@ -16,6 +16,7 @@ for a pixel once, and its colours come one after the other from what it gives
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -51,8 +52,8 @@ class PixelModel:
 
     Attributes:
       event: of [H, W] or [H, W, G] integers.
-      network: a `gm.networks.CausalNetwork` over [H, W]; its sizes are set from the event, the
-        mixture and the context.
+      network: a `gm.networks.CausalNetwork` over [H, W]; the model works with `sized_network`,
+        in the sizes of the event, the mixture and the context.
       num_components: M of each pixel's mixture.
       context: the space of y for p(x | y): `Event((), 10)` for labels, `Event((E,))` for vectors.
     """
@@ -69,13 +70,17 @@ class PixelModel:
                 "Quantize real images, or give CausalModel a network and a head of real values; "
                 "for vectors there are MADE and NADE."
             )
-        sized = self.network.clone(
+        _ = self.sized_network  # which refuses what does not fit
+
+    @functools.cached_property
+    def sized_network(self) -> CausalNetwork:
+        """The network in the sizes of the event, the mixture and the context."""
+        return self.network.clone(
             shape=self.event.shape[:2],
             num_features=self.head.num_features,
             num_params=self.head.num_params,
             context_dim=0 if self.context is None else self.context.vector_size,
         )
-        object.__setattr__(self, "network", sized)
 
     @property
     def head(self) -> dist.CoupledLogisticMixtureHead:
@@ -92,14 +97,14 @@ class PixelModel:
         """Parameters of the network."""
         f = jnp.zeros((*self.event.shape[:2], self.head.num_features), jnp.float32)
         y = core.context_vector(self, core.example_context(self))
-        return self.network.init(key, f, y)
+        return self.sized_network.init(key, f, y)
 
     def conditionals(self, params: Params, x: Array, context: Array | None = None) -> dist.Mixture:
         """p(x_i | x_<i, y) for every i, in the shape of x."""
         self.event.check(x)
         context = core.context_vector(self, context)
         pixels = x.reshape(*self.event.shape[:2], -1)
-        raw = self.network.apply(params, self.head.features(pixels), context)
+        raw = self.sized_network.apply(params, self.head.features(pixels), context)
         mixture, whole = self.head(raw, pixels), self.event.shape
         return jax.tree.map(lambda leaf: leaf.reshape(*whole, leaf.shape[-1]), mixture)
 
@@ -110,7 +115,7 @@ class PixelModel:
     def start(self, params: Params, context: Array | None = None) -> Carry:
         """The carry before any element is known."""
         context = core.context_vector(self, context)
-        cache, raw = self.network.apply(params, context, method="start")
+        cache, raw = self.sized_network.apply(params, context, method="start")
         pixel = jnp.zeros(self.head.num_colours, jnp.int32)
         return Carry(cache, raw, pixel, jnp.zeros((), jnp.int32))
 
@@ -127,7 +132,7 @@ class PixelModel:
 
         def next_pixel() -> tuple[Any, Array, Array]:
             f = self.head.features(pixel)
-            cache, raw = self.network.apply(params, carry.cache, f, method="step")
+            cache, raw = self.sized_network.apply(params, carry.cache, f, method="step")
             return cache, raw, jnp.zeros_like(pixel)
 
         if num_colours == 1:
