@@ -71,9 +71,9 @@ def seen(c: Config, x: np.ndarray) -> np.ndarray:
 def assemble(c: Config) -> tuple[data.Dataset, CausalModel]:
     """The data, and the model."""
     dataset = loading.load(c, length=c.length)
+    labels = loading.labels_of(dataset)
     if len(dataset.event.shape) == 1 and c.sample_rate is None:
         raise ValueError("sound is shown by its samples per second: --sample-rate 8000, say.")
-    labels = loading.labels_of(dataset)
     sizes = {"channels": c.channels, "skip_channels": c.skip_channels}
     network = WaveNet(dilations=c.dilations * c.repeats, **sizes)
     head = dist.head_for(dataset.event, ordered=not c.softmax)

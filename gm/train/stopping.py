@@ -61,7 +61,7 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
         yield stop
         return
 
-    first = math.inf
+    first, over = math.inf, False
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
@@ -69,7 +69,7 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
         if stop and came - first < ECHO_SECONDS:
             return
         if stop:
-            signal.signal(number, signal.SIG_DFL if saves else previous[number])
+            signal.signal(number, signal.SIG_DFL if saves and not over else previous[number])
             signal.raise_signal(number)
             return
         first, stop.signal = came, signal.Signals(number).name
@@ -82,8 +82,11 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
             previous[number] = signal.SIG_DFL if before is None else before
         yield stop
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        over = True
+        # An echo may come when the run is over already: it is not to end what it ran in.
+        if not (stop and time.monotonic() - first < ECHO_SECONDS):
+            for number, handler in previous.items():
+                signal.signal(number, handler)
         arrivals.close()
 
 
@@ -100,7 +103,9 @@ class _Arrivals:
         self._thread.start()
 
     def last(self) -> float:
-        """The time at which the last signal came."""
+        """The time at which the last signal came; now, once this is closed."""
+        if not self._thread.is_alive():
+            return time.monotonic()
         with self._lock:
             self._read()
             return self._last

@@ -23,3 +23,20 @@ def test_a_signal_counts_from_when_it_came_not_from_when_python_tells_of_it(monk
             hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000)
         assert stop.signal == "SIGTERM"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_echo_that_comes_when_the_run_is_over_ends_nothing(monkeypatch):
+    """What comes later goes where it went before the run."""
+    monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.2)
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        with stopping.on_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.3)
+        assert not came
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert came == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
