@@ -37,6 +37,18 @@ def bits_per_dim(nats: Array, size: int, num_levels: int | None = None) -> Array
     return (nats + offset) / (size * math.log(2.0))
 
 
+@runtime_checkable
+class DropoutDensity(Protocol):
+    """A density that also scores with a part of its network dropped, for training."""
+
+    @property
+    def event(self) -> Event:
+        """The space of x."""
+
+    def log_prob_with_dropout(self, params: Params, key: Key, x: Array) -> Array:
+        """log p(x) in nats of the network with its dropout sampled from key."""
+
+
 def negative_log_likelihood(
     model: Density,
     params: Params,
@@ -67,11 +79,8 @@ def negative_log_likelihood(
     name = "negative_log_likelihood"
     require(model, Density, name)
     x, y = batches.examples(model.event, batch, name, model, context)
-    if dropout and not hasattr(model, "log_prob_with_dropout"):
-        raise TypeError(
-            f"{name} with dropout=True needs a model with log_prob_with_dropout; "
-            f"{type(model).__name__} has none."
-        )
+    if dropout:
+        require(model, DropoutDensity, f"{name} with dropout=True")
 
     def one(x: Array, y: PyTree, key: Key | None) -> Array:
         p = given(model, y)

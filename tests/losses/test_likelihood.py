@@ -114,7 +114,7 @@ def test_wrong_calls_have_one_clear_error(key):
         nll(Gauss(), {}, key, X)
     with pytest.raises(ValueError, match=r"label needs .*\[0, 10\); .* from 1 to 10, counted from"):
         nll(Gauss(), {}, key, {"x": X, "label": np.arange(512) % 10 + 1}, context="label")
-    with pytest.raises(TypeError, match="with log_prob_with_dropout; Plain has none"):
+    with pytest.raises(TypeError, match="with log_prob_with_dropout; Plain offers log_prob"):
         nll(Plain(), {}, key, {"x": X}, dropout=True)
 
 
