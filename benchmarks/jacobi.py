@@ -23,7 +23,7 @@ from gm import data, metrics, train
 from gm import distributions as dist
 from gm.core import Array, Params
 from gm.losses import likelihood
-from gm.models.autoregressive import MADE, CausalModel, degrees_by_entropy
+from gm.models.autoregressive import MADE, degrees_by_entropy
 from gm.sampling import ancestral, jacobi
 
 
@@ -41,7 +41,7 @@ class Config:
     seed: int = 0
 
 
-def trained(c: Config) -> tuple[data.Dataset, CausalModel, Params]:
+def trained(c: Config) -> tuple[data.Dataset, MADE, Params]:
     """The data, the model and its parameters after training."""
     try:
         dataset = data.load("binarized_mnist")
@@ -70,7 +70,7 @@ def quickest(functions: Sequence[Callable[[], Array]], repeats: int) -> list[flo
     return best
 
 
-def row(model: CausalModel, params: Params, size: int, c: Config) -> str:
+def row(model: MADE, params: Params, size: int, c: Config) -> str:
     """One line of the table."""
     keys = jax.random.split(jax.random.key(c.seed), size)
 

@@ -38,13 +38,13 @@ import maximum_likelihood
 from gm import data
 from gm import distributions as dist
 from gm.losses import order_agnostic
-from gm.models.autoregressive import CausalModel, DeepNADE, Ensemble
+from gm.models.autoregressive import DeepNADE, Ensemble
 
 SOURCE = "Uria et al. 2014, arXiv:1310.1757, EoNADE 2hl, 128 orders"
 PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (85.10, SOURCE)}}
 
 
-def assemble(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Loss]:
+def assemble(c: Config) -> tuple[data.Dataset, DeepNADE, fitting.Loss]:
     """The data, the model of any order, and the loss of all."""
     dataset = loading.load(c)
     head = dist.head_for(dataset.event, ordered=not dataset.vocabulary)

@@ -27,13 +27,13 @@ import maximum_likelihood
 
 from gm import data
 from gm import distributions as dist
-from gm.models.autoregressive import FVSBN, CausalModel
+from gm.models.autoregressive import FVSBN
 
 SOURCE = "Larochelle & Murray 2011, table 2: FVSBN"
 PUBLISHED = {"binarized_mnist": {maximum_likelihood.METRIC: (97.45, SOURCE)}}
 
 
-def assemble(c: Config) -> tuple[data.Dataset, CausalModel]:
+def assemble(c: Config) -> tuple[data.Dataset, FVSBN]:
     """The data, and the model."""
     dataset = loading.load(c)
     head = dist.head_for(dataset.event, ordered=not dataset.vocabulary)

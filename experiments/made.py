@@ -56,7 +56,7 @@ import maximum_likelihood
 from gm import data
 from gm import distributions as dist
 from gm.losses import likelihood, order_agnostic
-from gm.models.autoregressive import MADE, CausalModel, Ensemble, degrees_by_entropy
+from gm.models.autoregressive import MADE, Ensemble, degrees_by_entropy
 
 PAPER = "Germain et al. 2015, arXiv:1502.03509"
 METRIC = maximum_likelihood.METRIC
@@ -69,7 +69,7 @@ PUBLISHED = {
 }
 
 
-def assemble(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, fitting.Loss]:
+def assemble(c: Config) -> tuple[data.Dataset, MADE | Ensemble, fitting.Loss]:
     """The data, the model, and its loss."""
     dataset = loading.load(c)
     event, degrees = dataset.event, None
@@ -92,7 +92,7 @@ def assemble(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, fitting.L
     return dataset, model, loss if c.l1_direct is None else penalized
 
 
-def fit(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, fitting.Fitted]:
+def fit(c: Config) -> tuple[data.Dataset, MADE | Ensemble, fitting.Fitted]:
     """The data, the model, and what its training came to."""
     dataset, model, loss = assemble(c)
     return dataset, model, maximum_likelihood.fit(c, dataset, model, loss)

@@ -36,7 +36,7 @@ import maximum_likelihood
 from gm import data
 from gm import distributions as dist
 from gm.losses import likelihood, order_agnostic
-from gm.models.autoregressive import NADE, CausalModel, Ensemble
+from gm.models.autoregressive import NADE, Ensemble
 
 METRIC = maximum_likelihood.METRIC
 PUBLISHED = {
@@ -46,7 +46,7 @@ PUBLISHED = {
 }
 
 
-def assemble(c: Config) -> tuple[data.Dataset, CausalModel | Ensemble, fitting.Loss]:
+def assemble(c: Config) -> tuple[data.Dataset, NADE | Ensemble, fitting.Loss]:
     """The data, the model, and its loss."""
     dataset = loading.load(c)
     head = dist.head_for(dataset.event, ordered=not dataset.vocabulary)
