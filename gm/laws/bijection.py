@@ -118,7 +118,10 @@ def _sharp(seen: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarr
     seen = {name: value.astype(np.float64) for name, value in seen.items()}
     finite = np.all(np.isfinite(seen["jacobian"]), axis=(1, 2))
     half = len(finite) // 2
-    demand(bool(np.mean(finite[half:]) > 0.5), "the Jacobian is not finite")
+    if not np.mean(finite[half:]) > 0.5:
+        size = np.max(np.abs(np.nan_to_num(seen["x"][half:], nan=np.inf)))
+        demand(size > 1e6, "the Jacobian is not finite")  # of a map that makes nothing large
+        raise NotApplicable("the map overflows float32 at these parameters")
     # The first half owes nothing to the map, and may lie where no noise is mapped to.
     finite[:half] &= np.all(np.isfinite(seen["z"][:half]), axis=1)
     values = np.linalg.svd(seen["jacobian"][finite], compute_uv=False)
