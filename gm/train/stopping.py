@@ -48,7 +48,7 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
 
     A signal that is sent to everything arrives twice or more: from the sender, and from `timeout`,
     `srun` or the launcher of `hosts`. So what comes within `ECHO_SECONDS` of the first is the same
-    signal.
+    signal, and a run that can be saved ends no earlier than that.
 
     Python delivers signals to the main thread only: anywhere else the handlers stay as they are.
 
@@ -61,7 +61,7 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
         yield stop
         return
 
-    first, over = math.inf, False
+    first = math.inf
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
@@ -69,7 +69,7 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
         if stop and came - first < ECHO_SECONDS:
             return
         if stop:
-            signal.signal(number, signal.SIG_DFL if saves and not over else previous[number])
+            signal.signal(number, signal.SIG_DFL if saves else previous[number])
             signal.raise_signal(number)
             return
         first, stop.signal = came, signal.Signals(number).name
@@ -82,11 +82,10 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
             previous[number] = signal.SIG_DFL if before is None else before
         yield stop
     finally:
-        over = True
-        # An echo may come when the run is over already: it is not to end what it ran in.
-        if not (stop and time.monotonic() - first < ECHO_SECONDS):
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        if stop and saves:  # an echo that comes when the run is over is not to end what it ran in
+            time.sleep(max(0.0, first + ECHO_SECONDS - time.monotonic()))
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         arrivals.close()
 
 
@@ -103,9 +102,7 @@ class _Arrivals:
         self._thread.start()
 
     def last(self) -> float:
-        """The time at which the last signal came; now, once this is closed."""
-        if not self._thread.is_alive():
-            return time.monotonic()
+        """The time at which the last signal came."""
         with self._lock:
             self._read()
             return self._last

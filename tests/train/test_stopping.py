@@ -33,8 +33,7 @@ def test_an_echo_that_comes_when_the_run_is_over_ends_nothing(monkeypatch):
     try:
         with stopping.on_signals():
             os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.3)
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM)).start()
         assert not came
         os.kill(os.getpid(), signal.SIGTERM)
         assert came == [signal.SIGTERM]
