@@ -34,8 +34,8 @@ class Clusters:
     def init(self, key):
         key_weight, key_mean = jax.random.split(key)
         shape = self.num_clusters, self.event.size
-        weight = jax.random.normal(key_weight, shape[:1])
-        return {"weight": weight, "mean": jax.random.normal(key_mean, shape)}
+        weight = jax.random.normal(key_weight, shape[:1], F32)
+        return {"weight": weight, "mean": jax.random.normal(key_mean, shape, F32)}
 
     def components(self, params, x):
         each = jax.vmap(lambda mean: dist.Bernoulli(mean).log_prob(x))(params["mean"])
@@ -50,12 +50,13 @@ class Clusters:
         return dist.Bernoulli(params["mean"][k]).sample(key_mean)
 
     def fit(self, x, key=None, *, weights=None, num_steps=30):
-        w = jnp.asarray(core.example_weights(weights, len(x), "Clusters.fit"), jnp.float32)
-        first = jax.random.uniform(key, (len(x), self.num_clusters))
+        w = jnp.asarray(core.example_weights(weights, len(x), "Clusters.fit"), F32)
+        first = jax.random.uniform(key, (len(x), self.num_clusters), F32)
+        bits = jnp.asarray(x, F32)
 
         def step(share, _):
             count = w @ share + 1e-3  # [K]
-            mean = (share.T @ (w[:, None] * x) + 5e-4) / count[:, None]
+            mean = (share.T @ (w[:, None] * bits) + 5e-4) / count[:, None]
             params = {"weight": jnp.log(count), "mean": jnp.log(mean) - jnp.log1p(-mean)}
             each = jax.vmap(self.components, (None, 0))(params, x)
             return jax.nn.softmax(each), params
