@@ -269,12 +269,14 @@ def test_the_last_good_state_is_in_the_error(
 
 def test_a_second_ctrl_c_without_a_folder_is_one_at_once(monkeypatch):
     monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.0)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     with stopping.on_signals(saves=False) as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.signal == "SIGINT"
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
 
 def test_an_ignored_hangup_stays_ignored(monkeypatch):
