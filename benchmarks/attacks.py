@@ -75,7 +75,7 @@ def whole(root: pathlib.Path) -> tuple[str, list[dict], int]:
 
 def verdict(victim: attacked.Victim, root: pathlib.Path) -> str:
     """ "same", or what is wrong with a run after it went on, undisturbed, to its end."""
-    victim = dataclasses.replace(attacked.Victim(victim.folder), steps=victim.steps)
+    victim = attacked.Victim(victim.folder, steps=victim.steps)
     status, (sha256, want, _) = attacked.run(victim), whole(root)
     if status is None:
         return "hangs"
@@ -124,8 +124,9 @@ def mapped(c: Config, one: Callable[[Any], str], items: Iterable[Any]) -> list[s
 
 
 def operation_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
-    """Each file operation of a run, and each of the run that resumes a half-done one."""
+    """Each file operation of a run, or every so many."""
     operations = whole(root)[2]
+    which = f"every {c.every}th" if c.every > 1 else "each"
     names = {
         attacked.KILL: "killed before",
         attacked.HALF: "killed in the middle of",
@@ -139,13 +140,13 @@ def operation_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
             return survives(attacked.Victim(root / f"op{mode}-{n}", fault=fault), root)
 
         found = mapped(c, one, range(1, operations + 1, c.every))
-        yield f"{name} each of {operations} file operations of a run", summary(found)
+        yield f"{name} {which} of {operations} file operations of a run", summary(found)
 
 
 def disk_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     """Disks of all sizes that are too small, and one that hovers at full."""
+    whole(root)  # whose files say how much room a run takes
     size = sum(f.stat().st_size for f in (root / "whole").rglob("*") if f.is_file())
-    whole(root)
 
     def small(n: int) -> str:
         fault = attacked.Fault(attacked.DISK, int(size * 1.5 * n / c.disks))
