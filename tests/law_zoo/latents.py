@@ -45,21 +45,19 @@ class ThinBits(dist.Bernoulli):
 
 
 class SamplesAnotherPosterior(VAE):
+    other, narrower = Elsewhere, 1.0
+
     def encode(self, params, x):
         q = super().encode(params, x)
-        return Elsewhere(q.loc, q.scale)
+        return self.other(q.loc, self.narrower * q.scale)
 
 
-class SamplesNearItsMode(VAE):
-    def encode(self, params, x):
-        q = super().encode(params, x)
-        return NearItsMode(q.loc, 0.3 * q.scale)
+class SamplesNearItsMode(SamplesAnotherPosterior):
+    other, narrower = NearItsMode, 0.3
 
 
-class ThinPosterior(VAE):
-    def encode(self, params, x):
-        q = super().encode(params, x)
-        return Thin(q.loc, q.scale)
+class ThinPosterior(SamplesAnotherPosterior):
+    other = Thin
 
 
 class ThinLikelihood(VAE):
@@ -85,25 +83,20 @@ class SamplesAnotherPrior(Generator):
 class ThinLow(TwoLayers):
     """A posterior whose lower layer sums to less than one."""
 
+    other = Thin
+
     def encode(self, params, x):
         top, low = super().encode(params, x).parts
 
-        def thin(z_1):
+        def changed(z_1):
             q = low(z_1)
-            return Thin(q.loc, q.scale)
+            return self.other(q.loc, q.scale)
 
-        return dist.Joint((top, thin))
+        return dist.Joint((top, changed))
 
 
-class SamplesElsewhereLow(TwoLayers):
-    def encode(self, params, x):
-        top, low = super().encode(params, x).parts
-
-        def elsewhere(z_1):
-            q = low(z_1)
-            return Elsewhere(q.loc, q.scale)
-
-        return dist.Joint((top, elsewhere))
+class SamplesElsewhereLow(ThinLow):
+    other = Elsewhere
 
 
 class AlwaysTheMode(Discrete):
