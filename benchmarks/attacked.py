@@ -75,44 +75,36 @@ def _slow(what: str, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def train_it(victim: Victim) -> None:
-    """Trains, in a process of its own; leaves the SHA-256 and the count of operations aside."""
-    with (victim.aside / "log").open("a") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    CURRENT.append(victim)
+def critic(params: Any, key: Any, batch: Mapping[str, Any], memory: Any) -> tuple[Any, tuple]:
+    """A loss of scores over a matrix of spectral norm one, and of samples from a replay buffer."""
+    import jax
+    import jax.numpy as jnp
+
+    _slow("compiling", CURRENT[0].compilation_takes)
+    w, made = params["w"], params["made"] + jax.random.normal(key, (3,))
+    u = w.T @ (w @ memory["u"])
+    u = u / jnp.linalg.norm(u)
+    scores = batch["x"] @ w / jax.lax.stop_gradient(jnp.linalg.norm(w @ u))
+    pool = jnp.concatenate([memory["pool"][1:], made[None]])
+    seen = memory["seen"] + batch["x"][:, 0]
+    loss = jnp.mean(jnp.square(scores - 1.0)) + jnp.mean(memory["pool"] @ w)
+    return loss, ({}, {"u": u, "pool": pool, "seen": seen})
+
+
+def generator(params: Any, key: Any, batch: Any, memory: Any) -> tuple[Any, tuple]:
+    """A loss of what the critic is to score near zero."""
+    import jax.numpy as jnp
+
+    return jnp.mean(jnp.square(params["made"] @ params["w"])), ({}, memory)
+
+
+def game() -> tuple[Any, Any]:
+    """The step of the game, and its first state."""
     import jax
     import jax.numpy as jnp
     import optax
 
     from gm import train
-
-    jax.config.update("jax_compilation_cache_dir", str(HERE.parent / ".jax_cache" / "attacks"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-    def critic(params: Any, key: Any, batch: Mapping[str, Any], memory: Any) -> tuple[Any, tuple]:
-        _slow("compiling", CURRENT[0].compilation_takes)
-        w, made = params["w"], params["made"] + jax.random.normal(key, (3,))
-        u = w.T @ (w @ memory["u"])
-        u = u / jnp.linalg.norm(u)
-        scores = batch["x"] @ w / jax.lax.stop_gradient(jnp.linalg.norm(w @ u))
-        pool = jnp.concatenate([memory["pool"][1:], made[None]])
-        seen = memory["seen"] + batch["x"][:, 0]
-        return jnp.mean(jnp.square(scores - 1.0)) + jnp.mean(memory["pool"] @ w), (
-            {},
-            {"u": u, "pool": pool, "seen": seen},
-        )
-
-    def generator(params: Any, key: Any, batch: Any, memory: Any) -> tuple[Any, tuple]:
-        return jnp.mean(jnp.square(params["made"] @ params["w"])), ({}, memory)
-
-    def evaluate(state: Any) -> dict[str, Any]:
-        _slow("evaluating", CURRENT[0].evaluation_takes)
-        return {"first": state.params["w"][0, 0]}
-
-    def draw(state: Any, path: pathlib.Path) -> None:
-        _slow("drawing", CURRENT[0].picture_takes)
-        path.write_text("a picture")
 
     players = {
         "w": train.Player(critic, optax.adam(1e-2), updates=2),
@@ -121,14 +113,46 @@ def train_it(victim: Victim) -> None:
     memory = {"u": jnp.ones(3), "pool": jnp.zeros((8, 3)), "seen": jnp.zeros(4)}
     replicated = {"u": True, "pool": True, "seen": False}
     params = {"w": jnp.tri(3), "made": jnp.ones(3)}
-    step = train.make_step(players)
     state = train.init(params, players, jax.random.key(1), memory, replicated)
-    lib = None
-    if victim.fault is not None:
-        fault, lib = victim.fault, ctypes.CDLL(os.environ["GM_FAULTS"])
-        where = os.fsencode(victim.folder.absolute())
-        lib.faults_arm(where, fault.mode, *map(ctypes.c_long, (fault.at, fault.span, fault.seed)))
-    best = train.Best("first")
+    return train.make_step(players), state
+
+
+def evaluate(state: Any) -> dict[str, Any]:
+    """One number, in its time."""
+    _slow("evaluating", CURRENT[0].evaluation_takes)
+    return {"first": state.params["w"][0, 0]}
+
+
+def draw(state: Any, path: pathlib.Path) -> None:
+    """Writes what stands for a picture, in its time."""
+    _slow("drawing", CURRENT[0].picture_takes)
+    path.write_text("a picture")
+
+
+def arm_faults(victim: Victim) -> Any:
+    """The library, once it knows what is to go wrong from now on; None where nothing is."""
+    if victim.fault is None:
+        return None
+    fault, lib = victim.fault, ctypes.CDLL(os.environ["GM_FAULTS"])
+    where = os.fsencode(victim.folder.absolute())
+    lib.faults_arm(where, fault.mode, *map(ctypes.c_long, (fault.at, fault.span, fault.seed)))
+    return lib
+
+
+def train_it(victim: Victim) -> None:
+    """Trains, in a process of its own; leaves the SHA-256 and the count of operations aside."""
+    with (victim.aside / "log").open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    CURRENT.append(victim)
+    import jax
+
+    from gm import train
+
+    jax.config.update("jax_compilation_cache_dir", str(HERE.parent / ".jax_cache" / "attacks"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    step, state = game()
+    lib, best = arm_faults(victim), train.Best("first")
     state = train.run(
         step,
         state,

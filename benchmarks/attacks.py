@@ -291,7 +291,8 @@ def path_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
         return verdict(attacked.Victim(folder), root)
 
     found = mapped(c, one, names)
-    yield f"folders with {len(names)} names, each printable character among them", summary(found)
+    which = f"every {c.paths}th" if c.paths > 1 else "each"
+    yield f"folders with {len(names)} names, {which} printable character among them", summary(found)
 
 
 def table(c: Config, root: pathlib.Path) -> Iterator[Row]:
