@@ -48,7 +48,7 @@ def assemble(c: Config) -> tuple[data.Dataset, DeepNADE, fitting.Loss]:
     """The data, the model of any order, and the loss of all."""
     dataset = loading.load(c)
     head = dist.head_for(dataset.event, ordered=not dataset.vocabulary)
-    model = DeepNADE(dataset.event, head, c.hidden, wiring_seed=c.seed)
+    model = DeepNADE(dataset.event, head, c.hidden, mask_seed=c.seed)
     return dataset, model, order_agnostic.order_agnostic_nll
 
 

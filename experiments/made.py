@@ -9,7 +9,7 @@ TFDS_DATA_DIR=... python experiments/made.py --dataset binarized_mnist --hidden 
 TFDS_DATA_DIR=... python experiments/made.py --dataset binarized_mnist --hidden 2000 \
     --num-steps 12000 --batch-size 64 --learning-rate 2e-3 --weight-decay 0 --l1 8e-5
     87.40 nats, in 9 minutes on one CPU core: the L1 penalty is worth a nat of overfitting.
-python experiments/made.py --dataset dna.npz --hidden 500 --num-masks 128 --shuffled \
+python experiments/made.py --dataset dna.npz --hidden 500 --num-masks 128 --random-order \
     --num-steps 20000 --batch-size 100 --learning-rate 2e-3 --weight-decay 0 --l1 1.5e-4 \
     --l1-direct 1e-3
     The DNA set, 1,400 examples: 78.99 nats in a minute (the paper, mask sampling: 79.66).
@@ -41,7 +41,7 @@ class Config(options.MaximumLikelihood):
     """Of those connections, in place of l1: they learn first, and small data needs little else."""
     num_masks: int = 1
     """More train connectivity-agnostic, and average probabilities over so many masks."""
-    shuffled: bool = False
+    random_order: bool = False
     """Another order with each mask, too."""
 
 
@@ -73,16 +73,16 @@ def assemble(c: Config) -> tuple[data.Dataset, MADE | Ensemble, fitting.Loss]:
     """The data, the model, and its loss."""
     dataset = loading.load(c)
     event, degrees = dataset.event, None
-    if event.discrete and not c.shuffled:
+    if event.discrete and not c.random_order:
         degrees = degrees_by_entropy(dataset.train.x, event.num_values, c.hidden)
     head = dist.head_for(event, ordered=not dataset.vocabulary)
     sizes = {"direct": c.direct, "degrees": degrees}
     if c.num_masks == 1:
         model, loss = MADE(event, head, c.hidden, **sizes), likelihood.negative_log_likelihood
     else:
-        sizes |= {"wiring_seed": c.seed, "shuffled": c.shuffled}
+        sizes |= {"mask_seed": c.seed, "random_order": c.random_order}
         model = Ensemble(MADE(event, head, c.hidden, **sizes), c.num_masks)
-        loss = order_agnostic.member_nll
+        loss = order_agnostic.sampled_member_nll
 
     def penalized(model, params, key, batch):
         nats, found = loss(model, params, key, batch)
@@ -103,7 +103,7 @@ def main(c: Config) -> dict[str, float]:
     dataset, model, fitted = fit(c)
     label = f"MADE {'x'.join(map(str, c.hidden))}"
     if c.num_masks > 1:
-        label += f", {c.num_masks} {'orders' if c.shuffled else 'masks'}"
+        label += f", {c.num_masks} {'orders' if c.random_order else 'masks'}"
     fields = {"experiment": "made", "published": PUBLISHED}
     return maximum_likelihood.report(c, dataset, model, fitted, label, **fields)
 

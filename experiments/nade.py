@@ -53,8 +53,8 @@ def assemble(c: Config) -> tuple[data.Dataset, NADE | Ensemble, fitting.Loss]:
     if c.num_orders == 1:
         model = NADE(dataset.event, head, c.hidden)
         return dataset, model, likelihood.negative_log_likelihood
-    model = NADE(dataset.event, head, c.hidden, wiring_seed=c.seed)
-    return dataset, Ensemble(model, c.num_orders), order_agnostic.member_nll
+    model = NADE(dataset.event, head, c.hidden, mask_seed=c.seed)
+    return dataset, Ensemble(model, c.num_orders), order_agnostic.sampled_member_nll
 
 
 def main(c: Config) -> dict[str, float]:

@@ -65,7 +65,7 @@ def assemble(c: Config) -> tuple[data.Dataset, Any, Any]:
     dataset = loading.load(c, "vectors")
     head, event = dist.MixtureOfNormalsHead(c.num_components, c.min_scale), dataset.event
     if len(c.hidden) > 1 or c.num_orders > 1:
-        model = Ensemble(DeepNADE(event, head, c.hidden, wiring_seed=0), c.num_orders)
+        model = Ensemble(DeepNADE(event, head, c.hidden, mask_seed=0), c.num_orders)
         return dataset, model, dataclasses.replace(model, num_members=min(8, c.num_orders))
     # Of a rectified unit's outputs, one example far out can cost a fold thousands of nats.
     model = NADE(event, head, *c.hidden, activation=jnp.tanh, rescaled=True)

@@ -170,7 +170,7 @@ class OrderAgnostic(_Spaced, Protocol):
 
 
 @runtime_checkable
-class Members(_Spaced, Protocol):
+class MixtureOfMembers(_Spaced, Protocol):
     """p(x) = (1/M) Σ_m p_m(x), with members that can be scored one by one."""
 
     @property
@@ -251,7 +251,7 @@ CAPABILITIES = (
     Bounded,
     Autoregressive,
     OrderAgnostic,
-    Members,
+    MixtureOfMembers,
     Latent,
     Flow,
     Implicit,

@@ -22,8 +22,8 @@ from gm.core import (
     Array,
     Batch,
     Key,
-    Members,
     Metrics,
+    MixtureOfMembers,
     OrderAgnostic,
     Params,
     PyTree,
@@ -81,8 +81,8 @@ def order_agnostic_nll(
     return -log_prob, {"log_prob": log_prob}
 
 
-def member_nll(
-    model: Members, params: Params, key: Key, batch: Batch, *, context: str | None = None
+def sampled_member_nll(
+    model: MixtureOfMembers, params: Params, key: Key, batch: Batch, *, context: str | None = None
 ) -> tuple[Array, Metrics]:
     """-log p_m(x) of one member drawn at random for the whole batch, averaged over the batch.
 
@@ -96,8 +96,8 @@ def member_nll(
     Returns:
       Nats per example, and {"log_prob"}.
     """
-    require(model, Members, "member_nll")
-    x, y = batches.examples(model.event, batch, "member_nll", model, context)
+    require(model, MixtureOfMembers, "sampled_member_nll")
+    x, y = batches.examples(model.event, batch, "sampled_member_nll", model, context)
     m = jax.random.randint(key, (), 0, model.num_members)
     one = jax.vmap(lambda x, y: given(model, y).member_log_prob(params, x, m))
     log_prob = jnp.mean(one(x, y))

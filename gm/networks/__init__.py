@@ -20,7 +20,7 @@ from gm.networks.causal import (
 )
 from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder
 from gm.networks.layers import Conv, Dense
-from gm.networks.masked import MaskedDense, MaskedMLP, spread
+from gm.networks.masked import MaskedDense, MaskedMLP, evenly_spaced_degrees
 from gm.networks.masked_conv import MaskedConv, RowConv
 from gm.networks.mlp import MLP, ResidualBlock, ResidualMLP
 from gm.networks.nade import NADE
@@ -68,6 +68,6 @@ __all__ = [
     "Walk",
     "WaveNet",
     "Window",
+    "evenly_spaced_degrees",
     "parallel",
-    "spread",
 ]

@@ -89,7 +89,7 @@ class MaskedDense(nn.Module):
       features: m.
       use_bias: whether to add a bias.
       dtype: of the factors of the product; all else is in float32 (`layers`).
-      rewired: whether one set of weights is to serve many masks; then all of them start at random,
+      many_masks: whether one set of weights serves many masks; then all weights are initialized,
         not only those that the first mask keeps.
       zero: whether weights start at zero, for a layer that is alone (a logistic regression).
     """
@@ -98,7 +98,7 @@ class MaskedDense(nn.Module):
     features: int
     use_bias: bool = True
     dtype: Any = jnp.float32
-    rewired: bool = False
+    many_masks: bool = False
     zero: bool = False
 
     @nn.compact
@@ -110,9 +110,9 @@ class MaskedDense(nn.Module):
                 return jnp.zeros(mask.shape, jnp.float32)
             # At the scale of each output's own fan-in.
             fan_in = jnp.maximum(jnp.sum(mask, axis=0, keepdims=True, dtype=jnp.float32), 1.0)
-            if self.rewired:
+            if self.many_masks:
                 fan_in = jnp.full_like(fan_in, max(self.inputs // 2, 1))
-            kept = jnp.ones_like(mask) if self.rewired else mask
+            kept = jnp.ones_like(mask) if self.many_masks else mask
             weights = jax.random.normal(key, mask.shape, jnp.float32)
             return jnp.where(kept, weights, 0.0) / jnp.sqrt(fan_in)
 
@@ -138,9 +138,9 @@ def earlier(times_in: Array, times_out: Array) -> Array:
 class MaskedMLP(Frozen):
     """Causal network over D elements of C features; an element's outputs see those before it.
 
-    Which elements come before is the wiring: the order of the elements, and the degree of each
-    hidden unit, the number of the last element that it may see. `wiring_seed` draws another one for
-    the same parameters; so can a wiring be given to the parallel call as arrays.
+    The masks follow from an ordering: the order of the elements, and the degree of each hidden
+    unit, which is the number of the last element that it may see. `mask_seed` samples another
+    ordering for the same parameters; the parallel call also takes an ordering as arrays.
 
     Attributes:
       shape, num_features, num_params, context_dim, dtype: as in `CausalNetwork`.
@@ -148,10 +148,9 @@ class MaskedMLP(Frozen):
       direct: adds masked connections from inputs to outputs.
       activation: of the hidden units.
       order: a permutation of the D elements in raster order; that order by default.
-      degrees: of the units of each hidden layer; spread evenly over 0..D-2 by default.
-      wiring_seed: of a draw of the wiring: each layer's degrees in another place, and
-        another order too if `shuffled`.
-      shuffled: whether the draw is of the order too.
+      degrees: of the units of each hidden layer; evenly spaced over 0..D-2 by default.
+      mask_seed: seed that permutes the degrees of each layer, and the order if `random_order`.
+      random_order: whether `mask_seed` permutes the order too.
     """
 
     shape: tuple[int, ...] = ()
@@ -163,8 +162,8 @@ class MaskedMLP(Frozen):
     dtype: Any = jnp.float32
     order: tuple[int, ...] | None = None
     degrees: tuple[tuple[int, ...], ...] | None = None
-    wiring_seed: int | None = None
-    shuffled: bool = True
+    mask_seed: int | None = None
+    random_order: bool = True
     context_dim: int = 0
 
     @property
@@ -187,25 +186,25 @@ class MaskedMLP(Frozen):
         """Blocks of a group."""
         return block_size(self.num_blocks)
 
-    def wiring(self) -> tuple[np.ndarray, ...]:
+    def ordering(self) -> tuple[np.ndarray, ...]:
         """The order [D], and the degrees of each hidden layer."""
         d = self.num_elements
         order = np.arange(d) if self.order is None else np.array(self.order)
-        degrees = self.degrees or [spread(d, h) for h in self.hidden]
+        degrees = self.degrees or [evenly_spaced_degrees(d, h) for h in self.hidden]
         degrees = [np.array(layer) for layer in degrees]
-        if self.wiring_seed is not None:
-            rng = np.random.default_rng(self.wiring_seed)
-            order = rng.permutation(order) if self.shuffled else order
+        if self.mask_seed is not None:
+            rng = np.random.default_rng(self.mask_seed)
+            order = rng.permutation(order) if self.random_order else order
             degrees = [rng.permutation(layer) for layer in degrees]
         return (order, *degrees)
 
     def element_order(self) -> tuple[int, ...]:
         """The order of the elements."""
-        return tuple(map(int, self.wiring()[0]))
+        return tuple(map(int, self.ordering()[0]))
 
-    def _times(self, wiring: tuple[Array, ...]) -> list[Array]:
+    def _times(self, ordering: tuple[Array, ...]) -> list[Array]:
         """When the inputs, the units of each hidden layer, and the outputs are known or due."""
-        order, *degrees = wiring
+        order, *degrees = ordering
         rank = jnp.argsort(order) if isinstance(order, jax.Array) else np.argsort(order)
         repeat = jnp.repeat if isinstance(order, jax.Array) else np.repeat
         return [repeat(rank, self.num_features), *degrees, repeat(rank - 1, self.num_params)]
@@ -214,7 +213,7 @@ class MaskedMLP(Frozen):
         """A masked layer per hidden layer, one for the outputs, one for the direct connections."""
         d = self.num_elements
         sizes = [d * self.num_features, *self.hidden, d * self.num_params]
-        options = {"dtype": self.dtype, "rewired": self.wiring_seed is not None}
+        options = {"dtype": self.dtype, "many_masks": self.mask_seed is not None}
         options["zero"] = not self.hidden
         self.layers = [MaskedDense(a, b, **options) for a, b in itertools.pairwise(sizes)]
         self.shortcut = None
@@ -223,11 +222,11 @@ class MaskedMLP(Frozen):
         self.contexts = [Dense(size, self.dtype) for size in sizes[1:] if self.context_dim]
 
     def __call__(
-        self, f: Array, context: Array | None = None, wiring: tuple[Array, ...] | None = None
+        self, f: Array, context: Array | None = None, ordering: tuple[Array, ...] | None = None
     ) -> Array:
         """f: [..., *shape, C] -> [..., *shape, P], in raster order."""
         batch = f.shape[: f.ndim - len(self.shape) - 1]
-        times = self._times(self.wiring() if wiring is None else wiring)
+        times = self._times(self.ordering() if ordering is None else ordering)
         h = inputs = f.reshape(*batch, -1)
         for number, layer in enumerate(self.layers):
             h = layer(h if number == 0 else self.activation(h), *times[number : number + 2])
@@ -242,12 +241,12 @@ class MaskedMLP(Frozen):
         widths = [self.num_features, *(1 for _ in self.hidden), self.num_params]
         return [
             _Slots.of(t, self.block, self.num_blocks, w)
-            for t, w in zip(self._times(self.wiring()), widths, strict=True)
+            for t, w in zip(self._times(self.ordering()), widths, strict=True)
         ]
 
     def start(self, context: Array | None = None) -> tuple[dict, Array]:
         """The cache before any element is known, and the raw parameters [P] of the first."""
-        times, slots = self._times(self.wiring()), self._slots()
+        times, slots = self._times(self.ordering()), self._slots()
         weights, biases = [], []
         for layer, a, b in self._joins():
             kernel, bias = layer.parts(earlier(times[a], times[b]))
@@ -264,7 +263,7 @@ class MaskedMLP(Frozen):
             "units": [jnp.zeros((self.num_blocks, s.size), self.dtype) for s in slots[:-1]],
             "sums": [bias[0] for bias in sums],
         }
-        first = int(self.wiring()[0][0])
+        first = int(self.ordering()[0][0])
         return cache, biases[-1].reshape(self.num_elements, self.num_params)[first]
 
     def _joins(self) -> list[tuple[MaskedDense, int, int]]:
@@ -372,7 +371,9 @@ class MaskedMLP(Frozen):
         return sums
 
 
-def spread(num_elements: int, num_units: int, weights: np.ndarray | None = None) -> np.ndarray:
+def evenly_spaced_degrees(
+    num_elements: int, num_units: int, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Sorted degrees in 0..D-2 for the units of a layer, in proportion to weights: [num_units].
 
     Args:

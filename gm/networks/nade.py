@@ -44,7 +44,7 @@ class NADE(Frozen):
       rescaled: whether each element has a factor rho_i before the activation, as in RNADE; without
         it the sums of later elements, being longer, saturate.
       order: a permutation of the D elements in raster order; that order by default.
-      wiring_seed: of a draw of the order; None leaves it as it is.
+      mask_seed: seed of a random order; None leaves `order` as it is.
     """
 
     shape: tuple[int, ...] = ()
@@ -55,20 +55,20 @@ class NADE(Frozen):
     order_agnostic: bool = False
     rescaled: bool = False
     order: tuple[int, ...] | None = None
-    wiring_seed: int | None = None
+    mask_seed: int | None = None
     dtype: Any = jnp.float32
     context_dim: int = 0
 
-    def wiring(self) -> tuple[np.ndarray]:
+    def ordering(self) -> tuple[np.ndarray]:
         """The order [D]."""
         order = np.arange(math.prod(self.shape)) if self.order is None else np.array(self.order)
-        if self.wiring_seed is not None:
-            order = np.random.default_rng(self.wiring_seed).permutation(order)
+        if self.mask_seed is not None:
+            order = np.random.default_rng(self.mask_seed).permutation(order)
         return (order,)
 
     def element_order(self) -> tuple[int, ...]:
         """The order of the elements."""
-        return tuple(map(int, self.wiring()[0]))
+        return tuple(map(int, self.ordering()[0]))
 
     def setup(self) -> None:
         """W [D, C, H], M [D, H], c [H], V [D, H, P], b [D, P], rho [D]; rows in raster order."""
@@ -93,7 +93,7 @@ class NADE(Frozen):
     def _init_scales(self, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
         """1 at first, then falling as the sums grow: 1 / sqrt(1 + number of terms / D)."""
         del key
-        rank = jnp.argsort(jnp.asarray(self.wiring()[0])).astype(dtype)
+        rank = jnp.argsort(jnp.asarray(self.ordering()[0])).astype(dtype)
         return 1.0 / jnp.sqrt(1.0 + rank / shape[0])
 
     def _parts(self, context: Array | None, order: Array | None) -> tuple[Array, dict]:
@@ -116,12 +116,12 @@ class NADE(Frozen):
         moved = self.contexts[1](context).reshape(self.output_bias.shape)
         return self.bias + self.contexts[0](context), self.output_bias + moved
 
-    def _order(self, wiring: tuple[Array] | None) -> Array | None:
+    def _order(self, ordering: tuple[Array] | None) -> Array | None:
         """Places of the elements; None for raster order."""
-        if wiring is not None:
-            return wiring[0]
-        natural = self.order is None and self.wiring_seed is None
-        return None if natural else jnp.asarray(self.wiring()[0])
+        if ordering is not None:
+            return ordering[0]
+        natural = self.order is None and self.mask_seed is None
+        return None if natural else jnp.asarray(self.ordering()[0])
 
     def _raw(self, a: Array, row: dict) -> Array:
         """V h + b: [P]"""
@@ -140,10 +140,10 @@ class NADE(Frozen):
         return a + row["seen"] if self.order_agnostic else a
 
     def __call__(
-        self, f: Array, context: Array | None = None, wiring: tuple[Array] | None = None
+        self, f: Array, context: Array | None = None, ordering: tuple[Array] | None = None
     ) -> Array:
         """f: [*shape, C] -> [*shape, P], both in raster order."""
-        order = self._order(wiring)
+        order = self._order(ordering)
         f = f.reshape(-1, self.num_features)
         bias, rows = self._parts(context, order)
         rows["f"] = f if order is None else f[order]
@@ -176,10 +176,10 @@ class NADE(Frozen):
         return (raw.reshape(b.shape) + b).reshape(*self.shape, self.num_params).astype(jnp.float32)
 
     def start(
-        self, context: Array | None = None, wiring: tuple[Array] | None = None
+        self, context: Array | None = None, ordering: tuple[Array] | None = None
     ) -> tuple[dict, Array]:
         """The cache before any element is known, and the raw parameters [P] of the first."""
-        bias, rows = self._parts(context, self._order(wiring))
+        bias, rows = self._parts(context, self._order(ordering))
         cache = {"time": jnp.zeros((), jnp.int32), "a": bias, "rows": rows}
         return cache, self._raw(bias, jax.tree.map(lambda x: x[0], rows))
 

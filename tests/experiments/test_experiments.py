@@ -32,7 +32,7 @@ TRACED = [  # experiment, options, what result.json calls the model
     ("deep_nade", {"hidden": (8, 8), "num_orders": 2}, "EoNADE 8x8, 2 orders"),
     ("made", MADE | {"dtype": "bfloat16", "steps_per_dispatch": 5}, "MADE 8"),
     ("made", MADE | {"num_masks": 2, "l1": 1e-4, "l1_direct": 1e-3}, "MADE 8, 2 masks"),
-    ("made", MADE | {"num_masks": 2, "shuffled": True}, "MADE 8, 2 orders"),
+    ("made", MADE | {"num_masks": 2, "random_order": True}, "MADE 8, 2 orders"),
     ("made", MADE | {"dataset": "reals"}, "MADE 8"),
     ("pixelcnn", PIXELS | {"num_layers": 1}, "PixelCNN 1x2"),
     (

@@ -67,13 +67,13 @@ class Bound:
 
 
 class PeeksAtItself(Made):
-    def conditionals(self, params, x, context=None, wiring=None):
+    def conditionals(self, params, x, context=None, ordering=None):
         p = super().conditionals(params, x)
         return dist.Bernoulli(p.logits + 0.1 * (2.0 * x - 1.0))
 
 
 class PeeksAhead(Made):
-    def conditionals(self, params, x, context=None, wiring=None):
+    def conditionals(self, params, x, context=None, ordering=None):
         p = super().conditionals(params, x)
         return dist.Bernoulli(p.logits.at[0].add(0.01 * x[2]))
 
@@ -83,7 +83,7 @@ class RealPeeksAhead(Made):
     event: Event = PLANE
     conditional: dist.NormalHead = dist.NormalHead()
 
-    def conditionals(self, params, x, context=None, wiring=None):
+    def conditionals(self, params, x, context=None, ordering=None):
         p = super().conditionals(params, x)
         return dist.Normal(p.loc.at[0].add(0.01 * jnp.sin(x[1])), p.scale)
 
@@ -141,7 +141,7 @@ class DeadParameter(Made):
 
 
 class StopsGradients(Made):
-    def conditionals(self, params, x, context=None, wiring=None):
+    def conditionals(self, params, x, context=None, ordering=None):
         p = params["params"]
         first = sorted(p)[0]
         stopped = p | {first: jax.lax.stop_gradient(p[first])}
@@ -152,7 +152,7 @@ RIGHT: dict[str, Any] = {
     "MADE": made(),
     "MADE, mixture of Normals": MADE(PLANE, dist.MixtureOfNormalsHead(3), hidden=(8,)),
     "MADE of 40 bits": MADE(Event((40,), 2), dist.BernoulliHead(), hidden=(4,)),
-    "MADE, three orders": Ensemble(MADE(BITS, dist.BernoulliHead(), (6,), wiring_seed=0), 3),
+    "MADE, three orders": Ensemble(MADE(BITS, dist.BernoulliHead(), (6,), mask_seed=0), 3),
     "NADE, given a label": NADE(BITS, dist.BernoulliHead(), 4, context=Event((), 3)),
     "RNADE, Laplaces": NADE(PLANE, dist.MixtureOfLaplacesHead(2), 4, rescaled=True),
     "coin": coin(),

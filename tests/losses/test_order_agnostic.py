@@ -91,7 +91,7 @@ def test_a_step_learns_one_member_at_a_time_and_all_in_turn():
     params = RNG.normal(size=(4, 3)).astype(np.float32)
     sides = 2 * x[None] - 1
     each = -log_sigmoid(sides * params[:, None].astype(np.float64)).sum(-1).mean(-1)
-    loss = jax.jit(lambda key: order_agnostic.member_nll(Table(), params, key, {"x": x})[0])
+    loss = jax.jit(lambda key: order_agnostic.sampled_member_nll(Table(), params, key, {"x": x})[0])
     losses = np.array([loss(jax.random.key(seed)) for seed in range(30)])
     nearest = np.abs(losses[:, None] - each).argmin(1)
     np.testing.assert_allclose(losses, each[nearest], rtol=1e-5)
@@ -103,10 +103,10 @@ def test_wrong_calls_have_one_clear_error(key):
     with pytest.raises(TypeError, match=r"conditionals_given.*Table offers member_log_prob"):
         order_agnostic.order_agnostic_nll(Table(), PARAMS, key, batch)
     with pytest.raises(TypeError, match="member_log_prob; AnySet offers conditionals_given"):
-        order_agnostic.member_nll(AnySet(), PARAMS, key, batch)
+        order_agnostic.sampled_member_nll(AnySet(), PARAMS, key, batch)
     with pytest.raises(TypeError, match="order_agnostic_nll needs a batch"):
         order_agnostic.order_agnostic_nll(AnySet(), PARAMS, key, batch["x"])
-    with pytest.raises(TypeError, match="member_nll needs a batch"):
-        order_agnostic.member_nll(Table(), PARAMS, key, batch["x"])
+    with pytest.raises(TypeError, match="sampled_member_nll needs a batch"):
+        order_agnostic.sampled_member_nll(Table(), PARAMS, key, batch["x"])
     with pytest.raises(ValueError, match=r"x needs integers in \[0, 2\); got values from 0 to 2"):
-        order_agnostic.member_nll(Table(), PARAMS, key, {"x": 2 * batch["x"]})
+        order_agnostic.sampled_member_nll(Table(), PARAMS, key, {"x": 2 * batch["x"]})

@@ -22,7 +22,7 @@ from gm.tasks import completion
 BITS, PLANE = Event((3,), 2), Event((2,))
 BERNOULLI = dist.BernoulliHead()
 DEEP = DeepNADE(BITS, BERNOULLI, (4,))
-ORDERS = Ensemble(MADE(BITS, BERNOULLI, (4,), wiring_seed=0), 2)
+ORDERS = Ensemble(MADE(BITS, BERNOULLI, (4,), mask_seed=0), 2)
 LATENT = VAE(BITS, BERNOULLI, MLP((4,), (4,), input_ndim=2), MLP((4,), (3, 1)), latent_dim=2)
 GENERATOR = Generator(PLANE, MLP((4,), (2,)), latent_dim=3)
 CRITIC = Critic(PLANE, MLP((4,), ()))
@@ -49,7 +49,7 @@ BIT, KNOWN = jax.ShapeDtypeStruct((3,), jnp.int32), jax.ShapeDtypeStruct((3,), j
 CASES = {
     "likelihood": of_batch(likelihood.negative_log_likelihood, ORDERS.init, SEEN, ORDERS),
     "all orders": of_batch(order_agnostic.order_agnostic_nll, DEEP.init, SEEN, DEEP),
-    "members": of_batch(order_agnostic.member_nll, ORDERS.init, SEEN, ORDERS),
+    "members": of_batch(order_agnostic.sampled_member_nll, ORDERS.init, SEEN, ORDERS),
     "elbo": of_batch(variational.negative_elbo, LATENT.init, SEEN, LATENT, free_nats=1.0),
     "sampled elbo": of_batch(
         variational.negative_elbo, LATENT.init, SEEN, LATENT, analytic_kl=False

@@ -91,13 +91,13 @@ def test_made_of_two_layers_is_that_of_its_paper(random_params):
 
 def test_degrees_are_spread_evenly_and_drawn_again_by_a_seed():
     def degrees(**options):
-        return MADE(Event((5,), 2), dist.BernoulliHead(), (8, 8), **options).sized_network.wiring()[
-            1:
-        ]
+        return MADE(
+            Event((5,), 2), dist.BernoulliHead(), (8, 8), **options
+        ).sized_network.ordering()[1:]
 
     for layer in degrees():
         np.testing.assert_array_equal(layer, [0, 0, 1, 1, 2, 2, 3, 3])
-    drawn = [tuple(layer) for seed in (0, 1) for layer in degrees(wiring_seed=seed)]
+    drawn = [tuple(layer) for seed in (0, 1) for layer in degrees(mask_seed=seed)]
     assert {tuple(sorted(layer)) for layer in drawn} == {(0, 0, 1, 1, 2, 2, 3, 3)}
     assert len(set(drawn)) == 4  # another place in each layer, and by each seed
 
@@ -137,11 +137,9 @@ def test_deep_and_shallow_and_linear_models_have_the_parameters_they_state():
 
 def test_lists_and_arrays_serve_as_well_as_tuples():
     listed = MADE(
-        IMAGE, dist.BernoulliHead(), [3], order=np.array(ORDER), degrees=[[0, 1, 2]], wiring_seed=1
+        IMAGE, dist.BernoulliHead(), [3], order=np.array(ORDER), degrees=[[0, 1, 2]], mask_seed=1
     )
-    tupled = MADE(
-        IMAGE, dist.BernoulliHead(), (3,), order=ORDER, degrees=((0, 1, 2),), wiring_seed=1
-    )
+    tupled = MADE(IMAGE, dist.BernoulliHead(), (3,), order=ORDER, degrees=((0, 1, 2),), mask_seed=1)
     assert listed == tupled
     assert hash(listed) == hash(tupled)
 
@@ -200,7 +198,7 @@ def test_fields_are_what_was_given_and_another_event_has_other_sizes():
     assert model.sized_network.shape == (3,)
     longer = dataclasses.replace(model, event=Event((5,), 2))
     assert longer.sized_network.shape == (5,)
-    made = MADE(Event((3,), 2), dist.BernoulliHead(), (4,), wiring_seed=3)
+    made = MADE(Event((3,), 2), dist.BernoulliHead(), (4,), mask_seed=3)
     assert dataclasses.replace(made) == made
-    again = dataclasses.replace(made, wiring_seed=4)
-    assert again == MADE(Event((3,), 2), dist.BernoulliHead(), (4,), wiring_seed=4)
+    again = dataclasses.replace(made, mask_seed=4)
+    assert again == MADE(Event((3,), 2), dist.BernoulliHead(), (4,), mask_seed=4)

@@ -61,7 +61,7 @@ ROWS = {
         BITS, dist.BernoulliHead(), hidden=(7, 12), order=(3, 0, 4, 1, 2), direct=False
     ),
     "MADE mixture of Normals": MADE(PLANE, dist.MixtureOfNormalsHead(3), hidden=(16,)),
-    "MADE, three orders": Ensemble(MADE(BITS, dist.BernoulliHead(), (6,), wiring_seed=0), 3),
+    "MADE, three orders": Ensemble(MADE(BITS, dist.BernoulliHead(), (6,), mask_seed=0), 3),
     "FVSBN Categorical, given a vector": FVSBN(TRITS, dist.CategoricalHead(3), context=Event((2,))),
     "NADE": NADE(BITS, dist.BernoulliHead(), 7, order=(3, 0, 4, 1, 2)),
     "RNADE mixture of Laplaces": NADE(
@@ -148,10 +148,10 @@ MATRIX = {
     ),
     "MADE Categorical": MADE(TRITS, dist.CategoricalHead(3), hidden=(12,), order=(2, 0, 3, 1)),
     "MADE drawn anew, given a label": MADE(
-        BITS, dist.BernoulliHead(), hidden=(7, 6), wiring_seed=1, context=Event((), 3)
+        BITS, dist.BernoulliHead(), hidden=(7, 6), mask_seed=1, context=Event((), 3)
     ),
     "MADE, three masks": Ensemble(
-        MADE(BITS, dist.BernoulliHead(), hidden=(12,), wiring_seed=0, shuffled=False), 3
+        MADE(BITS, dist.BernoulliHead(), hidden=(12,), mask_seed=0, random_order=False), 3
     ),
     "FVSBN": FVSBN(BITS, dist.BernoulliHead(), order=(3, 0, 4, 1, 2)),
     "NADE Categorical, given a label": NADE(
@@ -161,9 +161,9 @@ MATRIX = {
         PLANE, dist.MixtureOfNormalsHead(2), 8, activation=jax.nn.relu, rescaled=True
     ),
     "RNADE mixture of Logistics": NADE(PLANE, dist.MixtureOfLogisticsHead(2), 8, rescaled=True),
-    "EoNADE, three orders": Ensemble(DeepNADE(BITS, dist.BernoulliHead(), (7,), wiring_seed=0), 3),
+    "EoNADE, three orders": Ensemble(DeepNADE(BITS, dist.BernoulliHead(), (7,), mask_seed=0), 3),
     "EoNADE, given a label": Ensemble(
-        DeepNADE(TRITS, dist.CategoricalHead(3), (7,), wiring_seed=0, context=Event((), 2)), 2
+        DeepNADE(TRITS, dist.CategoricalHead(3), (7,), mask_seed=0, context=Event((), 2)), 2
     ),
     "PixelCNN in colour, given a vector": CausalModel(
         COLOURS,

@@ -123,10 +123,10 @@ def test_a_scan_in_blocks_is_a_scan_with_its_gradients(size):
     np.testing.assert_allclose(got_grad, want_grad, rtol=1e-5, atol=1e-6)
 
 
-NADE_ = NADE(BITS, dist.BernoulliHead(), 6, wiring_seed=3)
+NADE_ = NADE(BITS, dist.BernoulliHead(), 6, mask_seed=3)
 MEMBERS = {
-    "MADE, masks": MADE(BITS, dist.BernoulliHead(), (9, 9), wiring_seed=3, shuffled=False),
-    "DeepNADE": DeepNADE(BITS, dist.BernoulliHead(), (6, 5), wiring_seed=3),
+    "MADE, masks": MADE(BITS, dist.BernoulliHead(), (9, 9), mask_seed=3, random_order=False),
+    "DeepNADE": DeepNADE(BITS, dist.BernoulliHead(), (6, 5), mask_seed=3),
 }
 
 
@@ -184,17 +184,17 @@ def test_samples_of_an_ensemble_come_from_every_member(random_params):
 
 
 def test_wirings_differ_by_seed_and_are_functions_of_it():
-    first, again = (MADE(BITS, dist.BernoulliHead(), (20,), wiring_seed=1) for _ in range(2))
+    first, again = (MADE(BITS, dist.BernoulliHead(), (20,), mask_seed=1) for _ in range(2))
     assert first == again
     assert first.order == again.order
-    orders = {MADE(BITS, dist.BernoulliHead(), (20,), wiring_seed=s).order for s in range(8)}
+    orders = {MADE(BITS, dist.BernoulliHead(), (20,), mask_seed=s).order for s in range(8)}
     assert len(orders) > 4
-    masks = MADE(BITS, dist.BernoulliHead(), (20,), wiring_seed=1, shuffled=False)
+    masks = MADE(BITS, dist.BernoulliHead(), (20,), mask_seed=1, random_order=False)
     assert masks.order == (0, 1, 2, 3, 4)
 
 
-def test_what_cannot_be_rewired_is_refused():
-    with pytest.raises(ValueError, match=r"wiring_seed=0"):
+def test_a_model_without_a_mask_seed_is_refused():
+    with pytest.raises(ValueError, match=r"mask_seed=0"):
         Ensemble(MADE(BITS, dist.BernoulliHead()), 2)
     with pytest.raises(ValueError, match="at least 1 member"):
         Ensemble(NADE_, 0)

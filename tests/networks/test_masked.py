@@ -87,12 +87,12 @@ def test_weights_start_at_the_scale_of_their_own_fan_in(key):
         layer = MaskedDense(100, 100, **options)
         return layer.init(key, jnp.zeros(100), times, times)["params"]["kernel"]
 
-    one, rewired = map(np.asarray, jax.jit(lambda: (kernel(), kernel(rewired=True)))())
+    one, many = map(np.asarray, jax.jit(lambda: (kernel(), kernel(many_masks=True)))())
     assert np.all(one[np.tril_indices(100, -1)] == 0.0)
     variance = np.sum(one**2, axis=0)  # of outputs, for inputs of variance one
     assert abs(variance[20:].mean() - 1.0) < 0.1
-    assert np.all(rewired != 0.0)
-    assert abs(np.var(rewired) * 50 - 1.0) < 0.1
+    assert np.all(many != 0.0)
+    assert abs(np.var(many) * 50 - 1.0) < 0.1
 
 
 def test_a_logistic_regression_starts_at_zero():

@@ -42,18 +42,18 @@ def check_order(name: str, event: Event, order: tuple[int, ...] | None) -> None:
         raise ValueError(f"{name} needs an order that permutes 0..{event.size - 1}; got {order}.")
 
 
-def settle(model: CausalFaces, *, drawn: bool = False) -> None:
+def settle(model: CausalFaces, *, random_order: bool = False) -> None:
     """What a model of its own name does once it has its fields: lists become tuples, None the order
     that it has, and what does not fit is refused.
 
     Args:
       model: not yet known to anyone, with a field `order`.
-      drawn: whether a seed draws the order, in place of the one given.
+      random_order: whether a seed chooses the order, in place of the one given.
     """
     for field in dataclasses.fields(model):
         object.__setattr__(model, field.name, frozen(getattr(model, field.name)))
     check_order(type(model).__name__, model.event, model.order)
-    if drawn or model.order == tuple(range(model.event.size)):
+    if random_order or model.order == tuple(range(model.event.size)):
         object.__setattr__(model, "order", None)
     check_parts(model)
     object.__setattr__(model, "order", model.sized_network.element_order())
@@ -107,16 +107,16 @@ class CausalFaces:
         params: Params,
         x: Array,
         context: Array | None = None,
-        wiring: PyTree | None = None,
+        ordering: PyTree | None = None,
     ) -> Distribution:
         """p(x_o(i) | x_o(<i), y) for every i, in the shape of x.
 
-        `wiring` puts another order (and masks) in the place of the network's own, as arrays that
-        may be traced; `network.wiring()` has its form.
+        `ordering` replaces the network's own order (and masks) by another, as arrays that
+        may be traced; `network.ordering()` has its form.
         """
         self.event.check(x)
         f, y = self.conditional.features(x), core.context_vector(self, context)
-        own = () if wiring is None else (wiring,)  # not every network can be wired anew
+        own = () if ordering is None else (ordering,)  # not every network takes one
         return self.conditional(self.sized_network.apply(params, f, y, *own))
 
     def log_prob(self, params: Params, x: Array, context: Array | None = None) -> Array:
@@ -137,9 +137,9 @@ class CausalFaces:
         f_i = self.conditional.features(x_i)
         return Carry(*self.sized_network.apply(params, carry.cache, f_i, method="step"))
 
-    def rewired(self, seed: int) -> CausalFaces:
-        """The same model with the wiring that a seed draws, for one that has a `wiring_seed`."""
-        return dataclasses.replace(self, wiring_seed=seed)
+    def with_mask_seed(self, seed: int) -> CausalFaces:
+        """The same model with another `mask_seed`."""
+        return dataclasses.replace(self, mask_seed=seed)
 
     @property
     def draws_blocks(self) -> bool:
@@ -220,6 +220,6 @@ class CausalModel(CausalFaces):
     def __post_init__(self) -> None:
         check_parts(self)
 
-    def rewired(self, seed: int) -> CausalModel:
-        """The same model with the wiring that a seed draws, where the network can be wired anew."""
-        return dataclasses.replace(self, network=self.network.clone(wiring_seed=seed))
+    def with_mask_seed(self, seed: int) -> CausalModel:
+        """The same model with another `mask_seed`, where the network has one."""
+        return dataclasses.replace(self, network=self.network.clone(mask_seed=seed))

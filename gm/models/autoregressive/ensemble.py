@@ -28,11 +28,11 @@ from gm.models.autoregressive.causal import CausalFaces
 
 @dataclasses.dataclass(frozen=True)
 class Ensemble:
-    """The equally weighted mixture of one model's members, which differ in their wiring.
+    """The equally weighted mixture of one model's members, which differ in order and masks.
 
     Attributes:
-      model: a causal model whose network can be rewired: MADE, NADE, DeepNADE. Its own
-        `wiring_seed` is that of member 0; member m has the m-th one after it.
+      model: a causal model whose network has a `mask_seed`: MADE, NADE, DeepNADE. Member m has the
+        seed `mask_seed + m`.
       num_members: M.
     """
 
@@ -42,10 +42,10 @@ class Ensemble:
     def __post_init__(self) -> None:
         if self.num_members < 1:
             raise ValueError(f"Ensemble needs at least 1 member; got {self.num_members}.")
-        if getattr(self.model.network, "wiring_seed", None) is None:
+        if getattr(self.model.network, "mask_seed", None) is None:
             raise ValueError(
-                "Ensemble needs a model that can be rewired, and the seed to begin with: "
-                "MADE(..., wiring_seed=0), NADE(..., wiring_seed=0), DeepNADE(..., wiring_seed=0)."
+                "Ensemble needs a model with a mask_seed, the seed of member 0: "
+                "MADE(..., mask_seed=0), NADE(..., mask_seed=0), DeepNADE(..., mask_seed=0)."
             )
 
     @property
@@ -64,27 +64,27 @@ class Ensemble:
 
     def member(self, m: int) -> CausalFaces:
         """Member m, a model of its own: to walk, to score, to complete with."""
-        return self.model.rewired(self.model.network.wiring_seed + m)
+        return self.model.with_mask_seed(self.model.network.mask_seed + m)
 
-    def wirings(self) -> PyTree:
-        """The wirings of all members, arrays with a leading axis [M]."""
-        members = [self.member(m).sized_network.wiring() for m in range(self.num_members)]
+    def orderings(self) -> PyTree:
+        """The orderings of all members, arrays with a leading axis [M]."""
+        members = [self.member(m).sized_network.ordering() for m in range(self.num_members)]
         return jax.tree.map(lambda *rows: jnp.asarray(np.stack(rows), jnp.int32), *members)
 
     def member_log_prob(
         self, params: Params, x: Array, m: Array, context: Array | None = None
     ) -> Array:
         """log p_m(x | y) in nats; m may be traced."""
-        wiring = jax.tree.map(lambda rows: rows[m], self.wirings())
-        return self.model.conditionals(params, x, context, wiring).log_prob(x)
+        ordering = jax.tree.map(lambda rows: rows[m], self.orderings())
+        return self.model.conditionals(params, x, context, ordering).log_prob(x)
 
     def log_prob(self, params: Params, x: Array, context: Array | None = None) -> Array:
         """log p(x | y) in nats, exact."""
 
-        def of_member(wiring: PyTree) -> Array:
-            return self.model.conditionals(params, x, context, wiring).log_prob(x)
+        def of_member(ordering: PyTree) -> Array:
+            return self.model.conditionals(params, x, context, ordering).log_prob(x)
 
-        log_probs = jax.lax.map(of_member, self.wirings())
+        log_probs = jax.lax.map(of_member, self.orderings())
         return jax.nn.logsumexp(log_probs) - jnp.log(self.num_members)
 
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:

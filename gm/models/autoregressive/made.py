@@ -7,12 +7,12 @@ estimation", arXiv:1502.03509.
     parameters of all conditionals = V ⊙ M^V h(... h(W ⊙ M^W x + b)) + A ⊙ M^A x + c
 
 The masks let the parameters of element o(i) see the elements before it and no others. Departures
-from the paper: hidden degrees are spread evenly, or as `degrees` says, and `wiring_seed` draws
-which unit has which, where the paper draws every degree; and weights start at the scale of each
+from the paper: hidden degrees are evenly spaced, or as `degrees` says, and `mask_seed`
+permutes them, where the paper samples every degree; and weights start at the scale of each
 unit's own fan-in.
 
 Order-agnostic and connectivity-agnostic training, and ensembles over masks, are `Ensemble(MADE(...,
-wiring_seed=0), num_members=32)`.
+mask_seed=0), num_members=32)`.
 
 Cost, for L hidden layers of H units: `log_prob` is one pass of D H + (L - 1) H^2 + H D
 multiplications. `sample` computes each hidden unit once, when its last input arrives, and costs the
@@ -32,7 +32,7 @@ import numpy as np
 
 from gm.core import Array, Event, Head
 from gm.models.autoregressive.causal import CausalFaces, settle
-from gm.networks import MaskedMLP, spread
+from gm.networks import MaskedMLP, evenly_spaced_degrees
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +52,8 @@ class MADE(CausalFaces):
       degrees: for each hidden layer, the degrees of its units: a unit of degree d sees the first
         d + 1 elements of the order. Spread evenly by default; `degrees_by_entropy` puts more units
         where the data varies.
-      wiring_seed: draws which unit has which degree, and the order; None leaves both as they are.
-      shuffled: whether `wiring_seed` draws an order in place of the given one (order-agnostic) or
+      mask_seed: seed that permutes the degrees and the order; None leaves both as they are.
+      random_order: whether `mask_seed` replaces the given order by a random one (order-agnostic) or
         only the masks (connectivity-agnostic).
       context: the space of y for p(x | y), which every unit sees.
 
@@ -70,8 +70,8 @@ class MADE(CausalFaces):
     activation: Callable[[Array], Array] = jax.nn.relu
     dtype: Any = jnp.float32
     degrees: tuple[tuple[int, ...], ...] | None = None
-    wiring_seed: int | None = None
-    shuffled: bool = True
+    mask_seed: int | None = None
+    random_order: bool = True
     context: Event | None = None
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class MADE(CausalFaces):
                 f"MADE needs, for hidden={self.hidden}, so many degrees in 0..{last} for each "
                 f"layer; got {degrees}."
             )
-        settle(self, drawn=self.wiring_seed is not None and self.shuffled)
+        settle(self, random_order=self.mask_seed is not None and self.random_order)
 
     @functools.cached_property
     def network(self) -> MaskedMLP:
@@ -96,8 +96,8 @@ class MADE(CausalFaces):
             dtype=self.dtype,
             order=self.order,
             degrees=self.degrees,
-            wiring_seed=self.wiring_seed,
-            shuffled=self.shuffled,
+            mask_seed=self.mask_seed,
+            random_order=self.random_order,
         )
 
 
@@ -106,7 +106,7 @@ def degrees_by_entropy(
 ) -> tuple[tuple[int, ...], ...]:
     """Degrees that give each element hidden units in proportion to the entropy of its marginal.
 
-    On binarized MNIST a quarter of evenly spread units ends in the blank margin; spread by entropy
+    On binarized MNIST a quarter of evenly spaced units ends in the blank margin; spread by entropy
     500 units are worth half a nat more.
 
     Args:
@@ -119,4 +119,6 @@ def degrees_by_entropy(
     x = x if order is None else x[:, np.array(order)]
     p = np.stack([np.mean(x == v, axis=0) for v in range(num_values)])
     entropy = -np.sum(p * np.log(np.where(p > 0.0, p, 1.0)), axis=0)
-    return tuple(tuple(map(int, spread(x.shape[1], h, entropy + 1e-6))) for h in hidden)
+    return tuple(
+        tuple(map(int, evenly_spaced_degrees(x.shape[1], h, entropy + 1e-6))) for h in hidden
+    )

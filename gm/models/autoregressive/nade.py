@@ -48,7 +48,7 @@ class NADE(CausalFaces):
       rescaled: a learned factor for each element before the activation, as in RNADE.
       order: a permutation of the D elements of x in raster order; o(0) comes first. Raster order by
         default.
-      wiring_seed: draws an order in place of that; `Ensemble` averages over several.
+      mask_seed: seed of a random order in place of that; `Ensemble` averages over several.
       dtype: of the computation; parameters stay in float32.
       context: the space of y for p(x | y), which moves every bias.
 
@@ -63,12 +63,12 @@ class NADE(CausalFaces):
     activation: Callable[[Array], Array] = jax.nn.sigmoid
     rescaled: bool = False
     order: tuple[int, ...] | None = None
-    wiring_seed: int | None = None
+    mask_seed: int | None = None
     dtype: Any = jnp.float32
     context: Event | None = None
 
     def __post_init__(self) -> None:
-        settle(self, drawn=self.wiring_seed is not None)
+        settle(self, random_order=self.mask_seed is not None)
 
     @functools.cached_property
     def network(self) -> networks.NADE:
@@ -78,7 +78,7 @@ class NADE(CausalFaces):
             activation=self.activation,
             rescaled=self.rescaled,
             order=self.order,
-            wiring_seed=self.wiring_seed,
+            mask_seed=self.mask_seed,
             dtype=self.dtype,
         )
 
@@ -88,7 +88,7 @@ class DeepNADE(CausalFaces):
     """Deep, order-agnostic NADE: the set of observed elements is an input.
 
     Attributes:
-      event, conditional, order, wiring_seed, dtype, context: as in `NADE`.
+      event, conditional, order, mask_seed, dtype, context: as in `NADE`.
       hidden: units of each hidden layer, at least one.
       activation: of the hidden units.
 
@@ -102,14 +102,14 @@ class DeepNADE(CausalFaces):
     _: dataclasses.KW_ONLY
     activation: Callable[[Array], Array] = jax.nn.relu
     order: tuple[int, ...] | None = None
-    wiring_seed: int | None = None
+    mask_seed: int | None = None
     dtype: Any = jnp.float32
     context: Event | None = None
 
     def __post_init__(self) -> None:
         if not self.hidden:
             raise ValueError("DeepNADE needs at least one hidden layer; got hidden=().")
-        settle(self, drawn=self.wiring_seed is not None)
+        settle(self, random_order=self.mask_seed is not None)
 
     @functools.cached_property
     def network(self) -> networks.NADE:
@@ -119,7 +119,7 @@ class DeepNADE(CausalFaces):
             activation=self.activation,
             order_agnostic=True,
             order=self.order,
-            wiring_seed=self.wiring_seed,
+            mask_seed=self.mask_seed,
             dtype=self.dtype,
         )
 
