@@ -118,14 +118,14 @@ class CausalNetwork(Frozen, kw_only=True):
     def start(self, context: Array | None = None) -> tuple[PyTree, Array]:
         """The cache before any element is known, and the raw parameters [P] of element 0."""
         nothing = jnp.zeros(self.num_features, jnp.float32)
-        return self._advance(Walk(jnp.zeros((), jnp.int32)), nothing, context)
+        return self._run_element(Walk(jnp.zeros((), jnp.int32)), nothing, context)
 
     def step(self, cache: PyTree, f_i: Array) -> tuple[PyTree, Array]:
         """Takes the features [C] of the next element; returns the raw parameters of the one after.
 
         After the last element there is nothing to predict; what is returned then means nothing.
         """
-        return self._advance(Walk(cache["time"] + 1, cache["layers"]), f_i, cache["context"])
+        return self._run_element(Walk(cache["time"] + 1, cache["layers"]), f_i, cache["context"])
 
     def window(
         self, memory: list[PyTree] | None, f: Array, context: Array | None = None
@@ -147,7 +147,7 @@ class CausalNetwork(Frozen, kw_only=True):
         raw = self.body(f, context, run)
         return run.memory, raw.astype(jnp.float32)
 
-    def _advance(self, walk: Walk, f_i: Array, context: Array | None) -> tuple[PyTree, Array]:
+    def _run_element(self, walk: Walk, f_i: Array, context: Array | None) -> tuple[PyTree, Array]:
         raw = self.body(f_i, context, walk)
         cache = {"time": walk.time, "layers": walk.caches, "context": context}
         return cache, raw.astype(jnp.float32)
@@ -157,10 +157,10 @@ class CausalNetwork(Frozen, kw_only=True):
 class BlockNetwork(Protocol):
     """A causal network that also takes blocks of elements, next to each other in its order."""
 
-    def look(self, cache: PyTree, f: Array) -> Array:
+    def block_logits(self, cache: PyTree, f: Array) -> Array:
         """Raw parameters [block, P] of the elements after each of the next, features [block, C]."""
 
-    def advance(self, cache: PyTree, f: Array) -> tuple[PyTree, Array]:
+    def extend_block(self, cache: PyTree, f: Array) -> tuple[PyTree, Array]:
         """The cache after the next elements, features [block, C], and what follows them, [P]."""
 
 

@@ -1,4 +1,4 @@
-r"""Degree-masked dense networks: every output in one pass, or one element at a time.
+r"""Dense networks masked by degrees: MADE's, and FVSBN's without hidden layers.
 
 Germain, Gregor, Murray & Larochelle (2015), "MADE: masked autoencoder for distribution
 estimation", arXiv:1502.03509. Element i arrives at time i. A hidden unit of degree d may see
@@ -7,13 +7,11 @@ below i. A weight is kept where it never looks forward:
 
     W^l[j, k] != 0 only if degree(j) <= degree(k),      V[k, i] != 0 only if degree(k) < i.
 
-The parallel call costs one dense product per layer. The walk costs the same: every unit is computed
-once, when its time has come, and its sum over the past is split in three. Times come in blocks of
-about sqrt(D), and blocks in groups. What lies in earlier groups is summed for a whole group by one
-large matrix product when the group begins, what lies in earlier blocks of the group when a block
-begins, and what lies in the block itself is a short product.
-
-A walk goes by elements (`step`) or blocks: `look` is the parallel call in one, `advance` adds it.
+A forward pass costs one dense product per layer. Incremental sampling costs the same: every unit
+is computed once, at its time, and its sum over the past is split in three. Times come in blocks of
+about sqrt(D), and blocks in groups: earlier groups are summed by one large matrix product when a
+group begins, earlier blocks of the group when a block begins, and the block by a short product.
+It goes by elements (`step`) or by blocks (`block_logits`, then `extend_block`).
 """
 
 from __future__ import annotations
@@ -302,7 +300,7 @@ class MaskedMLP(Frozen):
         )
         return cache | {"far": far, "sums": sums}, h.astype(jnp.float32)
 
-    def look(self, cache: dict, f: Array) -> Array:
+    def block_logits(self, cache: dict, f: Array) -> Array:
         """The raw parameters of the elements after each of the next block of them.
 
         Args:
@@ -314,7 +312,7 @@ class MaskedMLP(Frozen):
         """
         return self._block(cache, f)[1]
 
-    def advance(self, cache: dict, f: Array) -> tuple[dict, Array]:
+    def extend_block(self, cache: dict, f: Array) -> tuple[dict, Array]:
         """Takes the features [block, C] of a block; returns the raw parameters of what follows."""
         block = cache["time"] // self.block
         units, raw = self._block(cache, f)

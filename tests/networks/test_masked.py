@@ -19,12 +19,12 @@ def by_elements(network, params, f):
 
 
 def by_blocks(network, params, f):
-    """The same, a block at a time, and what `look` and `advance` say of each block's end."""
+    """The same by blocks; `block_logits` and `extend_block` agree at the end of each block."""
     cache, first = network.apply(params, method="start")
 
     def step(cache, f_block):
-        looked = network.apply(params, cache, f_block, method="look")
-        cache, following = network.apply(params, cache, f_block, method="advance")
+        looked = network.apply(params, cache, f_block, method="block_logits")
+        cache, following = network.apply(params, cache, f_block, method="extend_block")
         return cache, (looked, following)
 
     _, (looked, following) = jax.lax.scan(step, cache, f.reshape(-1, network.block, f.shape[-1]))

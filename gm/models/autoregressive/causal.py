@@ -153,13 +153,13 @@ class CausalFaces:
     def predict_block(self, params: Params, carry: Carry, x: Array) -> Distribution:
         """p(x_i | x_<i, y) of the next elements, were they to be x: [block]."""
         f = self.conditional.features(x)
-        raw = self.sized_network.apply(params, carry.cache, f, method="look")
+        raw = self.sized_network.apply(params, carry.cache, f, method="block_logits")
         return self.conditional(jnp.concatenate([carry.raw[None], raw[:-1]]))
 
     def observe_block(self, params: Params, carry: Carry, x: Array) -> Carry:
         """The carry once the next elements are x: [block]."""
         f = self.conditional.features(x)
-        return Carry(*self.sized_network.apply(params, carry.cache, f, method="advance"))
+        return Carry(*self.sized_network.apply(params, carry.cache, f, method="extend_block"))
 
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
         """x ~ p(x | y), one element at a time."""
