@@ -37,7 +37,7 @@ class Made(CausalModel):
     """A MADE of three bits to be broken in one way each."""
 
     event: Event = BITS
-    conditional: dist.BernoulliHead = dist.BernoulliHead()
+    head: dist.BernoulliHead = dist.BernoulliHead()
     network: MaskedMLP = MaskedMLP(hidden=(6,))
 
 
@@ -81,7 +81,7 @@ class PeeksAhead(Made):
 @dataclasses.dataclass(frozen=True)
 class RealPeeksAhead(Made):
     event: Event = PLANE
-    conditional: dist.NormalHead = dist.NormalHead()
+    head: dist.NormalHead = dist.NormalHead()
 
     def conditionals(self, params, x, context=None, ordering=None):
         p = super().conditionals(params, x)

@@ -184,7 +184,7 @@ def test_a_model_calls_itself_by_its_name(kind):
     model = kind(Event((3,), 2), dist.BernoulliHead(), order=[2, 0, 1])
     assert type(model) is kind
     assert repr(model).startswith(f"{kind.__name__}(event=Event(shape=(3,), num_values=2)")
-    with pytest.raises(ValueError, match=rf"{kind.__name__} needs a conditional over num_values=4"):
+    with pytest.raises(ValueError, match=rf"{kind.__name__} needs a head over num_values=4"):
         kind(Event((3,), 4), dist.BernoulliHead())
     with pytest.raises(ValueError, match=rf"{kind.__name__} needs an order"):
         kind(Event((3,), 2), dist.BernoulliHead(), order=(0, 0, 1))

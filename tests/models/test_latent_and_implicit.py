@@ -108,7 +108,7 @@ def test_a_vae_samples_integers_of_its_event(key):
     assert x.shape == (20, 3, 2)
     assert len(np.unique(x)) > 2
     with pytest.raises(ValueError, match=r"num_values=17.*got BernoulliHead"):
-        dataclasses.replace(vae, likelihood=dist.BernoulliHead())
+        dataclasses.replace(vae, head=dist.BernoulliHead())
 
 
 @dataclasses.dataclass(frozen=True)

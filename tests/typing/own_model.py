@@ -55,15 +55,15 @@ class OwnDensity:
     """Independent coins, with a head and a distribution of one's own kind."""
 
     event: Event
-    likelihood: core.Head
+    head: core.Head
 
     def init(self, key: Key) -> Params:
         """Raw outputs of the head."""
-        return jnp.zeros((*self.event.shape, self.likelihood.num_params))
+        return jnp.zeros((*self.event.shape, self.head.num_params))
 
     def log_prob(self, params: Params, x: Array) -> Array:
         """log p(x)"""
-        return self.likelihood(params).log_prob(x)
+        return self.head(params).log_prob(x)
 
 
 def main() -> None:

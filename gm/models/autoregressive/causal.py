@@ -1,6 +1,6 @@
 r"""A causal network as a model: MADE, NADE, PixelCNN, PixelRNN, WaveNet, Transformers and others.
 
-    p(x | y) = \prod_i p(x_o(i) | x_o(<i), y),    x_o(i) ~ conditional(network(x, y)_o(i))
+    p(x | y) = \prod_i p(x_o(i) | x_o(<i), y),    x_o(i) ~ head(network(x, y)_o(i))
 
 in the network's order o: for most of them raster order, rows from the top, columns from the left,
 colours inside a pixel, time. What the literature gives a name of its own is the network:
@@ -61,23 +61,23 @@ def settle(model: CausalFaces, *, random_order: bool = False) -> None:
 
 def check_parts(model: CausalFaces) -> None:
     """Raises ValueError unless the model's head and network are for its event."""
-    if model.conditional.num_values != model.event.num_values:
+    if model.head.num_values != model.event.num_values:
         raise ValueError(
-            f"{type(model).__name__} needs a conditional over num_values={model.event.num_values}, "
-            f"as its event; got {model.conditional}. gm.distributions.head_for(event) gives one "
+            f"{type(model).__name__} needs a head over num_values={model.event.num_values}, "
+            f"as its event; got {model.head}. gm.distributions.head_for(event) gives one "
             "that fits."
         )
     _ = model.sized_network  # which refuses what does not fit
 
 
 class CausalFaces:
-    """Both faces of a model over a causal network, from its event, conditional, network, context.
+    """Both faces of a model over a causal network, from its event, head, network, context.
 
     `CausalModel` takes any network; MADE, NADE and others that have a name make their own.
     """
 
     event: Event
-    conditional: Head
+    head: Head
     network: CausalNetwork
     context: Event | None
 
@@ -86,8 +86,8 @@ class CausalFaces:
         """The network in the sizes of the event, the head and the context."""
         return self.network.clone(
             shape=self.event.shape,
-            num_features=self.conditional.num_features,
-            num_params=self.conditional.num_params,
+            num_features=self.head.num_features,
+            num_params=self.head.num_params,
             context_dim=0 if self.context is None else self.context.vector_size,
         )
 
@@ -98,7 +98,7 @@ class CausalFaces:
 
     def init(self, key: Key) -> Params:
         """Parameters of the network."""
-        f = jnp.zeros((*self.event.shape, self.conditional.num_features), jnp.float32)
+        f = jnp.zeros((*self.event.shape, self.head.num_features), jnp.float32)
         y = core.context_vector(self, core.example_context(self))
         return self.sized_network.init(key, f, y)
 
@@ -115,9 +115,9 @@ class CausalFaces:
         may be traced; `network.ordering()` has its form.
         """
         self.event.check(x)
-        f, y = self.conditional.features(x), core.context_vector(self, context)
+        f, y = self.head.features(x), core.context_vector(self, context)
         own = () if ordering is None else (ordering,)  # not every network takes one
-        return self.conditional(self.sized_network.apply(params, f, y, *own))
+        return self.head(self.sized_network.apply(params, f, y, *own))
 
     def log_prob(self, params: Params, x: Array, context: Array | None = None) -> Array:
         """log p(x | y) in nats, exact."""
@@ -130,11 +130,11 @@ class CausalFaces:
 
     def predict(self, params: Params, carry: Carry) -> Distribution:
         """p(x_i | x_<i, y) of the next element, a scalar event."""
-        return self.conditional(carry.raw)
+        return self.head(carry.raw)
 
     def observe(self, params: Params, carry: Carry, x_i: Array) -> Carry:
         """The carry once the next element is x_i."""
-        f_i = self.conditional.features(x_i)
+        f_i = self.head.features(x_i)
         return Carry(*self.sized_network.apply(params, carry.cache, f_i, method="step"))
 
     def with_mask_seed(self, seed: int) -> CausalFaces:
@@ -152,13 +152,13 @@ class CausalFaces:
 
     def predict_block(self, params: Params, carry: Carry, x: Array) -> Distribution:
         """p(x_i | x_<i, y) of the next elements, were they to be x: [block]."""
-        f = self.conditional.features(x)
+        f = self.head.features(x)
         raw = self.sized_network.apply(params, carry.cache, f, method="block_logits")
-        return self.conditional(jnp.concatenate([carry.raw[None], raw[:-1]]))
+        return self.head(jnp.concatenate([carry.raw[None], raw[:-1]]))
 
     def observe_block(self, params: Params, carry: Carry, x: Array) -> Carry:
         """The carry once the next elements are x: [block]."""
-        f = self.conditional.features(x)
+        f = self.head.features(x)
         return Carry(*self.sized_network.apply(params, carry.cache, f, method="extend_block"))
 
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
@@ -170,13 +170,13 @@ class CausalFaces:
     ) -> Array:
         """log p(x | y) in nats of the network with its dropout drawn from key: for training."""
         self.event.check(x)
-        f, given = self.conditional.features(x), core.context_vector(self, context)
+        f, given = self.head.features(x), core.context_vector(self, context)
         raw = self.sized_network.apply(params, f, given, rngs={"dropout": key})
-        return self.conditional(raw).log_prob(x)
+        return self.head(raw).log_prob(x)
 
     def memory(self, params: Params) -> PyTree:
         """What there is to remember before any element: zeros."""
-        f = jnp.zeros((1, self.conditional.num_features), jnp.float32)
+        f = jnp.zeros((1, self.head.num_features), jnp.float32)
         given = core.context_vector(self, core.example_context(self))
         after = functools.partial(self.sized_network.apply, method="window")
         shapes, _ = jax.eval_shape(after, params, None, f, given)
@@ -194,9 +194,9 @@ class CausalFaces:
           context: y, for a conditional model.
         """
         dataclasses.replace(self.event, shape=x.shape).check(x)
-        f, given = self.conditional.features(x), core.context_vector(self, context)
+        f, given = self.head.features(x), core.context_vector(self, context)
         memory, raw = self.sized_network.apply(params, memory, f, given, method="window")
-        return self.conditional(raw).log_prob(x), memory
+        return self.head(raw).log_prob(x), memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +205,7 @@ class CausalModel(CausalFaces):
 
     Attributes:
       event: the space of x.
-      conditional: turns P raw outputs into the distribution of one element: Bernoulli, Categorical,
+      head: turns P raw outputs into the distribution of one element: Bernoulli, Categorical,
         a mixture of discretised logistics, ...
       network: a `gm.networks.CausalNetwork`, or one with the same methods; the model works with
         `sized_network`, in the sizes of the event, the head and the context.
@@ -213,7 +213,7 @@ class CausalModel(CausalFaces):
     """
 
     event: Event
-    conditional: Head
+    head: Head
     network: CausalNetwork
     context: Event | None = None
 

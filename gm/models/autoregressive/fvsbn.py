@@ -4,7 +4,7 @@ Neal (1992), "Connectionist learning of belief networks"; Frey (1998), "Graphica
 learning and digital communication"; Gan, Henao, Carlson & Carin (2015), "Learning deep sigmoid
 belief networks with data augmentation", for the name.
 
-    p(x_o(i) | x_o(<i)) = conditional(b_o(i) + sum_{j < i} W_o(i)o(j) x_o(j))
+    p(x_o(i) | x_o(<i)) = head(b_o(i) + sum_{j < i} W_o(i)o(j) x_o(j))
 
 It is MADE without hidden units. `log_prob` is one product with a triangular matrix; `sample` keeps
 the sums so far and takes as many multiplications.
@@ -28,7 +28,7 @@ class FVSBN(CausalFaces):
     """Fully visible sigmoid belief network; the attributes are those of `MADE`."""
 
     event: Event
-    conditional: Head
+    head: Head
     _: dataclasses.KW_ONLY
     order: tuple[int, ...] | None = None
     dtype: Any = jnp.float32

@@ -41,7 +41,7 @@ class MADE(CausalFaces):
 
     Attributes:
       event: the space of x; D elements.
-      conditional: turns P raw outputs into the distribution of one element: Bernoulli, Categorical,
+      head: turns P raw outputs into the distribution of one element: Bernoulli, Categorical,
         a mixture of Normals, ...
       hidden: units in each hidden layer, any depth.
       order: a permutation of the D elements of x in raster order; o(0) comes first. Raster order by
@@ -58,11 +58,11 @@ class MADE(CausalFaces):
       context: the space of y for p(x | y), which every unit sees.
 
     Raises:
-      ValueError: an order, degrees or a conditional that do not fit the event.
+      ValueError: an order, degrees or a head that do not fit the event.
     """
 
     event: Event
-    conditional: Head
+    head: Head
     hidden: tuple[int, ...] = (500,)
     _: dataclasses.KW_ONLY
     order: tuple[int, ...] | None = None

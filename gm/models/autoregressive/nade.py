@@ -5,7 +5,7 @@ Uria, Murray & Larochelle (2013), "RNADE: the real-valued neural autoregressive 
 arXiv:1306.0186; Uria, Murray & Larochelle (2014), "A deep and tractable density estimator",
 arXiv:1310.1757.
 
-    p(x_o(i) | x_o(<i)) = conditional(V_o(i) h_i + b_o(i)),
+    p(x_o(i) | x_o(<i)) = head(V_o(i) h_i + b_o(i)),
     h_i = act(rho_o(i) (c + sum_{j < i} W_o(j) x_o(j)))
 
 Bernoulli conditionals and logistic units make NADE; Categorical ones, NADE of K values; mixtures of
@@ -42,7 +42,7 @@ class NADE(CausalFaces):
 
     Attributes:
       event: the space of x; D elements.
-      conditional: turns P raw outputs into the distribution of one element.
+      head: turns P raw outputs into the distribution of one element.
       hidden: H.
       activation: of the hidden units; `jax.nn.relu` in RNADE.
       rescaled: a learned factor for each element before the activation, as in RNADE.
@@ -53,11 +53,11 @@ class NADE(CausalFaces):
       context: the space of y for p(x | y), which moves every bias.
 
     Raises:
-      ValueError: an order or a conditional that does not fit the event.
+      ValueError: an order or a head that does not fit the event.
     """
 
     event: Event
-    conditional: Head
+    head: Head
     hidden: int = 500
     _: dataclasses.KW_ONLY
     activation: Callable[[Array], Array] = jax.nn.sigmoid
@@ -88,16 +88,16 @@ class DeepNADE(CausalFaces):
     """Deep, order-agnostic NADE: the set of observed elements is an input.
 
     Attributes:
-      event, conditional, order, mask_seed, dtype, context: as in `NADE`.
+      event, head, order, mask_seed, dtype, context: as in `NADE`.
       hidden: units of each hidden layer, at least one.
       activation: of the hidden units.
 
     Raises:
-      ValueError: an order or a conditional that does not fit the event, or no hidden layer.
+      ValueError: an order or a head that does not fit the event, or no hidden layer.
     """
 
     event: Event
-    conditional: Head
+    head: Head
     hidden: tuple[int, ...] = (500, 500)
     _: dataclasses.KW_ONLY
     activation: Callable[[Array], Array] = jax.nn.relu
@@ -135,6 +135,6 @@ class DeepNADE(CausalFaces):
           context: y, where the model is conditional.
         """
         self.event.check(x)
-        f, context = self.conditional.features(x), core.context_vector(self, context)
+        f, context = self.head.features(x), core.context_vector(self, context)
         raw = self.sized_network.apply(params, f, observed, context, method="given")
-        return self.conditional(raw)
+        return self.head(raw)

@@ -3,7 +3,7 @@ r"""VAE: a deep latent-variable model with an amortized Gaussian posterior.
 Kingma & Welling (2014), "Auto-encoding variational Bayes", arXiv:1312.6114; Rezende, Mohamed &
 Wierstra (2014), arXiv:1401.4082.
 
-    z ~ N(0, I),    x | z ~ likelihood(decoder(z)),    q(z | x) = N(m(x), diag s(x)^2)
+    z ~ N(0, I),    x | z ~ head(decoder(z)),    q(z | x) = N(m(x), diag s(x)^2)
 
 With a context y every part is given it (Sohn, Lee & Yan, 2015, "Learning structured output
 representation using deep conditional generative models"), but for the prior, which stays N(0, I).
@@ -31,7 +31,7 @@ class VAE:
 
     Attributes:
       event: the space of x.
-      likelihood: turns P raw outputs into the distribution of one element of x given z.
+      head: turns P raw outputs into the distribution of one element of x given z.
       encoder: [*event, C] -> [2K], mean and raw scale of q(z | x).
       decoder: [K] -> [*event, P].
       latent_dim: K.
@@ -43,7 +43,7 @@ class VAE:
     """
 
     event: Event
-    likelihood: Head
+    head: Head
     encoder: Network
     decoder: Network
     latent_dim: int
@@ -52,16 +52,16 @@ class VAE:
     context: Event | None = None
 
     def __post_init__(self) -> None:
-        if self.likelihood.num_values != self.event.num_values:
+        if self.head.num_values != self.event.num_values:
             raise ValueError(
-                f"VAE needs a likelihood over num_values={self.event.num_values}, as its event; "
-                f"got {self.likelihood}. gm.distributions.head_for(event) gives one that fits."
+                f"VAE needs a head over num_values={self.event.num_values}, as its event; "
+                f"got {self.head}. gm.distributions.head_for(event) gives one that fits."
             )
 
     def init(self, key: Key) -> Params:
         """Parameters of the encoder and the decoder."""
         key_encoder, key_decoder = jax.random.split(key)
-        x = jnp.zeros((*self.event.shape, self.likelihood.num_features), jnp.float32)
+        x = jnp.zeros((*self.event.shape, self.head.num_features), jnp.float32)
         z = jnp.zeros(self.latent_dim, jnp.float32)
         y = core.context_inputs(self, core.example_context(self))
         return {
@@ -78,7 +78,7 @@ class VAE:
         """q(z | x, y)"""
         self.event.check(x)
         y = core.context_inputs(self, context)
-        raw = self.encoder.apply(params["encoder"], self.likelihood.features(x), *y)
+        raw = self.encoder.apply(params["encoder"], self.head.features(x), *y)
         loc, raw_scale = jnp.split(raw, 2)
         offset = math.log(math.expm1(self.start_scale))  # softplus of this is start_scale
         return dist.Normal(loc, jax.nn.softplus(raw_scale + offset) + self.min_scale)
@@ -86,7 +86,7 @@ class VAE:
     def decode(self, params: Params, z: Array, context: Array | None = None) -> Distribution:
         """p(x | z, y)"""
         y = core.context_inputs(self, context)
-        return self.likelihood(self.decoder.apply(params["decoder"], z, *y))
+        return self.head(self.decoder.apply(params["decoder"], z, *y))
 
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
         """x ~ p(x | z, y) with z ~ p(z)."""
