@@ -99,7 +99,7 @@ HINGE = Objective(
 )
 
 
-def slope_penalty(critic: Scores, x: PyTree, target: float) -> Array:
+def gradient_norm_penalty(critic: Scores, x: PyTree, target: float) -> Array:
     r"""(1/B) \sum_b (|\nabla_x c(x_b)| - target)^2, the norm over all leaves of an example.
 
     Args:
@@ -136,7 +136,7 @@ def gradient_penalty(critic: Scores, key: Key, real: PyTree, fake: PyTree) -> Ar
       Scalar, to be multiplied by a weight (10 in the paper).
 
     Raises:
-      TypeError: as `slope_penalty`.
+      TypeError: as `gradient_norm_penalty`.
     """
     u = jax.random.uniform(key, (_size(real),), jnp.float32)
 
@@ -145,7 +145,7 @@ def gradient_penalty(critic: Scores, key: Key, real: PyTree, fake: PyTree) -> Ar
         return one * real + (1.0 - one) * fake
 
     _check_critic(critic, real)  # before integers are mixed
-    return slope_penalty(critic, jax.tree.map(between, real, fake), 1.0)
+    return gradient_norm_penalty(critic, jax.tree.map(between, real, fake), 1.0)
 
 
 def r1_penalty(critic: Scores, key: Key, real: PyTree, fake: PyTree) -> Array:
@@ -153,12 +153,12 @@ def r1_penalty(critic: Scores, key: Key, real: PyTree, fake: PyTree) -> Array:
 
     Mescheder, Geiger & Nowozin (2018), arXiv:1801.04406, equation 9, to be multiplied by gamma.
     """
-    return 0.5 * slope_penalty(critic, real, 0.0)
+    return 0.5 * gradient_norm_penalty(critic, real, 0.0)
 
 
 def r2_penalty(critic: Scores, key: Key, real: PyTree, fake: PyTree) -> Array:
     r"""(1/2B) \sum_b |\nabla c(x~_b)|^2 at fake x, equation 10; otherwise as `r1_penalty`."""
-    return 0.5 * slope_penalty(critic, fake, 0.0)
+    return 0.5 * gradient_norm_penalty(critic, fake, 0.0)
 
 
 def critic_loss(

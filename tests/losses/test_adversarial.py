@@ -281,7 +281,7 @@ def test_a_critic_of_one_example_is_refused_with_what_would_do(critic, message, 
     with pytest.raises(TypeError, match=message):
         adversarial.gradient_penalty(critic, key, DATA, DATA)
     with pytest.raises(TypeError, match=message):
-        adversarial.slope_penalty(critic, DATA, 0.0)
+        adversarial.gradient_norm_penalty(critic, DATA, 0.0)
 
 
 def test_what_has_no_slope_or_no_one_score_is_refused(key):
