@@ -122,7 +122,7 @@ def main(c: Config) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     loss, optimizer, params, batches = learn(c)
     mesh = train.data_mesh(jax.devices()[: c.devices or None])
-    rule = functools.partial(train.fsdp, min_size=1) if c.fsdp else train.whole
+    rule = functools.partial(train.fsdp, min_size=1) if c.fsdp else train.replicated
     step = train.make_step(loss, optimizer, mesh=mesh, rule=rule)
     state = train.init(params, loss if optimizer is None else optimizer, jax.random.key(1))
     best = train.Best("first")

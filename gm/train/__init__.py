@@ -28,7 +28,7 @@ from gm.train.checkpoints import digest
 from gm.train.logs import read_metrics
 from gm.train.loop import run
 from gm.train.players import Player
-from gm.train.sharding import data_mesh, fsdp, local, whole
+from gm.train.sharding import data_mesh, fsdp, local, replicated
 from gm.train.state import State, init
 from gm.train.step import Step, make_step
 
@@ -47,6 +47,6 @@ __all__ = [
     "read_metrics",
     "run",
     "weights",
-    "whole",
+    "replicated",
     "with_ema",
 ]

@@ -159,7 +159,7 @@ class Gathered:
         sizes = [len(x) for x in jax.tree.leaves(batches.indices(0))]
         sharding.check_sizes(sizes, step.mesh, step.num_parts)
         columns = dict(batches.columns)
-        everywhere = sharding.replicated(step.mesh)
+        everywhere = sharding.replicated_sharding(step.mesh)
         self._columns = sharding.put(columns, jax.tree.map(lambda _: everywhere, columns))
         self._batches, self._mesh, self._most = batches, step.mesh, most
         self.size = sum(sizes) * jax.process_count()

@@ -307,8 +307,10 @@ def describe_run(game: Game, batches: Any, state: State | None = None) -> Run:
         moves = [(name, player.updates, *game.entries(name)) for name, player in players.items()]
         parts["players"] = describe(moves)
     if state is not None and state.replicated:
-        whole = memories.by_name(state.memory, state.replicated)
-        parts["replicated"] = Description(whole, {name for name in whole if not whole[name]})
+        replicated = memories.by_name(state.memory, state.replicated)
+        parts["replicated"] = Description(
+            replicated, {name for name in replicated if not replicated[name]}
+        )
     if dataclasses.is_dataclass(batches):
         there = describe(batches)
         kept = {k: x for k, x in there.values.items() if k.split(".")[-1] not in _PLACEMENT}

@@ -3,7 +3,7 @@
 rows         [B, ...], one for each example of the batch: split over the devices and cut in
              parts as the batch is (hidden states, persistent chains of each example)
 replicated   the same for every example (codebooks, power-iteration vectors, baselines, replay
-             buffers, target networks): handed on whole, and laid out by the rule of the state
+             buffers, target networks): handed on as they are, and laid out by the rule of the state
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ def by_name(memory: PyTree, replicated: tuple[bool, ...]) -> dict[str, bool]:
 
 
 def partition(memory: PyTree, replicated: tuple[bool, ...]) -> tuple[PyTree, PyTree]:
-    """(rows, whole): two trees like the memory, each with None in place of the other's arrays."""
+    """(rows, shared): two trees like the memory, each with None in place of the other's arrays."""
     leaves, structure = jax.tree.flatten(memory)
     pairs = list(zip(leaves, replicated, strict=True))
-    rows = structure.unflatten([None if whole else x for x, whole in pairs])
-    return rows, structure.unflatten([x if whole else None for x, whole in pairs])
+    rows = structure.unflatten([None if shared else x for x, shared in pairs])
+    return rows, structure.unflatten([x if shared else None for x, shared in pairs])
 
 
-def combine(rows: PyTree, whole: PyTree) -> PyTree:
+def combine(rows: PyTree, shared: PyTree) -> PyTree:
     """The memory of which these are the parts."""
     return jax.tree.map(
-        lambda x, y: y if x is None else x, rows, whole, is_leaf=lambda x: x is None
+        lambda x, y: y if x is None else x, rows, shared, is_leaf=lambda x: x is None
     )
 
 

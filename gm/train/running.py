@@ -95,7 +95,7 @@ def _start(step: Step, state: State, batches: Any, asked: Asked, stop: stopping.
         return Loop(step, state, batches, asked, described, stop).go(owed)
     if asked.progress and jax.process_index() == 0:
         Display().say(f"already at step {_updates(state)} of {asked.num_steps}, in {folder}")
-    if asked.best is not None and step.rule is sharding.whole:
+    if asked.best is not None and step.rule is sharding.replicated:
         bests.share(asked.best, state)
     return state
 
@@ -124,7 +124,7 @@ class Loop:
         self.step, self.state, self.batches, self.asked = step, state, batches, asked
         self.folder, self.every, self.num_steps = asked.folder, asked.every, asked.num_steps
         self.start, self.leads = _updates(state), jax.process_index() == 0
-        self.whole, self.stop = step.rule is sharding.whole, stop
+        self.replicated, self.stop = step.rule is sharding.replicated, stop
         folder, on_row = (self.folder, asked.on_row) if self.leads else (None, None)
         shows = asked.progress and self.leads
         self.record = Record(folder, self.start, asked.num_steps, shows, on_row)
@@ -191,7 +191,7 @@ class Loop:
                         "unless another signal comes"
                     )
             self.reports.worker.wait()
-            if self.asked.best is not None and self.whole:
+            if self.asked.best is not None and self.replicated:
                 bests.share(self.asked.best, self.state)
         except BaseException as error:
             self._rescue(error)
@@ -206,7 +206,7 @@ class Loop:
         """Has made what an earlier process owed."""
         now = [entry for entry in owed if entry["row"]["step"] == self.start]
         copy = None
-        for entry in now if not self.whole and self.asked.evaluate is not None else ():
+        for entry in now if not self.replicated and self.asked.evaluate is not None else ():
             if entry["evaluates"]:
                 entry["numbers"] = self.reports.evaluate(self.start, self.state)
                 entry["evaluates"] = False
@@ -275,11 +275,11 @@ class Loop:
         evaluates, draws = (self._due(done, n) for n in (self.every.evaluate, self.every.draw))
         metrics = {name: x for name, x in metrics.items() if name != "finite" or np.ndim(x)}
         row = self.record.row(done, self.size)
-        owed = Owed(row, self.size, metrics, self._logs(done), evaluates and self.whole, draws)
+        owed = Owed(row, self.size, metrics, self._logs(done), evaluates and self.replicated, draws)
         with self.record.paused():
             if owed.evaluates or owed.draws:
                 owed.state = self._copy(done)
-            if evaluates and not self.whole:
+            if evaluates and not self.replicated:
                 try:
                     owed.numbers = self.reports.evaluate(done, self.state)
                 except BaseException:
@@ -290,7 +290,7 @@ class Loop:
 
     def _copy(self, done: int) -> Callable[[], State]:
         """What gives the state on one device: a copy, made later where no step can change it."""
-        later = self.whole and jax.process_count() == 1
+        later = self.replicated and jax.process_count() == 1
         if not (later and done == self.num_steps):
             # One copy at a time. What has gone wrong is raised once this row is reported.
             await_unless(self.reports.last, lambda: bool(self.stop))

@@ -1,9 +1,9 @@
 """Where arrays live: the batch split over the mesh axis "data", the state as a rule says.
 
-    whole   a copy of everything on every device (data parallelism)
-    fsdp    parameters, optimizer state and averages split over the same axis, for models larger
-            than one device: the step gathers parameters where it uses them and scatters gradients.
-            Rajbhandari et al. (2020), "ZeRO", arXiv:1910.02054, stage 3.
+    replicated  a copy of everything on every device (data parallelism)
+    fsdp        parameters, optimizer state and averages split over the same axis, for models larger
+                than one device: the step gathers parameters where it uses them and scatters
+                gradients. Rajbhandari et al. (2020), "ZeRO", arXiv:1910.02054, stage 3.
 
 A rule is a function (name, shape, number of devices) -> PartitionSpec of one array of the state,
 where the name is its path, such as "params['decoder']['kernel']". Several hosts share one mesh;
@@ -27,7 +27,7 @@ AXIS = "data"
 Rule = Callable[[str, tuple[int, ...], int], PartitionSpec]
 
 
-def whole(name: str, shape: tuple[int, ...], num_devices: int) -> PartitionSpec:
+def replicated(name: str, shape: tuple[int, ...], num_devices: int) -> PartitionSpec:
     """A copy on every device."""
     del name, shape, num_devices
     return PartitionSpec()
@@ -36,13 +36,13 @@ def whole(name: str, shape: tuple[int, ...], num_devices: int) -> PartitionSpec:
 def fsdp(
     name: str, shape: tuple[int, ...], num_devices: int, *, min_size: int = 4096
 ) -> PartitionSpec:
-    """The longest axis that the devices divide evenly is split; small arrays stay whole.
+    """The longest axis that the devices divide evenly is split; small arrays are replicated.
 
     Args:
       name: of the array; not used.
       shape: of the array; of two equally long axes the first is split.
       num_devices: along "data".
-      min_size: arrays of fewer elements stay whole, for splitting them saves less than it costs.
+      min_size: arrays of fewer elements are replicated, for splitting them saves less than it costs.
     """
     del name
     even = [axis for axis, size in enumerate(shape) if size % num_devices == 0]
@@ -58,7 +58,7 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated_sharding(mesh: Mesh) -> NamedSharding:
     """A copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
@@ -172,7 +172,7 @@ def local(tree: PyTree) -> PyTree:
 
     def one(x: Array) -> Array:
         if isinstance(x.sharding, NamedSharding) and not x.is_fully_replicated:
-            x = jax.jit(lambda x: x, out_shardings=replicated(x.sharding.mesh))(x)
+            x = jax.jit(lambda x: x, out_shardings=replicated_sharding(x.sharding.mesh))(x)
         if is_key(x):
             return jax.random.wrap_key_data(
                 one(jax.random.key_data(x)), impl=jax.random.key_impl(x)

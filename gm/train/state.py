@@ -86,5 +86,5 @@ def init(
     }
     memory = jax.tree.map(fresh, memory)
     step, finite = jnp.zeros((), jnp.int32), jnp.array(True)
-    whole = memories.flags(memory, replicated)
-    return State(step, params, opt_state, fresh(key), finite, memory, whole)
+    shared = memories.flags(memory, replicated)
+    return State(step, params, opt_state, fresh(key), finite, memory, shared)

@@ -95,7 +95,7 @@ def make_step(
     optimizer: optax.GradientTransformation | None = None,
     *,
     mesh: Mesh | None = None,
-    rule: sharding.Rule = sharding.whole,
+    rule: sharding.Rule = sharding.replicated,
     num_members: int | None = None,
 ) -> Step:
     """A step that descends one loss, or plays one round of a game.
@@ -117,13 +117,13 @@ def make_step(
     state was made with `init(..., memory=)`, any pytree; no gradient goes from one step to the one
     before. The players of a game hand one memory on in the order of their updates. What of it
     follows the batch, [B, ...], is split and cut in parts as the batch is; `init(replicated=)` says
-    what every update sees whole.
+    what every update sees in full.
 
     Args:
       loss: loss(params, key, batch) -> (scalar, metrics), or a dict of players.
       optimizer: with one loss, an optax optimizer; players bring their own.
       mesh: devices with an axis "data"; by default all of them, on all hosts.
-      rule: `whole` keeps a copy of the state on every device, `fsdp` splits it over them; or a
+      rule: `replicated` keeps a copy of the state on every device, `fsdp` shards it; or a
         function of one's own (name, shape, number of devices) -> PartitionSpec.
       num_members: N of an ensemble; None for one model.
 
@@ -150,8 +150,8 @@ def make_step(
         _check_optimizers(state, game, num_members)
         axis = 0 if num_members is None else 1
         memories.check(state.memory, state.replicated, mesh, game.num_parts, axis)
-        rows, whole = memories.partition(state.memory, state.replicated)
-        layout = sharding.layout(state.replace(memory=whole), mesh, rule)
+        rows, shared = memories.partition(state.memory, state.replicated)
+        layout = sharding.layout(state.replace(memory=shared), mesh, rule)
         rows = jax.tree.map(lambda _: sharding.split(mesh, axis), rows)
         layout = layout.replace(memory=memories.combine(rows, layout.memory))
         return _compile(advance, layout, mesh)
@@ -197,7 +197,7 @@ def _check_optimizers(state: State, game: Game, num_members: int | None) -> None
 
 def _compile(advance: Callable, layout: State, mesh: Mesh) -> Program:
     """Jits both faces of a step."""
-    everywhere, split = sharding.replicated(mesh), sharding.split(mesh)
+    everywhere, split = sharding.replicated_sharding(mesh), sharding.split(mesh)
 
     def several(
         state: State,
@@ -239,14 +239,14 @@ class _Layout:
 
     def gather(self, params: Params) -> Params:
         """On every device, for use."""
-        return self._constrain(params, sharding.replicated(self.mesh))
+        return self._constrain(params, sharding.replicated_sharding(self.mesh))
 
     def scatter(self, grads: Params) -> Params:
         """Laid out like the parameters that they move."""
         return self._constrain(grads, sharding.layout(grads, self.mesh, self.rule, "params"))
 
     def _constrain(self, tree: PyTree, where: PyTree) -> PyTree:
-        if self.mesh.size == 1 or self.rule is sharding.whole:
+        if self.mesh.size == 1 or self.rule is sharding.replicated:
             return tree  # nothing to move
         return jax.lax.with_sharding_constraint(tree, where)
 
@@ -255,7 +255,7 @@ def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[S
     """Moves every player in turn, then keeps the outcome if all of it is finite."""
     game.check(state.params)
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), game.num_updates)
-    rows, whole = memories.partition(state.memory, state.replicated)
+    rows, shared = memories.partition(state.memory, state.replicated)
     memories.check_rows(rows, batch)
     parts, rows = jax.tree.map(lambda x: _cut(x, game.num_parts), (batch, rows))
     params, opt_state, finite, all_metrics = state.params, dict(state.opt_state), state.finite, {}
@@ -264,13 +264,13 @@ def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[S
 
         def update(carry: tuple, inputs: tuple, name: str = name) -> tuple:
             key, batch, rows = inputs
-            *moved, whole = carry
-            memory = memories.combine(rows, layout.gather(whole))
+            *moved, shared = carry
+            memory = memories.combine(rows, layout.gather(shared))
             (*moved, memory), metrics = _update(game, layout, name, (*moved, memory), key, batch)
-            rows, whole = memories.partition(memory, state.replicated)
-            return (*moved, whole), (metrics, rows)
+            rows, shared = memories.partition(memory, state.replicated)
+            return (*moved, shared), (metrics, rows)
 
-        carry = params, opt_state[name], finite, whole
+        carry = params, opt_state[name], finite, shared
         inputs = keys_own, *jax.tree.map(lambda x, n=player.updates: x[:n], (parts, rows))
         if player.updates == 1:
             # Not a loop of one: XLA has slow gradients of convolutions inside loops on a CPU.
@@ -279,12 +279,12 @@ def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[S
         else:
             carry, (metrics, moved) = jax.lax.scan(update, carry, inputs)
             means = {label: jnp.mean(x, 0) for label, x in metrics.items()}
-        params, opt_state[name], finite, whole = carry
+        params, opt_state[name], finite, shared = carry
         rows = jax.tree.map(lambda new, old: jnp.concatenate([new, old[len(new) :]]), moved, rows)
         all_metrics |= {game.label(name, label): x for label, x in means.items()}
-    memory = memories.combine(jax.tree.map(_joined, rows), whole)
+    memory = memories.combine(jax.tree.map(_joined, rows), shared)
     moved = state.replace(step=state.step + 1, params=params, opt_state=opt_state, memory=memory)
-    # Selecting whole states, not updates: when the last player fails, the first has not moved.
+    # Selecting states, not updates: when the last player fails, the first has not moved.
     state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
     return state.replace(finite=finite), all_metrics | {"finite": finite}
 

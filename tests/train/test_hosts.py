@@ -38,9 +38,9 @@ class Batches:
             yield batch
 
 optimizer = train.with_ema(optax.adam(0.1))
-rule = train.fsdp if fsdp else train.whole
+rule = train.fsdp if fsdp else train.replicated
 step = train.make_step(loss, optimizer, rule=lambda n, s, d: train.fsdp(n, s, d, min_size=1)
-                       if fsdp else train.whole(n, s, d))
+                       if fsdp else train.replicated(n, s, d))
 state = train.init({"w": np.ones((3, 4), np.float32)[:, :3]}, optimizer, jax.random.key(0))
 print("hosts", jax.process_count(), "devices", jax.device_count(), flush=True)
 best = train.Best("w")

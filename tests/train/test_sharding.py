@@ -43,7 +43,7 @@ def test_the_longest_axis_that_divides_evenly_is_split():
         assert sharding.fsdp("w", shape, 8) == PartitionSpec(*want), shape
     assert sharding.fsdp("w", (8, 8), 8, min_size=1) == PartitionSpec("data")
     assert sharding.fsdp("w", (64, 128), 1) == PartitionSpec()
-    assert sharding.whole("w", (64, 128), 8) == PartitionSpec()
+    assert sharding.replicated("w", (64, 128), 8) == PartitionSpec()
 
 
 @pytest.fixture(scope="module")
