@@ -216,9 +216,9 @@ def manifests(count: int, seed: int, folder: pathlib.Path) -> Count:
 
 
 def pages(count: int, seed: int, folder: pathlib.Path) -> Count:
-    """Other files of a run's folder: what `doctor` says, and what a run would make of them."""
+    """Other files of a run's folder: what `inspect` says, and what a run would make of them."""
     from gm import train
-    from gm.train import checkpoints, doctor, folders, identity, logs
+    from gm.train import checkpoints, folders, identity, inspect, logs
 
     state, config = {"w": np.arange(3.0)}, {"rate": 0.1, "model": {"width": 3}}
     run = identity.Run({"loss": identity.describe(lambda x, rate=0.1: x * rate)})
@@ -247,10 +247,10 @@ def pages(count: int, seed: int, folder: pathlib.Path) -> Count:
         (folder / name).write_bytes(data)
 
         def read() -> bool:
-            report = doctor.examine(folder)
+            report = inspect.examine(folder)
             assert str(report).isprintable() or "\n" in str(report)
             if str(folder / name) not in "".join(report.broken) and report.status:
-                raise AssertionError("the doctor does not say which file is broken")
+                raise AssertionError("inspect does not say which file is broken")
             train.read_metrics(folder)
             logs.Record(folder, 4, 9, progress=False).close()
             try:

@@ -24,7 +24,7 @@ def main_of(command: str) -> Callable[[Sequence[str], str], int]:
     if command == "laws":
         from gm.laws import __main__ as module
     elif command == "inspect":
-        from gm.train import doctor as module
+        from gm.train import inspect as module
     elif command == "hosts":
         from gm.train import hosts as module
     else:

@@ -15,7 +15,7 @@ import gm
 from gm import __main__ as command
 from gm.laws import __main__ as laws
 from gm.metrics import results
-from gm.train import doctor, hosts
+from gm.train import hosts, inspect
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -58,7 +58,7 @@ def test_help_says_all_commands_without_jax():
 
 @pytest.mark.parametrize(
     ("name", "module"),
-    [("laws", laws), ("inspect", doctor), ("hosts", hosts), ("results", results)],
+    [("laws", laws), ("inspect", inspect), ("hosts", hosts), ("results", results)],
 )
 def test_a_command_gets_its_arguments_and_gives_its_status(name, module, monkeypatch, capsys):
     got = []

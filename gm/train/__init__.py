@@ -15,7 +15,7 @@ evaluation. All randomness is a function of (key, step).
 
 Large models are split over devices (`rule=fsdp`), small ones trained together as an ensemble
 (`num_members`) or many steps at a time (`run(..., steps_per_dispatch=)`). `hosts` starts the same
-script on several machines, `doctor` reads a run's folder, `weights` carries parameters elsewhere.
+script on several machines, `inspect` reads a run's folder, `weights` carries parameters elsewhere.
 
 JAX has threads of its own: a process that is forked once it has started may hang on one of their
 locks. Start worker processes before the first array is made, or by "spawn" (`multiprocessing`).
@@ -45,8 +45,8 @@ __all__ = [
     "local",
     "make_step",
     "read_metrics",
+    "replicated",
     "run",
     "weights",
-    "replicated",
     "with_ema",
 ]

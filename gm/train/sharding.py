@@ -42,7 +42,7 @@ def fsdp(
       name: of the array; not used.
       shape: of the array; of two equally long axes the first is split.
       num_devices: along "data".
-      min_size: arrays of fewer elements are replicated, for splitting them saves less than it costs.
+      min_size: smaller arrays are replicated, because splitting them saves less than it costs.
     """
     del name
     even = [axis for axis, size in enumerate(shape) if size % num_devices == 0]

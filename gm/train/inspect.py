@@ -1,4 +1,4 @@
-"""The state of a run's folder: `gm inspect FOLDER...`, or `python -m gm.train.doctor`.
+"""The state of a run's folder: `gm inspect FOLDER...`, or `python -m gm.train.inspect`.
 
 Says which checkpoints are intact, what the newest of them holds and what is wrong with the others,
 how the last process ended, how to resume, and how to replay a step that was not finite. Reads every
@@ -197,7 +197,7 @@ def _process(i: int, history: Sequence[dict]) -> str:
     return f"{began['time']} from step {began['step']} on {began['devices']}; {end}"
 
 
-def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.train.doctor") -> int:
+def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.train.inspect") -> int:
     """Prints the reports; returns the worst status."""
     parser = argparse.ArgumentParser(name, description=__doc__)
     parser.add_argument("folder", nargs="+", type=pathlib.Path, help="of a run")

@@ -1,4 +1,4 @@
-"""The doctor says what a folder holds, what is damaged, how to go on and what to replay."""
+"""`gm inspect` says what a folder holds, what is damaged, how to go on and what to replay."""
 
 import runpy
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from gm import train
-from gm.train import doctor
+from gm.train import inspect
 
 QUIET = {"progress": False, "log_every": 3, "checkpoint_every": 4}
 
@@ -16,7 +16,7 @@ def ran(step, new, problem, tmp_path):
     def to(num_steps, bad=-1):
         batches = problem.Batches(bad=bad)
         train.run(step, new(), batches, num_steps, folder=tmp_path, config={"width": 3}, **QUIET)
-        return doctor.examine(tmp_path)
+        return inspect.examine(tmp_path)
 
     return to
 
@@ -45,13 +45,13 @@ def test_a_healthy_folder(ran, tmp_path):
 def test_damage_is_said_and_resuming_goes_back(ran, tmp_path):
     ran(10)
     damage(tmp_path, 10)
-    report = doctor.examine(tmp_path)
+    report = inspect.examine(tmp_path)
     assert (report.status, report.intact.step) == (1, 8)
     assert "10  DAMAGED: " in str(report)
     assert "manifest.json cannot be read" in str(report)
     for step in (4, 8):
         damage(tmp_path, step)
-    report = doctor.examine(tmp_path)
+    report = inspect.examine(tmp_path)
     assert report.status == 2
     assert "none of its checkpoints is intact: nothing to resume from" in str(report)
 
@@ -59,7 +59,7 @@ def test_damage_is_said_and_resuming_goes_back(ran, tmp_path):
 def test_a_step_that_is_not_finite_can_be_replayed(ran, tmp_path):
     with pytest.raises(FloatingPointError):
         ran(10, bad=6)
-    report = doctor.examine(tmp_path)
+    report = inspect.examine(tmp_path)
     assert report.not_finite["step"] == 6
     assert report.not_finite["examples"] == [60, 61, 62, 63]
     assert f"replay       {report.not_finite['command']}" in str(report)
@@ -72,7 +72,7 @@ def test_a_killed_process_and_a_save_that_was_cut_short_are_seen(ran, tmp_path):
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     (tmp_path / "history.jsonl").write_text(lines[0] + "\n")
     (tmp_path / "checkpoints" / "partial-000000008").mkdir()
-    text = str(doctor.examine(tmp_path))
+    text = str(inspect.examine(tmp_path))
     assert "from step 0 on 1 x cpu on 1 host" in text
     assert "was killed, or is still at work" in text
     assert "partial-000000008: a save that was cut short" in text
@@ -80,10 +80,10 @@ def test_a_killed_process_and_a_save_that_was_cut_short_are_seen(ran, tmp_path):
 
 def test_the_command_prints_it_and_its_status_tells(ran, tmp_path, capsys):
     ran(4)
-    assert doctor.main([str(tmp_path), str(tmp_path)]) == 0
+    assert inspect.main([str(tmp_path), str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("resume       at step 4") == 2
     with pytest.raises(SystemExit) as stop:
-        doctor.main([str(tmp_path / "nowhere")])
+        inspect.main([str(tmp_path / "nowhere")])
     assert stop.value.code == 2
     assert "is not the folder of a run" in capsys.readouterr().err
 
@@ -91,9 +91,9 @@ def test_the_command_prints_it_and_its_status_tells(ran, tmp_path, capsys):
 def test_its_status_is_that_of_the_process(ran, tmp_path, monkeypatch, capsys):
     ran(4)
     damage(tmp_path, 4)
-    monkeypatch.setattr(sys, "argv", ["doctor", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["inspect", str(tmp_path)])
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(doctor.__file__, run_name="__main__")
+        runpy.run_path(inspect.__file__, run_name="__main__")
     assert stop.value.code == 2
     assert "nothing to resume from" in capsys.readouterr().out
 
@@ -108,7 +108,7 @@ def test_whatever_is_broken_is_said_by_the_name_of_its_file(ran, tmp_path):
     ):
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content)
-        report = doctor.examine(tmp_path)
+        report = inspect.examine(tmp_path)
         (line,) = report.broken
         assert words in line
         assert str(tmp_path / name) in line
@@ -116,6 +116,6 @@ def test_whatever_is_broken_is_said_by_the_name_of_its_file(ran, tmp_path):
         assert "\x1b" not in str(report)
         assert report.status == 1
         (tmp_path / name).write_bytes(whole)
-    assert doctor.examine(tmp_path).status == 0
+    assert inspect.examine(tmp_path).status == 0
     (tmp_path / "metrics.jsonl").write_text(f'{{"step": {10**400}, "seconds": 0.5, "x": true}}')
-    assert "the last: step 1000" in str(doctor.examine(tmp_path))
+    assert "the last: step 1000" in str(inspect.examine(tmp_path))
