@@ -4,9 +4,9 @@ ancestral  the one scan over the elements of an autoregressive model: each a fun
 decoding   temperature, top-k and nucleus: a conditional made sharper before it is drawn
 jacobi     an autoregressive model's sample by parallel passes, as the fixed point of them
 
-adjust = decoding.chain(decoding.temperature(0.8), decoding.nucleus(0.95))
-x = ancestral.sample(model, params, key, adjust=adjust)                   # one element at a time
-x, num_passes = jacobi.sample(model, params, key, adjust=adjust)     # the same x, all at once
+sharper = decoding.chain(decoding.temperature(0.8), decoding.nucleus(0.95))
+x = ancestral.sample(model, params, key, logits_processor=sharper)  # one element at a time
+x, num_forward_passes = jacobi.sample(model, params, key, logits_processor=sharper)  # the same x
 """
 
 from gm.sampling import ancestral, decoding, jacobi

@@ -40,7 +40,7 @@ from gm.core import (
     given,
 )
 from gm.numerics import block_size
-from gm.sampling.decoding import Adjust
+from gm.sampling.decoding import LogitsProcessor
 
 Choose = Callable[[Array, Distribution, PyTree, PyTree], tuple[Array, PyTree]]
 
@@ -53,7 +53,7 @@ def scan(
     data: PyTree = None,
     context: PyTree = None,
     *,
-    adjust: Adjust | None = None,
+    logits_processor: LogitsProcessor | None = None,
 ) -> tuple[Array, PyTree]:
     """One x, chosen element by element in the model's order, and what was found on the way.
 
@@ -67,19 +67,19 @@ def scan(
         for `dist.draw(p, random)`, None without a key; and of the data.
       data: a pytree of arrays that lead with the event's shape, in raster order.
       context: y, for a conditional model.
-      adjust: what p is in place of each conditional: temperature, top-k and nucleus.
+      logits_processor: maps each conditional to p: temperature, top-k, nucleus (`decoding`).
 
     Returns:
       x: [*event], and every out_i, leaves [*event, ...].
     """
     num, size = model.event.size, block_size(model.event.size)
-    adjust = adjust or (lambda conditional: conditional)
+    process = logits_processor or (lambda conditional: conditional)
     start = given(model, context).start(params)
-    first = adjust(model.predict(params, start))
+    first = process(model.predict(params, start))
 
     def one(p: Distribution, inputs: tuple[Array, PyTree, PyTree]) -> tuple[Array, PyTree]:
         i, random, data_i = inputs
-        x_i, out = choose(i, adjust(p), random, data_i)
+        x_i, out = choose(i, process(p), random, data_i)
         return jnp.asarray(x_i).astype(model.event.dtype), out
 
     def element(carry: PyTree, inputs: tuple) -> tuple[PyTree, tuple[Array, PyTree]]:
@@ -133,19 +133,19 @@ def sample(
     key: Key,
     context: PyTree = None,
     *,
-    adjust: Adjust | None = None,
+    logits_processor: LogitsProcessor | None = None,
 ) -> Array:
     """One x ~ p(x | y), element by element with the model's cache: [*event].
 
     Args:
-      model, params, context, adjust: as in `scan`.
+      model, params, context, logits_processor: as in `scan`.
       key: one key.
     """
 
     def draw(i: Array, p: Distribution, random: PyTree, data_i: None) -> tuple[Array, tuple]:
         return dist.draw(p, random), ()
 
-    return scan(model, params, key, draw, None, context, adjust=adjust)[0]
+    return scan(model, params, key, draw, None, context, logits_processor=logits_processor)[0]
 
 
 def sample_by_passes(

@@ -8,13 +8,13 @@ r"""Decoding: a distribution over finitely many values made into a sharper one b
 Each is a pure function Distribution -> Distribution, so that they compose (`chain`) and any sampler
 that draws element by element can take one:
 
-    adjust = decoding.chain(decoding.temperature(0.8), decoding.nucleus(0.95))
-    x = ancestral.sample(model, params, key, adjust=adjust)
+    sharper = decoding.chain(decoding.temperature(0.8), decoding.nucleus(0.95))
+    x = ancestral.sample(model, params, key, logits_processor=sharper)
 
 A Bernoulli stays a Bernoulli; Categorical, DiscretizedLogistic and mixtures become a Categorical of
 normalised log probabilities. All work elementwise on an event of any shape, under `jit` and `vmap`.
 Where nothing changes (`temperature(1.0)`, `nucleus(1.0)`, `top_k` of all K values) the distribution
-is given back as it is, and draws what it drew. What a chain of adjusted conditionals draws is in
+is given back as it is, and draws what it drew. What a chain of processed conditionals draws is in
 general not p(x)^(1/t) of the whole x, for each element is normalised on its own.
 """
 
@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from gm import distributions as dist
 from gm.core import Array, Distribution
 
-Adjust = Callable[[Distribution], Distribution]
+LogitsProcessor = Callable[[Distribution], Distribution]
 
 
 def greedy(d: Distribution) -> Distribution:
@@ -43,7 +43,7 @@ def greedy(d: Distribution) -> Distribution:
     return _restrict(d, lambda log_p: _rank(log_p) == 0, "greedy")
 
 
-def temperature(t: float) -> Adjust:
+def temperature(t: float) -> LogitsProcessor:
     """p_t(k) ∝ p(k)^(1 / t): sharper below 1, flatter above, greedy at 0.
 
     Args:
@@ -60,7 +60,7 @@ def temperature(t: float) -> Adjust:
     if t == 0.0:
         return greedy
 
-    def adjust(d: Distribution) -> Distribution:
+    def process(d: Distribution) -> Distribution:
         table = _table(d, "temperature")
         if t == 1.0:
             return d
@@ -70,10 +70,10 @@ def temperature(t: float) -> Adjust:
         below = table - jnp.max(table, axis=-1, keepdims=True)
         return dist.Categorical(jax.nn.log_softmax(below / t))
 
-    return adjust
+    return process
 
 
-def top_k(k: int) -> Adjust:
+def top_k(k: int) -> LogitsProcessor:
     """p restricted to its k likeliest values, exactly k of them: on a tie smaller values win.
 
     Fan, Lewis & Dauphin (2018), "Hierarchical neural story generation", arXiv:1805.04833.
@@ -91,16 +91,16 @@ def top_k(k: int) -> Adjust:
     if k < 1:
         raise ValueError(f"top_k needs k of at least 1; got {k}.")
 
-    def adjust(d: Distribution) -> Distribution:
+    def process(d: Distribution) -> Distribution:
         num_values = _table(d, "top_k").shape[-1]
         if k > num_values:
             raise ValueError(f"top_k needs k of at most the {num_values} values; got {k}.")
         return d if k == num_values else _restrict(d, lambda log_p: _rank(log_p) < k, "top_k")
 
-    return adjust
+    return process
 
 
-def nucleus(p: float) -> Adjust:
+def nucleus(p: float) -> LogitsProcessor:
     """p restricted to the smallest set of likeliest values whose mass reaches p ("top-p").
 
     Holtzman, Buys, Du, Forbes & Choi (2020), "The curious case of neural text degeneration",
@@ -124,27 +124,27 @@ def nucleus(p: float) -> Adjust:
         before = jnp.cumsum(descending, axis=-1) - descending  # mass of all that are likelier
         return jnp.take_along_axis(before < p, rank, axis=-1) | (rank == 0)
 
-    def adjust(d: Distribution) -> Distribution:
+    def process(d: Distribution) -> Distribution:
         if p == 1.0:
             _table(d, "nucleus")
             return d
         return _restrict(d, likeliest, "nucleus")
 
-    return adjust
+    return process
 
 
-def chain(*adjusts: Adjust) -> Adjust:
+def chain(*processors: LogitsProcessor) -> LogitsProcessor:
     """Several functions applied in turn, the first one first.
 
     The order matters: a nucleus of a tempered distribution is another one than tempering a nucleus.
     """
 
-    def adjust(d: Distribution) -> Distribution:
-        for one in adjusts:
+    def process(d: Distribution) -> Distribution:
+        for one in processors:
             d = one(d)
         return d
 
-    return adjust
+    return process
 
 
 def _restrict(d: Distribution, kept: Callable[[Array], Array], name: str) -> Distribution:

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from gm import core
 from gm import distributions as dist
 from gm.core import Array, Autoregressive, Distribution, Key, Params
-from gm.sampling.decoding import Adjust
+from gm.sampling.decoding import LogitsProcessor
 
 
 def sample(
@@ -39,7 +39,7 @@ def sample(
     context: Array | None = None,
     *,
     x: Array | None = None,
-    adjust: Adjust | None = None,
+    logits_processor: LogitsProcessor | None = None,
 ) -> tuple[Array, Array]:
     """One x ~ p(x | y) by parallel passes until nothing changes, at most D of them.
 
@@ -55,7 +55,7 @@ def sample(
       key: one key.
       context: y, for a conditional model.
       x: the first guess, [*event]; zeros by default. It changes the number of passes alone.
-      adjust: what is drawn from in place of each conditional (`gm.sampling.decoding`).
+      logits_processor: maps each conditional to what is sampled from (`gm.sampling.decoding`).
 
     Returns:
       x: [*event], and the number of passes, int32, the last one that changed nothing included.
@@ -75,15 +75,17 @@ def sample(
         )
     model = core.given(model, context)
 
-    def adjusted(x: Array, i: Array) -> Distribution:
-        conditionals = dist.element(model.conditionals(params, x), event.shape, i)
-        return conditionals if adjust is None else jax.vmap(adjust)(conditionals)
+    process = logits_processor or (lambda conditional: conditional)
 
-    one = jax.tree.map(lambda leaf: leaf[0], adjusted(guess, order[:1]))
+    def processed(x: Array, i: Array) -> Distribution:
+        conditionals = dist.element(model.conditionals(params, x), event.shape, i)
+        return jax.vmap(process)(conditionals)
+
+    one = jax.tree.map(lambda leaf: leaf[0], processed(guess, order[:1]))
     random = dist.randomness_of_event(one, key, event.size)
 
     def one_pass(x: Array) -> Array:
-        drawn = jax.vmap(dist.draw)(adjusted(x, order), random).astype(event.dtype)
+        drawn = jax.vmap(dist.draw)(processed(x, order), random).astype(event.dtype)
         return jnp.zeros_like(drawn).at[order].set(drawn).reshape(event.shape)
 
     def goes_on(state: tuple[Array, Array, Array]) -> Array:

@@ -21,7 +21,7 @@ from gm import core
 from gm import distributions as dist
 from gm.core import Array, Autoregressive, Distribution, Key, Params, PyTree
 from gm.sampling import ancestral
-from gm.sampling.decoding import Adjust
+from gm.sampling.decoding import LogitsProcessor
 
 
 def complete(
@@ -32,7 +32,7 @@ def complete(
     known: Array,
     context: Array | None = None,
     *,
-    adjust: Adjust | None = None,
+    logits_processor: LogitsProcessor | None = None,
 ) -> Array:
     """x with its unknown elements drawn, each given all that comes before it in the order.
 
@@ -47,7 +47,7 @@ def complete(
       x: [*event]; what stands at unknown places is not looked at.
       known: [*event] of bools.
       context: y, for a conditional model.
-      adjust: what is drawn from in place of each conditional (`gm.sampling.decoding`).
+      logits_processor: maps each conditional to what is sampled from (`gm.sampling.decoding`).
 
     Returns:
       x: [*event].
@@ -57,7 +57,9 @@ def complete(
       ValueError: x or known has another shape or dtype, or a known value is not of the event.
     """
     data = _checked(model, x, known, "complete")
-    return ancestral.scan(model, params, key, _complete_one, data, context, adjust=adjust)[0]
+    return ancestral.scan(
+        model, params, key, _complete_one, data, context, logits_processor=logits_processor
+    )[0]
 
 
 def complete_weighted(
@@ -102,7 +104,7 @@ def continue_from(
     prefix: Array,
     context: Array | None = None,
     *,
-    adjust: Adjust | None = None,
+    logits_processor: LogitsProcessor | None = None,
 ) -> Array:
     """A draw from p(x_rest | the first n elements of the order, y), exact: the rest of a text.
 
@@ -112,7 +114,7 @@ def continue_from(
       key: one key.
       prefix: [n], values of the first n elements in the model's order, n <= D.
       context: y, for a conditional model.
-      adjust: what is drawn from in place of each conditional (`gm.sampling.decoding`).
+      logits_processor: maps each conditional to what is sampled from (`gm.sampling.decoding`).
 
     Returns:
       x: [*event].
@@ -130,7 +132,7 @@ def continue_from(
     first = jnp.array(model.order[: len(prefix)], jnp.int32)
     x = jnp.zeros(event.size, prefix.dtype).at[first].set(prefix).reshape(event.shape)
     known = jnp.zeros(event.size, jnp.bool_).at[first].set(True).reshape(event.shape)
-    return complete(model, params, key, x, known, context, adjust=adjust)
+    return complete(model, params, key, x, known, context, logits_processor=logits_processor)
 
 
 def _complete_one(

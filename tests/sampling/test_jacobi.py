@@ -68,13 +68,13 @@ def test_without_a_guess_the_first_one_is_zeros(key):
 def test_decoding_and_a_first_guess_give_the_same_sample(key, random_params):
     model = MADE(Event((5,), 4), dist.CategoricalHead(4), hidden=(8,))
     params = random_params(model.init, scale=1.0)
-    adjust = decoding.chain(decoding.temperature(0.8), decoding.top_k(2))
+    logits_processor = decoding.chain(decoding.temperature(0.8), decoding.top_k(2))
     guess = np.full(5, 3, np.uint8)
 
     @jax.jit
     def both(params):
-        x, _ = jacobi.sample(model, params, key, x=guess, adjust=adjust)
-        return x, ancestral.sample(model, params, key, adjust=adjust)
+        x, _ = jacobi.sample(model, params, key, x=guess, logits_processor=logits_processor)
+        return x, ancestral.sample(model, params, key, logits_processor=logits_processor)
 
     np.testing.assert_array_equal(*both(params))
 

@@ -146,7 +146,7 @@ def test_a_prefix_is_the_first_elements_of_the_order(key):
 def test_decoding_changes_what_is_sampled_alone(key):
     """Greedily, given x_1 = 1: the mode of every other conditional."""
     x, known = jnp.array([0, 1, 0, 0]), jnp.array([False, True, False, False])
-    greedy = functools.partial(completion.complete, MODEL, PARAMS, adjust=decoding.greedy)
+    greedy = functools.partial(completion.complete, MODEL, PARAMS, logits_processor=decoding.greedy)
     got = np.asarray(jax.jit(greedy)(key, x, known))
     want = np.zeros(4, np.int32)
     for d, i in enumerate(MODEL.order):
