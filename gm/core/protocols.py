@@ -149,7 +149,7 @@ class BlockAutoregressive(Autoregressive, Protocol):
     """An autoregressive model that may be taken by blocks of elements, next to each other."""
 
     @property
-    def draws_blocks(self) -> bool:
+    def samples_blocks(self) -> bool:
         """Whether it can, and whether that pays."""
 
     def predict_block(self, params: Params, carry: PyTree, x: Array) -> Distribution:

@@ -19,7 +19,7 @@ from gm.distributions.coupled import CoupledLogisticMixtureHead, coupled_mixture
 from gm.distributions.discrete import Bernoulli, Categorical
 from gm.distributions.discretized import DiscretizedLogistic
 from gm.distributions.divergences import has_kl, kl_divergence, sampled_kl
-from gm.distributions.draws import draw, randomness, randomness_of_event
+from gm.distributions.element_randomness import randomness, randomness_of_event, sample_with
 from gm.distributions.elements import element, element_log_probs, tabulate
 from gm.distributions.heads import (
     BernoulliHead,
@@ -68,7 +68,6 @@ __all__ = [
     "Transformed",
     "Uniform",
     "coupled_mixture",
-    "draw",
     "element",
     "element_log_probs",
     "has_kl",
@@ -79,6 +78,7 @@ __all__ = [
     "randomness_of_event",
     "sample_and_kl",
     "sample_and_log_prob",
+    "sample_with",
     "sampled_kl",
     "tabulate",
 ]

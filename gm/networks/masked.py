@@ -103,7 +103,7 @@ class MaskedDense(nn.Module):
     def parts(self, mask: Array) -> tuple[Array, Array | None]:
         """Kernel [n, m] with zeros where it would look forward, and bias [m]."""
 
-        def draw(key: Array) -> Array:
+        def initial(key: Array) -> Array:
             if self.zero:
                 return jnp.zeros(mask.shape, jnp.float32)
             # At the scale of each output's own fan-in.
@@ -114,7 +114,7 @@ class MaskedDense(nn.Module):
             weights = jax.random.normal(key, mask.shape, jnp.float32)
             return jnp.where(kept, weights, 0.0) / jnp.sqrt(fan_in)
 
-        kernel = self.param("kernel", draw)
+        kernel = self.param("kernel", initial)
         bias = None
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)

@@ -145,9 +145,9 @@ class GRU(RecurrentLayer):
 def _orthogonal(key: Key, shape: tuple[int, int], dtype: Any) -> Array:
     """[H, gates H], one orthogonal matrix beside the other."""
     size, width = shape
-    draw = nn.initializers.orthogonal()
+    initializer = nn.initializers.orthogonal()
     keys = jax.random.split(key, width // size)
-    return jnp.concatenate([draw(k, (size, size), dtype) for k in keys], 1)
+    return jnp.concatenate([initializer(k, (size, size), dtype) for k in keys], 1)
 
 
 class RecurrentNetwork(CausalNetwork):

@@ -64,7 +64,7 @@ def scan(
         random.
       choose: (i, p, random, data_i) -> (x_i, out_i), a pure function of one element: its raster
         index i; its distribution p given the elements before it; its own part of the randomness,
-        for `dist.draw(p, random)`, None without a key; and of the data.
+        for `dist.sample_with(p, random)`, None without a key; and of the data.
       data: a pytree of arrays that lead with the event's shape, in raster order.
       context: y, for a conditional model.
       logits_processor: maps each conditional to p: temperature, top-k, nucleus (`decoding`).
@@ -90,7 +90,7 @@ def scan(
         i, key, data = inputs
         # Randomness of the whole event at once would be as large as all the conditionals.
         inputs = i, None if key is None else dist.randomness(first, key, size), data
-        if isinstance(model, BlockAutoregressive) and model.draws_blocks:
+        if isinstance(model, BlockAutoregressive) and model.samples_blocks:
             return _fixed_point(model, params, carry, inputs, one)
         return jax.lax.scan(element, carry, inputs)
 
@@ -142,10 +142,10 @@ def sample(
       key: one key.
     """
 
-    def draw(i: Array, p: Distribution, random: PyTree, data_i: None) -> tuple[Array, tuple]:
-        return dist.draw(p, random), ()
+    def sample_one(i: Array, p: Distribution, random: PyTree, data_i: None) -> tuple[Array, tuple]:
+        return dist.sample_with(p, random), ()
 
-    return scan(model, params, key, draw, None, context, logits_processor=logits_processor)[0]
+    return scan(model, params, key, sample_one, None, context, logits_processor=logits_processor)[0]
 
 
 def sample_by_passes(
@@ -159,12 +159,12 @@ def sample_by_passes(
         conditionals = given(model, context).conditionals(params, x)
         return dist.element(conditionals, model.event.shape, order[i])
 
-    def draw(i, x):
-        x_i = dist.draw(one(i, x), jax.tree.map(lambda leaf: leaf[i], random))
+    def sample_one(i, x):
+        x_i = dist.sample_with(one(i, x), jax.tree.map(lambda leaf: leaf[i], random))
         return x.reshape(-1).at[order[i]].set(x_i).reshape(x.shape)
 
     random = dist.randomness_of_event(one(0, x), key, model.event.size)
-    return jax.lax.fori_loop(0, model.event.size, draw, x)
+    return jax.lax.fori_loop(0, model.event.size, sample_one, x)
 
 
 def in_order(model: Autoregressive, x: Array) -> Array:

@@ -6,12 +6,12 @@ with forecasting autoregressive models", arXiv:2002.09928.
 
 With its randomness fixed, e = (e_0 .. e_{D-1}), a sample solves D equations
 
-    x_o(i) = draw(p(. | x_o(<i)), e_i),   i = 0 .. D-1
+    x_o(i) = sample(p(. | x_o(<i)), e_i),   i = 0 .. D-1
 
 in triangular form. Walking the order solves them by substitution; Jacobi solves all at once from
 the last guess:
 
-    x^{n+1}_o(i) = draw(p(. | x^n_o(<i)), e_i)   for every i, by one pass of `conditionals`
+    x^{n+1}_o(i) = sample(p(. | x^n_o(<i)), e_i)   for every i, by one pass of `conditionals`
 
 After n passes the first n elements of the order are final, so D passes always do, and a pass that
 changes nothing has found the sample: the very one that the walk draws from the same randomness.
@@ -85,8 +85,8 @@ def sample(
     random = dist.randomness_of_event(one, key, event.size)
 
     def one_pass(x: Array) -> Array:
-        drawn = jax.vmap(dist.draw)(processed(x, order), random).astype(event.dtype)
-        return jnp.zeros_like(drawn).at[order].set(drawn).reshape(event.shape)
+        sampled = jax.vmap(dist.sample_with)(processed(x, order), random).astype(event.dtype)
+        return jnp.zeros_like(sampled).at[order].set(sampled).reshape(event.shape)
 
     def goes_on(state: tuple[Array, Array, Array]) -> Array:
         _, num_passes, changed = state

@@ -141,7 +141,7 @@ def _complete_one(
     """x_i where it is known, else a sample; and log p of it where it is known, else 0."""
     x_i, known = data
     log_p = jnp.where(known, p.log_prob(x_i), 0.0)
-    return jnp.where(known, x_i, dist.draw(p, random)), log_p
+    return jnp.where(known, x_i, dist.sample_with(p, random)), log_p
 
 
 def _checked(model: Autoregressive, x: Array, known: Array, name: str) -> tuple[Array, Array]:

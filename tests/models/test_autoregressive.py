@@ -106,7 +106,7 @@ def test_sampling_by_blocks_takes_the_values_of_the_textbook_sampler(random_para
     """Each block's fixed point, found to the end: a pass for every element gives the same x."""
     order = tuple(map(int, np.random.default_rng(1).permutation(20)))
     model = MADE(Event((20,), 2), dist.BernoulliHead(), (16,), order=order)
-    assert model.draws_blocks
+    assert model.samples_blocks
     assert model.sized_network.num_blocks > 1
     params, keys = random_params(model.init, scale=1.0), jax.random.split(jax.random.key(0), 64)
     samplers = jax.vmap(

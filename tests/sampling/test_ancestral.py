@@ -71,7 +71,7 @@ def test_a_coder_returns_the_interval_of_every_value_and_finds_it_again():
 def test_blocks_complete_as_single_elements_do_and_pass_gradients(random_params):
     """Of a model taken by blocks: the weight and its gradient are those of the parallel pass."""
     params = random_params(BITS.init, scale=1.0)
-    assert BITS.draws_blocks
+    assert BITS.samples_blocks
     x, known = np.arange(20) % 2, np.arange(20) % 3 > 0
 
     def log_weight(params):

@@ -142,7 +142,7 @@ class CausalFaces:
         return dataclasses.replace(self, mask_seed=seed)
 
     @property
-    def draws_blocks(self) -> bool:
+    def samples_blocks(self) -> bool:
         """Whether drawing by blocks pays: the network sees them, and elements have two values.
 
         With more values more passes change something, and each has more outputs to compute: seen

@@ -5,19 +5,19 @@ import numpy as np
 from gm import distributions as dist
 
 
-def test_a_value_is_drawn_from_its_own_part_of_the_randomness(key):
+def test_a_value_is_sampled_from_its_own_part_of_the_randomness(key):
     """As all at once; and a distribution without noise gets keys."""
     logits = jnp.linspace(-2.0, 2.0, 6)
     for many in (dist.Bernoulli(logits), dist.Poisson(logits)):
         random = dist.randomness(dist.element(many, (6,), 0), key, 6)
         bits = random if hasattr(many, "noise") else jax.random.key_data(random)
         assert len(np.unique(bits, axis=0)) == 6  # each element has its own
-        drawn = jax.jit(jax.vmap(dist.draw))(many, random)
+        sampled = jax.jit(jax.vmap(dist.sample_with))(many, random)
         if hasattr(many, "noise"):
-            np.testing.assert_array_equal(drawn, many.from_noise(random))
+            np.testing.assert_array_equal(sampled, many.from_noise(random))
         else:
             alone = jax.jit(lambda d, key: d.sample(key))(dist.element(many, (6,), 3), random[3])
-            np.testing.assert_array_equal(drawn[3], alone)
+            np.testing.assert_array_equal(sampled[3], alone)
 
 
 def test_randomness_of_an_event_is_made_by_blocks_of_the_key(key):

@@ -1,7 +1,7 @@
-"""Drawing in two steps: randomness for many elements at once, then values from it one by one.
+"""Sampling in two steps: randomness for many elements at once, then values from it one by one.
 
-A sequential sampler knows an element's distribution only when its turn comes, but what is random
-about it owes nothing to that distribution. Made for many elements with one key, random numbers cost
+A sequential sampler knows the distribution of an element only when it reaches that element, but the
+random numbers do not depend on the distribution. Random numbers for many elements from one key cost
 a tenth of what they cost with a key for each.
 """
 
@@ -15,7 +15,7 @@ from gm.numerics import block_size
 
 
 def randomness(one: Distribution, key: Key, num: int) -> PyTree:
-    """What `draw` needs for num elements, distributed in the manner of `one`: leaves [num, ...].
+    """What `sample_with` needs for num elements distributed like `one`: leaves [num, ...].
 
     Noise where the distribution has `noise` and `from_noise`, keys otherwise.
     """
@@ -25,16 +25,16 @@ def randomness(one: Distribution, key: Key, num: int) -> PyTree:
     return many.noise(key)
 
 
-def draw(one: Distribution, random: PyTree) -> Array:
-    """The value of one element from its own part of `randomness`."""
+def sample_with(one: Distribution, random: PyTree) -> Array:
+    """A sample of one element from its own part of `randomness`."""
     return one.from_noise(random) if hasattr(one, "from_noise") else one.sample(random)
 
 
 def randomness_of_event(one: Distribution, key: Key, size: int) -> PyTree:
     """The randomness of all elements of an event in their order: leaves [size, ...].
 
-    One key is split for blocks of `block_size(size)` elements. A sampler that makes each block's
-    own randomness, from the same keys, when it comes to it, draws the same values in less memory.
+    One key is split for blocks of `block_size(size)` elements. A sampler that makes the randomness
+    of each block from these keys when it reaches the block samples the same values in less memory.
     """
     block = block_size(size)
     blocks = jax.vmap(lambda k: randomness(one, k, block))(jax.random.split(key, size // block))
