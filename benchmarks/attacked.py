@@ -61,9 +61,9 @@ class Slow:
         import numpy as np
 
         while True:
-            draw = np.random.default_rng(step)
+            rng = np.random.default_rng(step)
             _slow(f"training {step}", CURRENT[0].step_takes)
-            yield {"x": draw.normal(size=(4, 3)).astype(np.float32)}
+            yield {"x": rng.normal(size=(4, 3)).astype(np.float32)}
             step += 1
 
 
@@ -123,9 +123,9 @@ def evaluate(state: Any) -> dict[str, Any]:
     return {"first": state.params["w"][0, 0]}
 
 
-def draw(state: Any, path: pathlib.Path) -> None:
+def plot(state: Any, path: pathlib.Path) -> None:
     """Writes what stands for a picture, in its time."""
-    _slow("drawing", CURRENT[0].picture_takes)
+    _slow("plotting", CURRENT[0].picture_takes)
     path.write_text("a picture")
 
 
@@ -165,8 +165,8 @@ def train_it(victim: Victim) -> None:
         evaluate=evaluate,
         evaluate_every=SAVES,
         best=best,
-        draw=draw,
-        draw_every=6,
+        plot=plot,
+        plot_every=6,
         progress=False,
     )
     told = {

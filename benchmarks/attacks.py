@@ -2,7 +2,7 @@
 
     python benchmarks/attacks.py [--every 20] [--only signal]
 
-A training of a linear model, which saves, evaluates, draws, writes rows and a board every few of
+A training of a linear model, which saves, evaluates, plots, writes rows and a board every few of
 its steps, is run again and again with one thing wrong, and then to its end with nothing wrong: its
 state must have the SHA-256 of a run that was never attacked, and no row may be missing or twice
 there. Operations are made to fail by `faults.c`, which is compiled with `cc` and preloaded (Linux).
@@ -188,7 +188,7 @@ def newest(folder: pathlib.Path) -> str:
 def signal_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     """Signals that come twice, while a run does this or that."""
     whole(root)
-    places = ("training", "compiling", "evaluating", "drawing", "saving")
+    places = ("training", "compiling", "evaluating", "plotting", "saving")
     kinds = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
     gaps = (None, 0.0, 0.001, 0.01, 0.1)
     saving: list[float] = []
@@ -198,7 +198,7 @@ def signal_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
         place, gap, kind = places[n % 5], gaps[n // 5 % 5], kinds[n // 25 % 4]
         takes = {
             "evaluating": {"evaluation_takes": 5.0},
-            "drawing": {"picture_takes": 5.0},
+            "plotting": {"picture_takes": 5.0},
             "compiling": {"compilation_takes": 1.0},
         }.get(place, {})
         victim = attacked.Victim(root / f"signal{n}", step_takes=0.02, **takes)
@@ -225,7 +225,7 @@ def signal_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     found = mapped(c, one, range(c.signals))
     yield (
         "SIGTERM, SIGHUP, SIGINT, SIGUSR1, once or again 0, 1, 10, 100 ms later, while training, "
-        "compiling, evaluating, drawing, saving",
+        "compiling, evaluating, plotting, saving",
         f"{summary(found)}; saved after {statistics.median(saving):.1f} s in the middle and "
         f"{max(saving):.1f} s at most, ended after {max(ending):.1f} s at most, where evaluations "
         "and pictures take 5 s",
@@ -237,7 +237,7 @@ def pair_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     whole(root)
 
     def one(n: int) -> str:
-        draw = random.Random(f"{c.seed} {n}")
+        rng = random.Random(f"{c.seed} {n}")
         one = attacked.Victim(root / f"pair{n}", step_takes=0.1)
         process, other = attacked.start(one), None
         other = attacked.FORKS.Process(target=attacked.train_it, args=(one,))
@@ -251,8 +251,8 @@ def pair_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
         said = (one.aside / "log").read_text()
         if refused.exitcode == 0 or str(trains.pid) not in said:
             return f"the second ended with {refused.exitcode}, and did not name the first"
-        if draw.random() < 0.5:
-            time.sleep(draw.uniform(0.0, 1.0))
+        if rng.random() < 0.5:
+            time.sleep(rng.uniform(0.0, 1.0))
             trains.kill()
         attacked.end(trains)
         found = verdict(attacked.Victim(one.folder), root)

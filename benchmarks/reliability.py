@@ -74,22 +74,22 @@ def finish(line: list[str]) -> str:
     return found[-1]
 
 
-def killed(line: list[str], folder: pathlib.Path, draw: random.Random) -> str:
+def killed(line: list[str], folder: pathlib.Path, rng: random.Random) -> str:
     """Starts a training and kills it; returns when: at birth, in a save, or between two rows.
 
     A third of the kills each: at any moment of its first seconds, when files of an unfinished
     checkpoint are there, and at any moment once it trains.
     """
-    when = draw.choice(["starting", "saving", "training"])
+    when = rng.choice(["starting", "saving", "training"])
     rows, saves = folder / "metrics.jsonl", folder / "checkpoints"
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     before = rows.stat().st_size if rows.exists() else 0
     if when == "starting":
-        time.sleep(draw.uniform(0.0, 3.0))
+        time.sleep(rng.uniform(0.0, 3.0))
     else:
         while process.poll() is None and not (rows.exists() and rows.stat().st_size > before):
             time.sleep(0.002)
-        time.sleep(draw.uniform(0.0, 0.5))
+        time.sleep(rng.uniform(0.0, 0.5))
         while when == "saving" and process.poll() is None and not [*saves.glob("partial-*")]:
             time.sleep(0.0005)
     process.send_signal(signal.SIGKILL)
@@ -107,12 +107,12 @@ def kill_runs(c: Config, root: pathlib.Path) -> Iterator[Row]:
 
     def one(number: int) -> tuple[str, bool]:
         python, kind = kinds[number]
-        draw, folder = random.Random(f"{c.seed} {number}"), root / f"kill{number}"
+        rng, folder = random.Random(f"{c.seed} {number}"), root / f"kill{number}"
         line = victim(python, folder, "--kind", kind)
-        when = killed(line, folder, draw)
+        when = killed(line, folder, rng)
         while when == "ended first":  # it was quicker than the kill
             shutil.rmtree(folder)
-            when = killed(line, folder, draw)
+            when = killed(line, folder, rng)
         same = finish(line) == whole[python, kind]
         shutil.rmtree(folder)
         return when, same
@@ -128,27 +128,27 @@ def kill_runs(c: Config, root: pathlib.Path) -> Iterator[Row]:
     )
 
 
-def flip(path: pathlib.Path, draw: random.Random) -> None:
+def flip(path: pathlib.Path, rng: random.Random) -> None:
     """One bit of one file."""
     data = bytearray(path.read_bytes())
-    data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
 
 
-def truncate(path: pathlib.Path, draw: random.Random) -> None:
+def truncate(path: pathlib.Path, rng: random.Random) -> None:
     """Any shorter length."""
-    os.truncate(path, draw.randrange(path.stat().st_size))
+    os.truncate(path, rng.randrange(path.stat().st_size))
 
 
-def remove(path: pathlib.Path, draw: random.Random) -> None:
+def remove(path: pathlib.Path, rng: random.Random) -> None:
     """The whole file."""
-    del draw
+    del rng
     path.unlink()
 
 
-def garble(path: pathlib.Path, draw: random.Random) -> None:
+def garble(path: pathlib.Path, rng: random.Random) -> None:
     """Random bytes of the same length."""
-    path.write_bytes(draw.randbytes(path.stat().st_size))
+    path.write_bytes(rng.randbytes(path.stat().st_size))
 
 
 def fault_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
@@ -166,11 +166,11 @@ def fault_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     checkpoints.save(root / "intact", 2, new)
     want, noticed, restored = train.digest(old), 0, 0
     for number in range(c.faults):
-        draw, folder = random.Random(f"{c.seed} {number}"), root / "damaged"
+        rng, folder = random.Random(f"{c.seed} {number}"), root / "damaged"
         shutil.copytree(root / "intact", folder)
         files = sorted(f for f in (folder / "checkpoints" / "000000002").rglob("*") if f.is_file())
         full = [f for f in files if f.stat().st_size]
-        (flip, truncate, remove, garble)[number % 4](draw.choice(full), draw)
+        (flip, truncate, remove, garble)[number % 4](rng.choice(full), rng)
         try:
             checkpoints.verify(folder, 2)
         except checkpoints.DamagedCheckpoint:
@@ -188,8 +188,8 @@ def signal_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     from gm.train import checkpoints
 
     def one(number: int) -> bool:
-        draw, folder = random.Random(f"{c.seed} {number}"), root / f"signal{number}"
-        options = ("--signal-after", draw.uniform(0.5, 3.0), "--num-steps", 10**6)
+        rng, folder = random.Random(f"{c.seed} {number}"), root / f"signal{number}"
+        options = ("--signal-after", rng.uniform(0.5, 3.0), "--num-steps", 10**6)
         line = victim(c.pythons[number % len(c.pythons)], folder, *options)
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         (met,) = map(int, re.findall(r"signalled while training step (\d+)", done.stdout))

@@ -137,8 +137,8 @@ def main(c: Config) -> None:
         evaluate=lambda state: {"first": jax.tree.leaves(state.params)[0].sum()},
         evaluate_every=15,
         best=best,
-        draw=lambda state, path: path.write_text("a picture"),
-        draw_every=20,
+        plot=lambda state, path: path.write_text("a picture"),
+        plot_every=20,
         steps_per_dispatch={"made": 1, "vae": 4, "gan": 3}[c.kind],
         progress=False,
     )

@@ -77,7 +77,7 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Fitted]:
         score = metrics.evaluate(long, state.averaged, held_out.validation)
         return {"nats per char": score.per_char(long.event).value}
 
-    def draw(state: train.State, path: pathlib.Path) -> None:
+    def picture(state: train.State, path: pathlib.Path) -> None:
         texts.show(c, dataset, text, state.averaged, path, num=1)
 
     optimizer = texts.optimizer(c, float(c.window))  # losses are sums over a window
@@ -88,7 +88,11 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Fitted]:
     state = train.init(params, optimizer, key_train, memory)
     many = c.steps_per_dispatch
     batches = data.streams(dataset.train, c.batch_size, c.seed, on_device=many > 1)
-    keep = {"draw": draw if c.folder else None, "steps_per_dispatch": many, "by": "nats per char"}
+    keep = {
+        "plot": picture if c.folder else None,
+        "steps_per_dispatch": many,
+        "by": "nats per char",
+    }
     return held_out, long, fitting.run(c, step, state, batches, validate, **keep)
 
 

@@ -58,7 +58,7 @@ def fit(
     key_init, key_train = jax.random.split(jax.random.key(c.seed))
     state = train.init(fitting.init(model, key_init), adam, key_train)
     batches = dataset.train.batches(c.batch_size, c.seed, on_device=c.steps_per_dispatch > 1)
-    keep = {"steps_per_dispatch": c.steps_per_dispatch, "draw": picture if c.folder else None}
+    keep = {"steps_per_dispatch": c.steps_per_dispatch, "plot": picture if c.folder else None}
     return fitting.run(c, step, state, batches, validate, **keep)
 
 

@@ -79,7 +79,7 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Fitted]:
     def validate(state: train.State) -> dict[str, float]:
         return {"nats": metrics.evaluate(model, state.averaged, dataset.validation).value}
 
-    def draw(state: train.State, path: pathlib.Path) -> None:
+    def picture(state: train.State, path: pathlib.Path) -> None:
         texts.show(c, dataset, model, state.averaged, path)
 
     optimizer = texts.optimizer(c, 1.0, muon=c.muon)
@@ -87,7 +87,7 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Fitted]:
     key_init, key_train = jax.random.split(jax.random.key(c.seed))
     state = train.init(fitting.init(model, key_init), optimizer, key_train)
     batches = dataset.train.batches(c.batch_size, c.seed, on_device=c.steps_per_dispatch > 1)
-    keep = {"draw": draw if c.folder else None, "steps_per_dispatch": c.steps_per_dispatch}
+    keep = {"plot": picture if c.folder else None, "steps_per_dispatch": c.steps_per_dispatch}
     return dataset, model, fitting.run(c, step, state, batches, validate, **keep)
 
 

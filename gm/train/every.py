@@ -12,7 +12,7 @@ class Every:
     log: int
     checkpoint: int
     evaluate: int | None
-    draw: int | None
+    plot: int | None
     dispatch: int
 
     def __post_init__(self) -> None:
@@ -23,6 +23,6 @@ class Every:
 
     def next(self, done: int, num_steps: int) -> int:
         """The first step after `done` at which something is due, or the dispatch is full."""
-        every = [self.log, self.checkpoint, self.evaluate, self.draw]
+        every = [self.log, self.checkpoint, self.evaluate, self.plot]
         due = [(done // n + 1) * n for n in every if n is not None]
         return min(*due, done + self.dispatch, num_steps)

@@ -7,7 +7,7 @@
     checkpoints/    states
     lock            who works here now (`locks`)
     owed/           states whose evaluation a signal has cut short
-    samples/        pictures, where the run draws
+    samples/        pictures, where the run plots
     tensorboard/    the rows again, where tensorboardX is installed
 
 `gm inspect FOLDER` reads all of it.

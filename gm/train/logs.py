@@ -231,7 +231,7 @@ class Record:
         self.display.show(step, "  ".join(line))
 
     def picture(self, step: int, path: pathlib.Path) -> None:
-        """Hands on a picture that was drawn."""
+        """Hands on a picture that was made."""
         for follower in self.followers:
             if follower.pictures:
                 follower({"step": step, "samples": path})

@@ -12,7 +12,7 @@ from gm.train import locks, running
 from gm.train.best import Best
 from gm.train.every import Every
 from gm.train.feeds import Batches, Resident
-from gm.train.reports import Draw, Evaluate
+from gm.train.reports import Evaluate, Plot
 from gm.train.state import State
 from gm.train.step import Step
 from gm.train.trackers import Tracker
@@ -35,8 +35,8 @@ def run(
     evaluate: Evaluate | None = None,
     evaluate_every: int | None = None,
     best: Best | None = None,
-    draw: Draw | None = None,
-    draw_every: int | None = None,
+    plot: Plot | None = None,
+    plot_every: int | None = None,
     on_row: Tracker | None = None,
     steps_per_dispatch: int = 1,
     progress: bool = True,
@@ -60,7 +60,7 @@ def run(
     waits for that.)
 
     On several hosts all call this with the same arguments; `batches` yields each host's own part,
-    the folder is shared, and host 0 writes, evaluates and draws.
+    the folder is shared, and host 0 writes, evaluates and plots.
 
     Args:
       step: from `make_step`.
@@ -81,9 +81,9 @@ def run(
       evaluate_every: steps between evaluations, a tenth of num_steps by default; there is always
         one at the end.
       best: what is told about the best evaluation, with its parameters; see `Best`.
-      draw: draw(state, path) writes a picture to path, folder/samples/<step>.png; an error there is
+      plot: plot(state, path) writes a picture to path, folder/samples/<step>.png; an error there is
         said, and training goes on.
-      draw_every: steps between pictures, as evaluate_every.
+      plot_every: steps between pictures, as evaluate_every.
       on_row: on_row(row) for other trackers, at host 0: gets the dict of each row, on a thread of
         its own, and cannot hold up the run; see `trackers`.
       steps_per_dispatch: steps that small models make in one dispatch, at most; rows, checkpoints
@@ -107,7 +107,7 @@ def run(
         log_every,
         checkpoint_every,
         _tenth(evaluate, evaluate_every, num_steps),
-        _tenth(draw, draw_every, num_steps),
+        _tenth(plot, plot_every, num_steps),
         steps_per_dispatch,
     )
     folder = None if folder is None else pathlib.Path(folder).expanduser()
@@ -121,7 +121,7 @@ def run(
         keep_every,
         evaluate,
         best,
-        draw,
+        plot,
         on_row,
         progress,
     )

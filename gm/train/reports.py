@@ -38,11 +38,11 @@ _OWED = {
     "numbers": _NUMBERS,
     "writes": bool,
     "evaluates": bool,
-    "draws": bool,
+    "plots": bool,
 }
 
 Evaluate = Callable[[State], Mapping[str, float]]
-Draw = Callable[[State, pathlib.Path], Any]
+Plot = Callable[[State, pathlib.Path], Any]
 
 
 @dataclasses.dataclass
@@ -55,7 +55,7 @@ class Owed:
       metrics: of the step.
       writes: whether a row is to be written.
       evaluates: whether it needs an evaluation first.
-      draws: whether a picture is to be drawn.
+      plots: whether a picture is to be made.
       numbers: what an evaluation gave.
       state: gives the state of that step on one device, for an evaluation or a picture.
     """
@@ -65,7 +65,7 @@ class Owed:
     metrics: dict[str, Any]
     writes: bool
     evaluates: bool
-    draws: bool
+    plots: bool
     numbers: dict[str, Any] = dataclasses.field(default_factory=dict)
     state: Callable[[], State] | None = None
 
@@ -93,7 +93,7 @@ class Reports:
       folder: of the run, or None.
       evaluate: as in `run`.
       best: as in `run`.
-      draw: as in `run`.
+      plot: as in `run`.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class Reports:
         folder: pathlib.Path | None,
         evaluate: Evaluate | None,
         best: Best | None,
-        draw: Draw | None,
+        plot: Plot | None,
     ) -> None:
         self.record, self.folder, self.best = record, folder, best
-        self._evaluate, self._draw = evaluate, draw
+        self._evaluate, self._plot = evaluate, plot
         self._owed: list[Owed] = []
         self._tried, self._failed = False, False
         self.worker = Worker()
@@ -149,7 +149,7 @@ class Reports:
                 self._tried = True
                 self.record.write(owed.row, owed.size, owed.metrics, owed.numbers)
             self._tried = owed.writes = False
-            if owed.draws:
+            if owed.plots:
                 self._picture(owed.step, owed.state())
             del self._owed[0]
             if self.folder is not None:
@@ -158,10 +158,10 @@ class Reports:
 
     def _picture(self, step: int, state: State) -> None:
         """Draws; whatever goes wrong is said and forgotten."""
-        path = _drawing(self.folder, step)
+        path = _picture(self.folder, step)
         try:
             path.parent.mkdir(exist_ok=True)
-            self._draw(state, path)
+            self._plot(state, path)
             self.record.picture(step, path)
         except Exception as error:
             self.record.display.say(
@@ -175,7 +175,7 @@ class Reports:
     def keep(self, step: int) -> None:
         """Writes the states that another process would need to make what is owed before a step."""
         for owed in list(self._owed):
-            if owed.step < step and (owed.evaluates or owed.draws) and owed.state is not None:
+            if owed.step < step and (owed.evaluates or owed.plots) and owed.state is not None:
                 try:
                     weights.save(_path(self.folder, owed.step), checkpoints.numbered(owed.state()))
                 except Exception as error:
@@ -199,12 +199,12 @@ class Reports:
             owed = Owed(**{f.name: entry[f.name] for f in dataclasses.fields(Owed)[:-1]})
             owed.writes &= owed.step not in written
             owed.evaluates &= owed.writes and self._evaluate is not None
-            owed.draws &= self._draw is not None and not _drawing(self.folder, owed.step).exists()
-            if owed.evaluates or owed.draws:
+            owed.plots &= self._plot is not None and not _picture(self.folder, owed.step).exists()
+            if owed.evaluates or owed.plots:
                 held = copy if owed.step == start else self._held(owed.step, state)
                 owed.state = functools.partial(lambda x: x, held)
                 owed.evaluates &= held is not None
-                owed.draws &= held is not None
+                owed.plots &= held is not None
             self.record.before = max(self.record.before, owed.row["seconds"])
             self.add(owed)
 
@@ -245,5 +245,5 @@ def _path(folder: pathlib.Path, step: int) -> pathlib.Path:
     return folder / "owed" / f"{step:09d}.safetensors"
 
 
-def _drawing(folder: pathlib.Path, step: int) -> pathlib.Path:
+def _picture(folder: pathlib.Path, step: int) -> pathlib.Path:
     return folder / "samples" / f"{step:09d}.png"

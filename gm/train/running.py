@@ -25,7 +25,7 @@ from gm.train.background import await_unless
 from gm.train.best import Best
 from gm.train.every import Every
 from gm.train.logs import Display, Record, learning_rates
-from gm.train.reports import Draw, Evaluate, Owed, Reports
+from gm.train.reports import Evaluate, Owed, Plot, Reports
 from gm.train.saves import SavedElsewhere, Saves
 from gm.train.state import State
 from gm.train.step import Step
@@ -48,7 +48,7 @@ class Asked:
     keep_every: int | None
     evaluate: Evaluate | None
     best: Best | None
-    draw: Draw | None
+    plot: Plot | None
     on_row: Tracker | None
     progress: bool
 
@@ -59,7 +59,7 @@ class Asked:
                 f"got {self.resume!r}."
             )
         checkpoints.check_keep(self.keep, self.keep_every)
-        wants = {'resume="must"': self.resume == "must", "draw": self.draw is not None}
+        wants = {'resume="must"': self.resume == "must", "plot": self.plot is not None}
         for name, asked in wants.items():
             if asked and self.folder is None:
                 raise ValueError(f"{name} needs a folder.")
@@ -128,7 +128,7 @@ class Loop:
         folder, on_row = (self.folder, asked.on_row) if self.leads else (None, None)
         shows = asked.progress and self.leads
         self.record = Record(folder, self.start, asked.num_steps, shows, on_row)
-        self.reports = Reports(self.record, self.folder, asked.evaluate, asked.best, asked.draw)
+        self.reports = Reports(self.record, self.folder, asked.evaluate, asked.best, asked.plot)
         self.saves = Saves(
             self.folder,
             self.start,
@@ -210,7 +210,7 @@ class Loop:
             if entry["evaluates"]:
                 entry["numbers"] = self.reports.evaluate(self.start, self.state)
                 entry["evaluates"] = False
-        if any(entry["evaluates"] or entry["draws"] for entry in now):
+        if any(entry["evaluates"] or entry["plots"] for entry in now):
             copy = sharding.local(self.state)
         if self.leads and owed:
             self.reports.resume(owed, self.state, copy)
@@ -248,7 +248,7 @@ class Loop:
             for x in metrics.values():
                 x.copy_to_host_async()
         self.pending.append((done, metrics, flag))
-        stops = self.every.checkpoint, self.every.evaluate, self.every.draw
+        stops = self.every.checkpoint, self.every.evaluate, self.every.plot
         ahead = max(1, AHEAD // self.every.dispatch)
         if any(self._due(done, every) for every in stops):
             self._settle(0)
@@ -266,18 +266,18 @@ class Loop:
             if failed and not np.any(np.asarray(metrics["finite"])):
                 self._fail(metrics)
             self.stopping |= bool(flag)
-            if self._logs(done) or self._due(done, self.every.draw):
+            if self._logs(done) or self._due(done, self.every.plot):
                 self._report(done, metrics)
         self._check()
 
     def _report(self, done: int, metrics: Metrics) -> None:
-        """Has a row written and a picture drawn; where either needs the state, it is newest now."""
-        evaluates, draws = (self._due(done, n) for n in (self.every.evaluate, self.every.draw))
+        """Has a row written and a picture made; where either needs the state, it is newest now."""
+        evaluates, plots = (self._due(done, n) for n in (self.every.evaluate, self.every.plot))
         metrics = {name: x for name, x in metrics.items() if name != "finite" or np.ndim(x)}
         row = self.record.row(done, self.size)
-        owed = Owed(row, self.size, metrics, self._logs(done), evaluates and self.replicated, draws)
+        owed = Owed(row, self.size, metrics, self._logs(done), evaluates and self.replicated, plots)
         with self.record.paused():
-            if owed.evaluates or owed.draws:
+            if owed.evaluates or owed.plots:
                 owed.state = self._copy(done)
             if evaluates and not self.replicated:
                 try:

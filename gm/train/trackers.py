@@ -7,7 +7,7 @@
 A tracker is not part of the run: it lives on a thread of its own, rows wait for it in a queue that
 is bounded, and one that fails, blocks or dies gets no more of them; that is said in one line. An
 object with `close()` is closed after its last row. A run that goes on from a checkpoint tells the
-rows after it once more. TensorBoard has the pictures of `run(..., draw=)` too.
+rows after it once more. TensorBoard has the pictures of `run(..., plot=)` too.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class TensorBoard:
         self._file.flush()
 
     def _picture(self, step: int, name: str, path: pathlib.Path) -> None:
-        """Writes what was drawn, if it is a PNG."""
+        """Writes a picture, if it is a PNG."""
         png = path.read_bytes() if path.is_file() else b""
         if png.startswith(b"\x89PNG"):
             width, height = struct.unpack(">II", png[16:24])

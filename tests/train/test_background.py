@@ -93,20 +93,20 @@ def test_a_saved_state_is_not_what_later_steps_made_of_its_memory(step, new, pro
 
 
 def test_an_error_in_a_picture_is_said_and_training_goes_on(step, new, problem, tmp_path, capsys):
-    def draw(state, path):
+    def plot(state, path):
         if int(state.step) == 4:
             raise OSError("no ink")
         path.write_text(str(int(state.step)))
 
-    train.run(step, new(), problem.Batches(), 10, folder=tmp_path, draw=draw, draw_every=4, **QUIET)
+    train.run(step, new(), problem.Batches(), 10, folder=tmp_path, plot=plot, plot_every=4, **QUIET)
     assert "no picture of step 4: OSError: no ink. Training goes on." in capsys.readouterr().err
-    drawn = {path.name: path.read_text() for path in (tmp_path / "samples").iterdir()}
-    assert drawn == {"000000008.png": "8", "000000010.png": "10"}
+    made = {path.name: path.read_text() for path in (tmp_path / "samples").iterdir()}
+    assert made == {"000000008.png": "8", "000000010.png": "10"}
 
 
 def test_pictures_need_a_folder(step, new, problem):
-    with pytest.raises(ValueError, match="draw needs a folder"):
-        train.run(step, new(), problem.Batches(), 2, draw=lambda state, path: None)
+    with pytest.raises(ValueError, match="plot needs a folder"):
+        train.run(step, new(), problem.Batches(), 2, plot=lambda state, path: None)
 
 
 def test_every_kth_checkpoint_is_kept(step, new, problem, tmp_path):

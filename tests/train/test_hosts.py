@@ -48,7 +48,7 @@ state = train.run(
     step, state, Batches(dataset.train.batches(16)), num_steps, folder=folder, log_every=1,
     checkpoint_every=5, progress=False, best=best,
     evaluate=lambda s: {"w": s.params["w"].sum()}, evaluate_every=4,
-    draw=lambda s, path: path.write_text("x"),
+    plot=lambda s, path: path.write_text("x"),
 )
 print("sha256", train.digest(train.local(state)), flush=True)
 print("best", best.step, best.value, train.digest(best.params), flush=True)

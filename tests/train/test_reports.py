@@ -17,7 +17,7 @@ def evaluate(state):
     return {"w": state.params["w"][0]}
 
 
-def draw(state, path):
+def plot(state, path):
     path.write_text(str(float(state.params["w"][0])))
 
 
@@ -34,13 +34,13 @@ def told(step, new, problem, tmp_path):
         pictures = {path.name: path.read_text() for path in (folder / "samples").iterdir()}
         return rows, pictures
 
-    whole, beside = tmp_path / "whole", {"evaluate": evaluate, "draw": draw, "draw_every": 4}
+    whole, beside = tmp_path / "whole", {"evaluate": evaluate, "plot": plot, "plot_every": 4}
     train.run(step, new(), problem.Batches(), 14, folder=whole, **beside, **OPTIONS)
 
     def compare(folder):
-        (rows, pictures), (want, drawn) = read(folder), read(whole)
+        (rows, pictures), (want, made) = read(folder), read(whole)
         assert rows == want
-        assert pictures == drawn
+        assert pictures == made
 
     return compare
 
@@ -50,7 +50,7 @@ def go(step, new, problem, tmp_path):
     """Trains to step 14 in tmp_path/run or another folder."""
 
     def run(folder=tmp_path / "run", **options):
-        options = {**OPTIONS, "evaluate": evaluate, "draw": draw, "draw_every": 4, **options}
+        options = {**OPTIONS, "evaluate": evaluate, "plot": plot, "plot_every": 4, **options}
         return train.run(step, new(), problem.Batches(), 14, folder=folder, **options)
 
     return run
@@ -127,11 +127,11 @@ def test_a_signal_during_a_long_evaluation_saves_at_once(which, go, told, tmp_pa
         wait(state)
         return evaluate(state)
 
-    def long_draw(state, path):
+    def long_plot(state, path):
         wait(state)
-        draw(state, path)
+        plot(state, path)
 
-    slow = {"evaluate": long_evaluate} if which == "evaluation" else {"draw": long_draw}
+    slow = {"evaluate": long_evaluate} if which == "evaluation" else {"plot": long_plot}
     with pytest.raises(SystemExit) as stop:
         go(**slow)
     assert stop.value.code == 0

@@ -173,7 +173,7 @@ def test_a_board_shows_pictures_and_a_run_hands_on_what_was_drawn(tmp_path):
     record.followers = board
     pictures = reports.Reports(record, tmp_path, None, None, lambda state, path: None)
     for step, source in ((1, wide), (2, text), (3, tmp_path / "none.png")):
-        pictures._draw = lambda state, path, source=source: shutil.copy(source, path)
+        pictures._plot = lambda state, path, source=source: shutil.copy(source, path)
         pictures._picture(step, None)
     record.write({"step": 4, "seconds": 0.0, "examples_per_s": 1.0}, 1, {"loss": 2.0}, {})
     record.close()

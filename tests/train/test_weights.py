@@ -285,11 +285,11 @@ def test_a_description_that_was_edited_is_refused(tmp_path):
 
 def test_no_single_bit_and_no_truncation_goes_unnoticed(tmp_path):
     path = weights.save(tmp_path / "w.safetensors", small(), description={"lr": 0.125, "n": [1, 2]})
-    whole, draw = path.read_bytes(), random.Random(0)
-    flips = [(i // 8, 1 << i % 8) for i in draw.sample(range(8 * len(whole)), 400)]
+    whole, rng = path.read_bytes(), random.Random(0)
+    flips = [(i // 8, 1 << i % 8) for i in rng.sample(range(8 * len(whole)), 400)]
     flips += [(len(whole) - 1 - i, 1 << i % 8) for i in range(16)]  # of the arrays
     damaged = [whole[:i] + bytes([whole[i] ^ bit]) + whole[i + 1 :] for i, bit in flips]
-    damaged += [whole[:n] for n in (0, 1, 8, len(whole) - 1, *draw.sample(range(len(whole)), 20))]
+    damaged += [whole[:n] for n in (0, 1, 8, len(whole) - 1, *rng.sample(range(len(whole)), 20))]
     for data in [*damaged, whole + b"\0", whole + whole]:
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"\w{5}"):
