@@ -88,7 +88,8 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Fitted]:
     state = train.init(params, optimizer, key_train, memory)
     many = c.steps_per_dispatch
     batches = data.streams(dataset.train, c.batch_size, c.seed, on_device=many > 1)
-    keep = {
+    saved = picture if c.folder else None
+    keep = {"plot": saved, "steps_per_dispatch": many, "by": "nats per char"}
         "plot": picture if c.folder else None,
         "steps_per_dispatch": many,
         "by": "nats per char",
