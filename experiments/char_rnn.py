@@ -90,10 +90,6 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Fitted]:
     batches = data.streams(dataset.train, c.batch_size, c.seed, on_device=many > 1)
     saved = picture if c.folder else None
     keep = {"plot": saved, "steps_per_dispatch": many, "by": "nats per char"}
-        "plot": picture if c.folder else None,
-        "steps_per_dispatch": many,
-        "by": "nats per char",
-    }
     return held_out, long, fitting.run(c, step, state, batches, validate, **keep)
 
 

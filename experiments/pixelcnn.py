@@ -3,9 +3,9 @@ r"""PixelCNN and Gated PixelCNN by maximum likelihood; class-conditional with --
 python experiments/pixelcnn.py
     8x8 digits, 17 levels: 87.9 nats (1.98 bits/dim), 30 seconds on one CPU core.
 TFDS_DATA_DIR=... python experiments/pixelcnn.py --dataset binarized_mnist --channels 24 \
-    --num-layers 12 --places --num-steps 13000 --batch-size 16 --learning-rate 3e-3
+    --num-layers 12 --pixel-bias --num-steps 13000 --batch-size 16 --learning-rate 3e-3
     Fixed binarized MNIST at a small size: 84.86 nats in 31 minutes on one CPU core; 87.41 after
-    12,500 steps without --places.
+    12,500 steps without --pixel-bias.
 python experiments/pixelcnn.py --gated --conditional --channels 24 --num-layers 4 \
     --num-steps 1500 --batch-size 32 --learning-rate 3e-3
     8x8 digits given the label: a classifier takes 98 % of the samples for what they should be.
@@ -38,7 +38,7 @@ class Config(options.Recognised):
     """Residual blocks, or gated layers."""
     first_size: int = 7
     """Pixels along a side of the first convolution."""
-    places: bool = False
+    pixel_bias: bool = False
     """A learned bias for each pixel, behind the first layer."""
 
 
@@ -62,7 +62,7 @@ def assemble(c: Config) -> tuple[data.Dataset, CausalModel]:
     """The data, and the model."""
     dataset = loading.load(c, "images")
     sizes = {"channels": c.channels, "num_layers": c.num_layers, "first_size": c.first_size}
-    sizes["places"] = c.places
+    sizes["pixel_bias"] = c.pixel_bias
     network = GatedPixelCNN(**sizes) if c.gated else PixelCNN(**sizes)
     context = loading.labels_of(dataset) if c.conditional else None
     return dataset, CausalModel(dataset.event, dist.head_for(dataset.event), network, context)
@@ -73,7 +73,7 @@ def main(c: Config) -> dict[str, float]:
     dataset, model = assemble(c)
     fitted = maximum_likelihood.fit(c, dataset, model)
     label = f"{'Gated ' * c.gated}PixelCNN {c.num_layers}x{c.channels}"
-    label += ", with places" * c.places + ", given the label" * c.conditional
+    label += ", with pixel biases" * c.pixel_bias + ", given the label" * c.conditional
     own = {"experiment": "pixelcnn", "published": PUBLISHED}
     found = maximum_likelihood.report(c, dataset, model, fitted, label, **own)
     if c.conditional:

@@ -145,7 +145,7 @@ class CausalSelfAttention(nn.Module):
         return x.reshape(len(x), self.num_heads, -1).swapaxes(0, 1).astype(self.dtype)
 
     def _attend(self, x: Array, keys: Array, values: Array, time: Array) -> Array:
-        """What the elements x: [Q, C], at the places `time`: [Q], read -> [Q, features]"""
+        """What the elements x: [Q, C], at the positions `time`: [Q], read -> [Q, features]"""
         queries = self.queries(x) / math.sqrt(keys.shape[-1])
         scores = product(self._heads(queries), keys.swapaxes(1, 2))  # [heads, Q, T]
         last = time - 1 if self.strict else time
@@ -157,11 +157,11 @@ class CausalSelfAttention(nn.Module):
         return read.swapaxes(0, 1).reshape(len(x), -1)
 
 
-class Positions(nn.Module):
-    """A causal layer that adds a learned vector to each element, by its place.
+class PositionEmbedding(nn.Module):
+    """A causal layer that adds to each element a learned vector of its position.
 
     Attributes:
-      length: T, the number of places.
+      length: T, the number of positions.
       features: of x.
       scale: standard deviation of the initial vectors.
     """
@@ -171,7 +171,7 @@ class Positions(nn.Module):
     scale: float = 0.02
 
     def setup(self) -> None:
-        """One vector a place."""
+        """One vector per position."""
         init = nn.initializers.normal(self.scale)
         self.table = self.param("table", init, (self.length, self.features), jnp.float32)
 
@@ -233,8 +233,9 @@ class Transformer(CausalNetwork):
 
     Radford, Wu, Child, Luan, Amodei & Sutskever (2019), "Language models are unsupervised multitask
     learners"; initial weights from N(0, 0.02^2), those that add to the residual stream smaller by
-    sqrt(2 num_layers). Places are learned, so a network is for events of one size. Departures: the
-    element's features enter through a dense layer, which the output does not share.
+    sqrt(2 num_layers). Position embeddings are learned, so a network is for events of one size.
+    Departures: the features of an element enter through a dense layer, which the output does not
+    share.
 
     A context adds one vector to every element.
 
@@ -255,7 +256,7 @@ class Transformer(CausalNetwork):
         length, init = math.prod(self.shape), nn.initializers.normal(0.02)
         self.shift = Shift()
         self.elements = Dense(self.width, self.dtype, init)
-        self.positions = Positions(length, self.width)
+        self.positions = PositionEmbedding(length, self.width)
         if self.context_dim:
             self.given = Once(self.width, self.dtype)
         self.drop = Dropout(self.dropout)

@@ -25,12 +25,12 @@ class ImageNetwork(CausalNetwork):
 
     Attributes:
       channels: of each colour.
-      places: whether each pixel has a bias of its own behind the first layer, a learned map [H, W,
-        channels], for objects that lie in the middle of their image.
+      pixel_bias: whether the first layer adds a learned bias per pixel, a map [H, W, channels], for
+        objects that are centred in their image.
     """
 
     channels: int = 32
-    places: bool = False
+    pixel_bias: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,11 +69,11 @@ class ImageNetwork(CausalNetwork):
         """A layer of one pixel: dense, and masked between colours."""
         return self._conv(inputs, features, above=0, left=0, right=0)
 
-    def _map(self, features: int) -> Places | None:
-        return Places(self.shape[:2], self.num_colours, features) if self.places else None
+    def _map(self, features: int) -> PixelBias | None:
+        return PixelBias(self.shape[:2], self.num_colours, features) if self.pixel_bias else None
 
-    def _placed(self, x: Array, run: Run) -> Array:
-        """x with the bias of its pixel, where there is a map."""
+    def _biased(self, x: Array, run: Run) -> Array:
+        """x plus the bias of its pixel, where there is one."""
         return x if self.map is None else run(self.map, x)
 
     def _conv(self, inputs: int, features: int, **options) -> MaskedConv:
@@ -82,8 +82,8 @@ class ImageNetwork(CausalNetwork):
         )
 
 
-class Places(nn.Module):
-    """A causal layer that adds a bias of its own to each pixel.
+class PixelBias(nn.Module):
+    """A causal layer that adds a learned bias to each pixel.
 
     Attributes:
       shape: (H, W).
@@ -150,7 +150,7 @@ class PixelCNN(ImageNetwork):
 
     def body(self, f: Array, context: Array | None, run: Run) -> Array:
         """The first convolution, the residual blocks, the head."""
-        x = self._placed(run(self.first, self._pixels(f)), run)
+        x = self._biased(run(self.first, self._pixels(f)), run)
         for number, (narrow, conv, widen) in enumerate(self.blocks):
             h = run(conv, nn.relu(run(narrow, nn.relu(x))))
             if self.context_dim:
@@ -313,7 +313,7 @@ class GatedPixelCNN(ImageNetwork):
             if self.context_dim:
                 sums = add_bias(sums, run(self.contexts[number], context))
             out = run(self.outs[number], gated(sums))
-            x = self._placed(out, run) if number == 0 else x + out
+            x = self._biased(out, run) if number == 0 else x + out
         x = run(self.hidden, nn.relu(x))
         return self._elements(run(self.last, nn.relu(x)))
 

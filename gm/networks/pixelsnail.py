@@ -2,7 +2,7 @@ r"""PixelSNAIL: causal convolutions for what is near, self-attention for all tha
 
 Chen, Mishra, Rohaninejad & Abbeel (2018), "PixelSNAIL: an improved autoregressive generative
 model", arXiv:1712.09763, section 3. Each of `num_blocks` blocks is, with h_i the features of
-element i, x_i its value and p_i its place,
+element i, x_i its value and p_i its coordinates,
 
     h  <- `num_layers` gated residual blocks of convolutions of 2 x 2, as in PixelCNN++
     r_i = \sum_{j < i} softmax_j(q_i k_j / sqrt(d)) v_j,   q_i from (h_i, p_i), k_j and v_j from
@@ -34,8 +34,8 @@ from gm.networks.pixelcnn import ImageNetwork
 from gm.networks.pixelcnnpp import GatedBlock, concat_elu
 
 
-class Place:
-    """Appends to each element its place: every coordinate from -1/2 to 1/2.
+class Coordinates:
+    """Appends to each element its coordinates, each from -1/2 to 1/2.
 
     Attributes:
       shape: of the event.
@@ -43,8 +43,8 @@ class Place:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         sizes = np.reshape(shape, (-1,) + (1,) * len(shape))
-        places = (np.indices(shape) - (sizes - 1) / 2) / np.maximum(sizes - 1, 1)
-        self._table = places.reshape(len(shape), -1).T.astype(np.float32)
+        table = (np.indices(shape) - (sizes - 1) / 2) / np.maximum(sizes - 1, 1)
+        self._table = table.reshape(len(shape), -1).T.astype(np.float32)
 
     def __call__(self, x: Array) -> Array:
         """x: [T, C] -> [T, C + axes]"""
@@ -105,7 +105,7 @@ class AttentionBlock(nn.Module):
             return Dense(features, self.dtype)
 
         axes = len(self.shape)
-        self.shift, self.place, self.delay = Shift(), Place(self.shape), Delay()
+        self.shift, self.coordinates, self.delay = Shift(), Coordinates(self.shape), Delay()
         self.asks = GatedBlock(dense, self.channels + axes)
         self.tells = GatedBlock(dense, self.inputs + 1 + self.channels + axes)
         self.attention = CausalSelfAttention(
@@ -122,9 +122,9 @@ class AttentionBlock(nn.Module):
 
     def __call__(self, f: Array, h: Array, run: Run) -> Array:
         """f: [T, inputs], of the element before in a walk; h: [T, C] -> [T, C]"""
-        placed = run(self.place, h)
-        before = jnp.concatenate([run(self.shift, f), run(self.delay, placed)], -1)
-        asked, told = self.asks(placed, parallel), self.tells(before, parallel)
+        located = run(self.coordinates, h)
+        before = jnp.concatenate([run(self.shift, f), run(self.delay, located)], -1)
+        asked, told = self.asks(located, parallel), self.tells(before, parallel)
         read = run(self.attention, asked, told)
         return self.merge(h, parallel, self.read(concat_elu(read)))
 

@@ -37,8 +37,9 @@ TRACED = [  # experiment, options, what result.json calls the model
     ("pixelcnn", PIXELS | {"num_layers": 1}, "PixelCNN 1x2"),
     (
         "pixelcnn",
-        PIXELS | {"num_layers": 1, "places": True, "gated": True, "dataset": "digits_threshold"},
-        "Gated PixelCNN 1x2, with places",
+        PIXELS
+        | {"num_layers": 1, "pixel_bias": True, "gated": True, "dataset": "digits_threshold"},
+        "Gated PixelCNN 1x2, with pixel biases",
     ),
     ("pixelcnnpp", PIXELS | {"num_blocks": 1, "num_levels": 1}, "PixelCNN++ 1x1x2"),
     (

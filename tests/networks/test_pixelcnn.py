@@ -20,7 +20,7 @@ from gm.networks import (
 from tests.references import pixels
 from tests.references.faces import influence, passed, random_params, stepped
 
-SMALL = {"channels": 3, "num_layers": 2, "head_channels": 4, "first_size": 5, "places": True}
+SMALL = {"channels": 3, "num_layers": 2, "head_channels": 4, "first_size": 5, "pixel_bias": True}
 NETWORKS = {
     "PixelCNN": (PixelCNN(**SMALL), pixels.pixelcnn),
     "Gated PixelCNN": (GatedPixelCNN(**SMALL), pixels.gated_pixelcnn),
