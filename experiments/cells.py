@@ -26,7 +26,7 @@ def sample(model: core.Samplable, params: core.Params, num_x: int) -> tuple[np.n
 
 def two_sample(unseen: np.ndarray, x: np.ndarray) -> tuple[str, str]:
     """How samples compare with unseen data: classifier accuracy, and squared MMD in thousandths."""
-    accuracy = metrics.classifier.two_sample(unseen, x)
+    accuracy = metrics.c2st.accuracy(unseen, x)
     mmd, error = metrics.mmd.squared_mmd(unseen, x)
     told = f"{accuracy.value:.2f} ± {accuracy.standard_error:.2f}"
     return told, f"{1e3 * mmd:.1f} ± {1e3 * error:.1f}"

@@ -11,7 +11,7 @@ import numpy as np
 import options
 
 from gm import data
-from gm.metrics import recognition, results
+from gm.metrics import classifier_accuracy, results
 
 
 def recognise(
@@ -22,7 +22,7 @@ def recognise(
     label: str,
     *,
     experiment: str,
-    features: recognition.Features = recognition.flat,
+    features: classifier_accuracy.Features = classifier_accuracy.flat,
 ) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
     """How many samples a classifier of real data takes for what they were asked to be.
 
@@ -30,10 +30,10 @@ def recognise(
     """
     x = maximum_likelihood.draw(model, fitted.params, c.seed, c.eval_samples)
     y = np.arange(len(x)) % model.context.num_values
-    judge = recognition.fit(dataset.train.x, dataset.train.y, features=features)
+    classifier = classifier_accuracy.fit(dataset.train.x, dataset.train.y, features=features)
     scores = {
-        "recognised test examples": judge.accuracy(dataset.test.x, dataset.test.y),
-        "recognised samples": judge.accuracy(x, y),
+        "classifier accuracy of test examples": classifier.accuracy(dataset.test.x, dataset.test.y),
+        "classifier accuracy of samples": classifier.accuracy(x, y),
     }
     print(*(f"{metric}: {score}" for metric, score in scores.items()), sep="\n")
     if c.folder is not None:

@@ -90,7 +90,7 @@ def main(c: Config) -> dict[str, float]:
     keys = jax.random.split(jax.random.key(c.seed), 2500)
     x = np.asarray(jax.jit(jax.vmap(generator.sample, (None, 0)))(fitted.params, keys))
     unseen = np.concatenate([dataset.validation.x, dataset.test.x])
-    scores = {"two-sample test": metrics.classifier.two_sample(unseen, x)}
+    scores = {"C2ST accuracy": metrics.c2st.accuracy(unseen, x)}
     if hasattr(density := dataset.density, "centers"):
         scores |= metrics.modes.mode_coverage(x, density.centers, density.scale).scores()
     print(*(f"{name}: {score}" for name, score in scores.items()), sep="\n")

@@ -73,7 +73,7 @@ def main(c: Config) -> dict[str, float]:
     dataset, model = assemble(c)
     fitted = maximum_likelihood.fit(c, dataset, model)
     label = f"{'Gated ' * c.gated}PixelCNN {c.num_layers}x{c.channels}"
-    label += ", with pixel biases" * c.pixel_bias + ", given the label" * c.conditional
+    label += ", with pixel biases" * c.pixel_bias + ", class-conditional" * c.conditional
     own = {"experiment": "pixelcnn", "published": PUBLISHED}
     found = maximum_likelihood.report(c, dataset, model, fitted, label, **own)
     if c.conditional:

@@ -75,7 +75,7 @@ def main(c: Config) -> dict[str, float]:
     label = f"PixelCNN++ {c.num_levels}x{c.num_blocks}x{c.channels}"
     if c.snail:
         label = f"PixelSNAIL {c.num_blocks}x{c.num_layers}x{c.channels}"
-    label += ", given the label" * c.conditional
+    label += ", class-conditional" * c.conditional
     return maximum_likelihood.report(c, dataset, model, fitted, label, experiment="pixelcnnpp")
 
 

@@ -63,7 +63,7 @@ def main(c: Config) -> dict[str, float]:
     dataset, model = assemble(c)
     fitted = maximum_likelihood.fit(c, dataset, model)
     label = f"PixelRNN, {'Row LSTM' if c.row else 'Diagonal BiLSTM'} {c.num_layers}x{c.channels}"
-    label += ", given the label" * c.conditional
+    label += ", class-conditional" * c.conditional
     fields = {"experiment": "pixelrnn", "published": PUBLISHED}
     return maximum_likelihood.report(c, dataset, model, fitted, label, **fields)
 

@@ -55,7 +55,7 @@ import numpy as np
 
 from gm import data, plot
 from gm import distributions as dist
-from gm.metrics import recognition
+from gm.metrics import classifier_accuracy
 from gm.models.autoregressive import CausalModel
 from gm.networks import WaveNet
 
@@ -65,7 +65,7 @@ def seen(c: Config, x: np.ndarray) -> np.ndarray:
     if c.sample_rate is None:
         return x
     window, sound = c.sample_rate * 32 // 1000, np.asarray(data.mu_law_decode(x))
-    return recognition.log_spectrogram(sound, window).swapaxes(1, 2)[:, ::-1]
+    return classifier_accuracy.log_spectrogram(sound, window).swapaxes(1, 2)[:, ::-1]
 
 
 def assemble(c: Config) -> tuple[data.Dataset, CausalModel]:
@@ -84,7 +84,7 @@ def main(c: Config) -> dict[str, float]:
     """Trains, scores the test set, samples, and asks a classifier what was sampled."""
     dataset, model = assemble(c)
     fitted = maximum_likelihood.fit(c, dataset, model)
-    name = f"WaveNet, {len(model.network.dilations)} blocks of {c.channels}, given the label"
+    name = f"WaveNet, {len(model.network.dilations)} blocks of {c.channels}, class-conditional"
     own = {"experiment": "wavenet"}
     found = maximum_likelihood.report(c, dataset, model, fitted, name, **own)
 

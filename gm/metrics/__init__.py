@@ -7,25 +7,25 @@ expectation, `estimate` a statistic of samples.
     likelihood   evaluate(model, params, split): mean negative log-likelihood in nats
     importance   log p(x) of a latent-variable model from thousands of posterior samples
     mmd          squared maximum mean discrepancy of two samples, unbiased, with its error
-    classifier   can a classifier tell the model's samples from data? (0.5: it cannot)
-    recognition  are conditional samples taken for what they were asked to be?
+    c2st         classifier two-sample test: accuracy in telling samples from data (0.5 at best)
+    classifier_accuracy  accuracy of a classifier of real data on class-conditional samples
     modes        how many modes of a known mixture the samples reach
     baselines    independent pixels and file compressors: what every model must beat
     results      result.json, and `gm results`, the table made of them
     provenance   the hardware, revision and command that a result states
 """
 
-from gm.metrics import baselines, classifier, importance, mmd, modes, recognition
+from gm.metrics import baselines, c2st, classifier_accuracy, importance, mmd, modes
 from gm.metrics.likelihood import evaluate
 from gm.metrics.score import Score
 
 __all__ = [
     "Score",
     "baselines",
-    "classifier",
+    "c2st",
+    "classifier_accuracy",
     "evaluate",
     "importance",
     "mmd",
     "modes",
-    "recognition",
 ]

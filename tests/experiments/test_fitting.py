@@ -139,8 +139,8 @@ def test_samples_are_judged_by_what_they_were_asked_to_be(experiment, monkeypatc
         results.write(tmp_path, [])
         c = options.Recognised(folder=tmp_path, eval_samples=50)
         found, x, y = conditional.recognise(c, mislabelled, model, fitted, "m", experiment="e")
-        assert low <= found["recognised samples"] <= high
-        assert found["recognised test examples"] < 5.0
+        assert low <= found["classifier accuracy of samples"] <= high
+        assert found["classifier accuracy of test examples"] < 5.0
         assert [row.steps for row in results.read(tmp_path / "result.json")] == [7, 7]
         assert (len(x), y[13]) == (50, 3)
 
@@ -214,7 +214,7 @@ def test_a_gan_is_compared_with_what_it_has_not_seen(experiment, dry, monkeypatc
         compared.append(x)
         return Score(0.5, None, 1)
 
-    monkeypatch.setattr(gan.metrics.classifier, "two_sample", two_sample)
+    monkeypatch.setattr(gan.metrics.c2st, "accuracy", two_sample)
     monkeypatch.setattr(gan.metrics.mmd, "squared_mmd", lambda x, y: (0.0, 0.0))
     gan.main(gan.Config(num_steps=1, hidden=(4,), batch_size=8))
     (unseen,), digits = compared, data.load("digits_dequantized")

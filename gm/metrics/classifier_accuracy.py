@@ -1,13 +1,13 @@
-"""Are conditional samples what they were asked to be? A classifier of real data is the judge.
+"""Accuracy of a classifier of real data on class-conditional samples.
 
-    judge = recognition.fit(train.x, train.y, features=recognition.log_spectrogram)
-    judge.accuracy(test.x, test.y)       # how far the judge itself can be trusted
-    judge.accuracy(samples, asked_for)   # how many samples it takes for what they were asked to be
+    classifier = classifier_accuracy.fit(train.x, train.y)
+    classifier.accuracy(test.x, test.y)     # on real data: the ceiling
+    classifier.accuracy(samples, classes)   # on samples of the given classes
 
 Ravuri & Vinyals (2019), "Classification accuracy score for conditional generative models",
-arXiv:1905.10887, train on samples and test on data; this is the other direction, which sees whether
-samples are recognisable and not whether they are diverse: one good example of each label, over and
-over, scores 100 %. A likelihood, or `mmd`, sees that.
+arXiv:1905.10887, train on samples and test on data; this is the other direction. It measures
+whether samples belong to their class, not whether they are diverse: one good example of each class,
+repeated, scores 100 %. A likelihood or `mmd` measures diversity.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def log_spectrogram(x: np.ndarray, window: int = 256, floor: float = 1e-3) -> np
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Recognizer:
+class Classifier:
     """A fitted classifier of examples.
 
     Attributes:
@@ -80,17 +80,17 @@ class Recognizer:
         x = np.asarray(x)
         if x.shape[1:] != self.shape or not len(x):
             raise ValueError(
-                f"Recognizer needs examples of shape {('N', *self.shape)}, as it was fitted on; "
+                f"Classifier needs examples of shape {('N', *self.shape)}, as it was fitted on; "
                 f"got {x.shape}."
             )
         return self.classifier.predict(flat(self.features(x)))
 
     def accuracy(self, x: Array | np.ndarray, label: Array | np.ndarray) -> Score:
-        """How many examples are taken for what they should be.
+        """The share of examples whose predicted label is the given one.
 
         Args:
           x: [N, ...] examples: held-out data, or samples.
-          label: [N] integers: of the data, or what the samples were asked to be.
+          label: [N] integers: of the data, or the classes that the samples were conditioned on.
 
         Returns:
           Estimate in "%", with its binomial standard error (smoothed by one success and one
@@ -118,7 +118,7 @@ def fit(
     classifier: Any = None,
     max_examples: int = 30_000,
     seed: int = 0,
-) -> Recognizer:
+) -> Classifier:
     """A classifier of labelled data.
 
     Args:
@@ -130,8 +130,8 @@ def fit(
         Gaussian kernel on the first 40 principal components, which needs no tuning. On real test
         data it is right for 98 % of binarized MNIST (half a minute), 98 % of spoken digits by their
         spectrograms at 4 kHz (seconds), and all of scikit-learn's digits.
-      max_examples: so many are drawn where there are more; the time grows with their square.
-      seed: of that draw.
+      max_examples: of a larger set a random subset of this size is used; time is quadratic in it.
+      seed: of the subset.
 
     Raises:
       ValueError: shapes that do not fit, features that are not finite, or a single label.
@@ -156,4 +156,4 @@ def fit(
     if classifier is None:
         components = PCA(min(40, *shown.shape), random_state=seed)
         classifier = make_pipeline(components, SVC(C=10.0))
-    return Recognizer(clone(classifier).fit(shown, label), features, x.shape[1:])
+    return Classifier(clone(classifier).fit(shown, label), features, x.shape[1:])

@@ -1,4 +1,4 @@
-"""The classifier two-sample test: can anything tell the model's samples from data?"""
+"""The classifier two-sample test (C2ST): held-out accuracy in telling samples from data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gm.core import Array
 from gm.metrics.score import Score
 
 
-def two_sample(
+def accuracy(
     x_data: Array | np.ndarray,
     x_model: Array | np.ndarray,
     *,
@@ -26,15 +26,15 @@ def two_sample(
     come from one distribution, each of the n tested examples is right with probability 1/2:
     the p-value is P(Binomial(n, 1/2) >= number right), and a small one rejects the model.
 
-    How to read it. 0.5 is perfect, 1 is samples that are always found out. The accuracy is
+    How to read it: 0.5 is perfect, at 1 the classifier is never wrong. The accuracy is
     1/2 plus half of what this classifier, trained on this many examples, can see of the
     total variation distance: a stronger one or more data sees more, so compare models by the
-    same classifier and the same sizes only. Score two random halves of the data beside them
-    (random, for data are often sorted: scikit-learn's digits come by writer, and their first
+    same classifier and the same sizes only. Score two random halves of the data as well
+    (random, because data are often sorted: scikit-learn's digits come by writer, and their first
     half is told from their second with 0.78). x_data must be examples that the model was not
-    trained on, for a model that repeats its training data passes otherwise. Anything in the
-    form of the data gives samples away: compare integers with integers, and round or
-    dequantize both sides alike.
+    trained on; otherwise a model that repeats its training data scores 0.5. Any difference in
+    format separates the two sets: compare integers with integers, and round or dequantize
+    both sides alike.
 
     Args:
       x_data: [N, ...] examples.
@@ -58,7 +58,7 @@ def two_sample(
     num_test = round(held_out * size)
     if not 0 < num_test < size:
         raise ValueError(
-            f"two_sample needs examples on both sides of the split; got {size} per class with "
+            f"c2st.accuracy needs examples on both sides of the split; got {size} per class with "
             f"held_out={held_out}."
         )
     orders = np.random.default_rng(seed).spawn(2)
@@ -88,9 +88,9 @@ def _check(x_data: np.ndarray, x_model: np.ndarray) -> None:
     """Raises ValueError unless both are finite batches of examples of one shape."""
     if x_data.ndim == 0 or x_data.shape[1:] != x_model.shape[1:]:
         raise ValueError(
-            "two_sample needs data and samples of one shape [N, ...]; got "
+            "c2st.accuracy needs data and samples of one shape [N, ...]; got "
             f"{x_data.shape} and {x_model.shape}."
         )
     for name, x in (("x_data", x_data), ("x_model", x_model)):
         if not np.isfinite(x).all():
-            raise ValueError(f"two_sample needs finite values; {name} holds nan or inf.")
+            raise ValueError(f"c2st.accuracy needs finite values; {name} holds nan or inf.")
