@@ -76,7 +76,7 @@ def main(c: Config) -> dict[str, float]:
     panels, curves, scores = {"data": unseen}, {}, {}
     rows = table.Table(*HEADER, box=box.SIMPLE_HEAD, title=TITLE, padding=(0, 1, 0, 0))
     independent = metrics.baselines.independent(digits.train.x, digits.test.x, 17)
-    rows.add_row("independent pixels", "counting", *cells.likelihood(independent, digits.event))
+    rows.add_row("independent pixels", "closed form", *cells.likelihood(independent, digits.event))
     for name, bits in metrics.baselines.compressors(digits.test.x).items():
         rows.add_row(name, "compression", "", f"{bits:.2f}", "exact")
     rows.add_row("training images", "", "", "", "", *cells.two_sample(unseen, digits.train.x))

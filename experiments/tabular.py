@@ -84,7 +84,7 @@ def main(c: Config) -> dict[str, float]:
             dataset,
             experiment="tabular",
             model=f"{name}, {model.num_params:,} parameters",
-            principle="maximum likelihood, counting",
+            principle="maximum likelihood (closed form)",
             steps=0,
             seconds=seconds,
         )

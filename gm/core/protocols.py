@@ -221,7 +221,7 @@ class Implicit(_Spaced, Protocol):
 
 @runtime_checkable
 class Fittable(Protocol):
-    """Parameters from data without gradients: a closed form, counting, EM, nearest neighbours.
+    """Parameters from data without gradients: a closed form, EM, nearest neighbours.
 
     A bijection is fitted to the images of standard normal noise. Further options of a fit
     (smoothing, numbers of iterations) are keyword arguments with defaults.

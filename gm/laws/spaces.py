@@ -54,7 +54,7 @@ def num_states(event: Event) -> float:
 
 
 def states(event: Event) -> np.ndarray:
-    """All K^D states of a discrete event in counting order, [K^D, *event]."""
+    """All K^D states of a discrete event in lexicographic order, [K^D, *event]."""
     if num_states(event) > MAX_STATES:
         raise NotApplicable(f"more than {MAX_STATES} states; take a smaller model")
     x = np.indices((event.num_values,) * event.size).reshape(event.size, -1).T

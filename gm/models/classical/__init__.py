@@ -1,4 +1,4 @@
-"""Classical models: tables, fitted by counting. The first rungs of the ladder.
+"""Classical models: tables and Bayesian networks, fitted in closed form.
 
     coin()                                          one element of two values
     product_of_marginals(event)                     independent elements

@@ -13,7 +13,7 @@ are special graphs:
     BayesianNetwork(event, graphs.chow_liu(x, K))
     full_table(event)               all edges: any distribution over K^D states
 
-Maximum likelihood has a closed form, counting (`fit`); parameters are logits, so gradients reach
+Maximum likelihood has a closed form (`fit`); parameters are logits, so gradients reach
 the same optimum. Cost: `log_prob` looks up D rows; so does `sample`.
 """
 

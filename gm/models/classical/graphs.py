@@ -40,7 +40,7 @@ def chow_liu(x: np.ndarray, num_values: int, *, root: int = 0) -> Parents:
     r"""The tree of maximum likelihood: a maximum spanning tree of pairwise mutual information.
 
     Chow & Liu (1968), "Approximating discrete probability distributions with dependence trees",
-    IEEE Transactions on Information Theory 14(3). For a tree fitted by counting,
+    IEEE Transactions on Information Theory 14(3). For a tree fitted by maximum likelihood,
 
         (1/N) \sum_n log p(x_n) = \sum_{edges (i, j)} I(x_i; x_j) - \sum_i H(x_i)
 
