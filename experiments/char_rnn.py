@@ -59,7 +59,7 @@ def assemble(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Loss]:
     dataset = loading.load(c, "text", window=c.window)
     network = RecurrentNetwork(cell=LSTM if c.lstm else GRU, widths=c.widths)
     model = CausalModel(dataset.event, dist.head_for(dataset.event, ordered=False), network)
-    return dataset, model, likelihood.continued_negative_log_likelihood
+    return dataset, model, likelihood.truncated_bptt_nll
 
 
 def of_length(model: CausalModel, length: int) -> CausalModel:
@@ -84,10 +84,10 @@ def fit(c: Config) -> tuple[data.Dataset, CausalModel, fitting.Fitted]:
     step = train.make_step(functools.partial(loss, core.in_precision(model, c.dtype)), optimizer)
     key_init, key_train = jax.random.split(jax.random.key(c.seed))
     params = fitting.init(model, key_init)
-    memory = jax.vmap(model.memory, None, axis_size=c.batch_size)(params)
+    memory = jax.vmap(model.initial_hidden_state, None, axis_size=c.batch_size)(params)
     state = train.init(params, optimizer, key_train, memory)
     many = c.steps_per_dispatch
-    batches = data.streams(dataset.train, c.batch_size, c.seed, on_device=many > 1)
+    batches = data.truncated_bptt_windows(dataset.train, c.batch_size, c.seed, on_device=many > 1)
     saved = picture if c.folder else None
     keep = {"plot": saved, "steps_per_dispatch": many, "by": "nats per char"}
     return held_out, long, fitting.run(c, step, state, batches, validate, **keep)

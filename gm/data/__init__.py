@@ -14,7 +14,7 @@
     digits.train.batches(128, on_device=True)  # in gm.train: the same, made on the device
     digits.test.x                             # [180, 8, 8] int32
     digits.test.in_order(64)                  # every test example once
-    streams(text.train, 64)                   # consecutive windows of a text in each lane
+    truncated_bptt_windows(text.train, 64)    # consecutive windows of a text in each batch row
     zipped(labelled=few.batches(16, seed=0), unlabelled=many.batches(112, seed=1))
 
 `toy` holds densities in one and two dimensions whose log_prob is exact.
@@ -24,10 +24,10 @@ from gm.data import toy
 from gm.data.arrays import from_arrays
 from gm.data.audio import write_wav
 from gm.data.batches import Batches
+from gm.data.bptt import TruncatedBPTTWindows, truncated_bptt_windows
 from gm.data.dataset import Dataset, Split
 from gm.data.examples import from_examples
 from gm.data.sources import load
-from gm.data.streams import Streams, streams
 from gm.data.text import decode, encode, from_texts
 from gm.data.transforms import (
     Decimate,
@@ -51,9 +51,9 @@ __all__ = [
     "MuLaw",
     "Split",
     "Standardize",
-    "Streams",
     "Threshold",
     "Transform",
+    "TruncatedBPTTWindows",
     "UniformDequantization",
     "Zipped",
     "decode",
@@ -63,8 +63,8 @@ __all__ = [
     "from_texts",
     "load",
     "mu_law_decode",
-    "streams",
     "toy",
+    "truncated_bptt_windows",
     "write_wav",
     "zipped",
 ]

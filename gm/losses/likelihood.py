@@ -2,8 +2,8 @@ r"""Maximum likelihood.
 
     minimise -E_data[log p(x; params)],   the KL divergence KL(data || model) up to a constant
 
-For models that score exactly: autoregressive models, flows, mixtures. Long sequences are trained
-window by window, with a memory (`continued_negative_log_likelihood`).
+For models with an exact log-likelihood: autoregressive models, flows, mixtures. Recurrent models of
+long sequences are trained by truncated BPTT (`truncated_bptt_nll`).
 """
 
 from __future__ import annotations
@@ -95,66 +95,67 @@ def negative_log_likelihood(
 
 
 @runtime_checkable
-class Continuing(Protocol):
-    """A density of sequences that goes on where a window of elements has ended."""
+class Recurrent(Protocol):
+    """A density of sequences with a hidden state, scored one window of elements after another."""
 
     @property
     def event(self) -> Event:
         """The space of x."""
 
-    def memory(self, params: Params) -> PyTree:
-        """What there is to remember before any element: zeros."""
+    def initial_hidden_state(self, params: Params) -> PyTree:
+        """The hidden state before any element: zeros."""
 
-    def log_prob_from(self, params: Params, memory: PyTree, x: Array) -> tuple[Array, PyTree]:
-        """log p(x | what came before), nats, and the memory after x: [T]."""
+    def log_prob_from(self, params: Params, hidden: PyTree, x: Array) -> tuple[Array, PyTree]:
+        """log p(x | the elements before), nats, and the hidden state after x: [T]."""
 
 
-def continued_negative_log_likelihood(
-    model: Continuing,
+def truncated_bptt_nll(
+    model: Recurrent,
     params: Params,
     key: Key,
     batch: Batch,
-    memory: PyTree,
+    hidden: PyTree,
     *,
     context: str | None = None,
 ) -> tuple[Array, tuple[Metrics, PyTree]]:
-    r"""-log p(x_t..x_{t+T-1} | x_<t), averaged over the batch: truncated backpropagation in time.
+    r"""-log p(x_t..x_{t+T-1} | x_<t), averaged over the batch: truncated BPTT.
 
-    The memory of x_<t is where the last window of the same lane has ended; no gradient goes through
-    it (Williams & Peng, 1990, "An efficient gradient-based algorithm for on-line training of
-    recurrent network trajectories"). Give `train.init` a memory, and batches that read on:
+    Each batch row starts from the hidden state at the end of its previous window; no gradient flows
+    into that window (Williams & Peng, 1990, "An efficient gradient-based algorithm for on-line
+    training of recurrent network trajectories"). The hidden state is the memory of `train.init`,
+    and the batches hold consecutive windows:
 
-        memory = jax.vmap(model.memory, None, axis_size=batch_size)(params)
-        state = train.init(params, optimizer, key, memory)
-        train.run(step, state, data.streams(split, batch_size), num_steps)
+        hidden = jax.vmap(model.initial_hidden_state, None, axis_size=batch_size)(params)
+        state = train.init(params, optimizer, key, hidden)
+        train.run(step, state, data.truncated_bptt_windows(split, batch_size), num_steps)
 
     Args:
-      model: a model with `memory` and `log_prob_from`.
+      model: a model with `initial_hidden_state` and `log_prob_from`.
       params: of the model.
       key: not used; every loss has the same arguments.
-      batch: {"x": [B, T], "first": [B]}: the next window of each lane, and whether it is the first
-        of its text, so that the lane forgets; y where the model is conditional.
-      memory: of the windows before, [B, ...] in every leaf.
+      batch: {"x": [B, T], "first": [B]}: the next window of each batch row, and whether it is the
+        first of its text, where the hidden state is reset; y where the model is conditional.
+      hidden: the hidden state after the windows before, [B, ...] in every leaf.
       context: the entry of the batch that holds y, where it is not "context".
 
     Returns:
-      Nats per window, and ({"log_prob", "bits_per_dim"}, the memory after these windows).
+      Nats per window, and ({"log_prob", "bits_per_dim"}, the hidden state after these windows).
 
     Raises:
-      TypeError: the model cannot go on; the batch is not a mapping.
+      TypeError: the model has no hidden state; the batch is not a mapping.
       ValueError: x is not windows of the event's values, or the batch lacks "first" or y.
     """
     del key
-    name = "continued_negative_log_likelihood"
-    require(model, Continuing, name)
+    name = "truncated_bptt_nll"
+    require(model, Recurrent, name)
     x, y = batches.examples(model.event, batch, name, model, context)
     first = batches.entry(batch, "first", name)
 
-    def one(first: Array, memory: PyTree, x: Array, y: PyTree) -> tuple[Array, PyTree]:
-        memory = jax.tree.map(lambda m: jnp.where(first, jnp.zeros_like(m), m), memory)
-        return given(model, y).log_prob_from(params, memory, x)
+    def one(first: Array, hidden: PyTree, x: Array, y: PyTree) -> tuple[Array, PyTree]:
+        hidden = jax.tree.map(lambda h: jnp.where(first, jnp.zeros_like(h), h), hidden)
+        return given(model, y).log_prob_from(params, hidden, x)
 
-    log_prob, memory = jax.vmap(one)(first, memory, x, y)
+    log_prob, hidden = jax.vmap(one)(first, hidden, x, y)
     log_prob = jnp.mean(log_prob)
     numbers = {"log_prob": log_prob, "bits_per_dim": bits_per_dim(-log_prob, x.shape[1])}
-    return -log_prob, (numbers, jax.lax.stop_gradient(memory))
+    return -log_prob, (numbers, jax.lax.stop_gradient(hidden))

@@ -11,8 +11,8 @@ is the only way a causal layer is called; anything that acts on each element alo
 is. So the parallel pass and the walk are the same lines of code, and a whole walk does the
 arithmetic of one pass.
 
-Layers whose memory does not grow, such as recurrent ones, have a third way, whole windows of
-elements one after the other, `memory, y = layer.window(memory, x)`; so have networks of them.
+Recurrent layers, and networks of them, also take one window of elements after another (truncated
+BPTT), `hidden, y = layer.window(hidden, x)`.
 
 Networks here describe one example; `vmap` makes the batch. In a walk the element's number `i` must
 stay unbatched (map over the whole walk), or every step pays for what only some steps do.
@@ -60,29 +60,29 @@ class Walk:
 
 
 class Window:
-    """Runs layers on the next elements in a row, each going on from its own memory of those before.
+    """Runs recurrent layers on a window of elements, each from its own hidden state.
 
-    A layer that can has `window(memory, *inputs) -> (memory, outputs)`, where a memory of None, or
-    of zeros, is that of no element.
+    Such a layer has `window(hidden, *inputs) -> (hidden, outputs)`; a hidden state of None, or of
+    zeros, is the initial one.
 
     Attributes:
-      memory: of the layers that have run, in the order of their calls: what the next window needs.
+      hidden: states of the layers that have run, in the order of their calls.
     """
 
-    def __init__(self, memory: list[PyTree] | None = None) -> None:
-        self.memory: list[PyTree] = []
-        self._before = None if memory is None else iter(memory)
+    def __init__(self, hidden: list[PyTree] | None = None) -> None:
+        self.hidden: list[PyTree] = []
+        self._before = None if hidden is None else iter(hidden)
 
     def __call__(self, layer: Any, *inputs: Any) -> Any:
         """The layer's output at these elements."""
         if not hasattr(layer, "window"):
             raise TypeError(
-                f"going on from a memory needs layers with `window`; {type(layer).__name__} has "
-                "none. Networks of recurrent layers (gm.networks.RecurrentNetwork) go on."
+                f"truncated BPTT needs layers with a `window` method; {type(layer).__name__} has "
+                "none. Networks of recurrent layers (gm.networks.RecurrentNetwork) have it."
             )
         before = None if self._before is None else next(self._before)
-        memory, y = layer.window(before, *inputs)
-        self.memory.append(memory)
+        hidden, y = layer.window(before, *inputs)
+        self.hidden.append(hidden)
         return y
 
 
@@ -128,24 +128,24 @@ class CausalNetwork(Frozen, kw_only=True):
         return self._run_element(Walk(cache["time"] + 1, cache["layers"]), f_i, cache["context"])
 
     def window(
-        self, memory: list[PyTree] | None, f: Array, context: Array | None = None
+        self, hidden: list[PyTree] | None, f: Array, context: Array | None = None
     ) -> tuple[list[PyTree], Array]:
         """Raw parameters [T, P] of the next T elements from their features f: [T, C].
 
         Args:
-          memory: of the elements before; None, or zeros in place of it, where there are none.
+          hidden: states after the elements before; None, or zeros, where there are none.
           f: features of any number of elements.
           context: as in `__call__`.
 
         Returns:
-          The memory after these elements, and their parameters.
+          The hidden states after these elements, and their parameters.
 
         Raises:
-          TypeError: a layer of the network cannot go on (`Window`).
+          TypeError: a layer of the network is not recurrent (`Window`).
         """
-        run = Window(memory)
+        run = Window(hidden)
         raw = self.body(f, context, run)
-        return run.memory, raw.astype(jnp.float32)
+        return run.hidden, raw.astype(jnp.float32)
 
     def _run_element(self, walk: Walk, f_i: Array, context: Array | None) -> tuple[PyTree, Array]:
         raw = self.body(f_i, context, walk)
@@ -217,9 +217,9 @@ class Once(nn.Module):
         del time, context
         return cache, cache
 
-    def window(self, memory: None, context: Array) -> tuple[None, Array]:
+    def window(self, hidden: None, context: Array) -> tuple[None, Array]:
         """The output; a context is given with each window, so there is nothing to keep."""
-        return memory, self.dense(context)
+        return hidden, self.dense(context)
 
 
 class CausalConv(nn.Module):

@@ -1,11 +1,10 @@
-r"""Recurrent layers, and the network made of them: text of any length, one state along it.
+r"""Recurrent networks: LSTM and GRU layers over a sequence of any length.
 
     h_i = cell(h_{i-1}, x_i)
 
 All elements at once, a layer multiplies its inputs by their weights in one product and then scans;
-one at a time, it keeps its state. A window of elements can also go on where the one before ended,
-`network.apply(params, memory, f, method="window")`, which is what training by truncated
-backpropagation through time does.
+one at a time, it keeps its hidden state. Training by truncated backpropagation through time takes
+one window of elements after another: `network.apply(params, hidden, f, method="window")`.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class RecurrentLayer(nn.Module):
     def window(
         self, state: PyTree | None, x: Array, bias: Array | None = None
     ) -> tuple[PyTree, Array]:
-        """x: [T, C] -> [T, H], going on from a state; None for the start."""
+        """x: [T, C] -> [T, H], from a hidden state; None for the initial one."""
         state = self.start(x, bias) if state is None else state
         return jax.lax.scan(self.cell, state, self._gates(x, bias))
 

@@ -49,7 +49,9 @@ KINDS = {
     "sound": lambda: host(transformed(SOUND, data.Decimate(), data.MuLaw(16)).train),
     "stored": lambda: host(transformed(SOUND).train),
     "on the device": lambda: device(transformed(SOUND, standardize).train.batches(4)),
-    "streams": lambda: device(data.streams(data.from_texts("letters", [TEXT] * 3, 4).train, 4)),
+    "truncated BPTT": lambda: device(
+        data.truncated_bptt_windows(data.from_texts("letters", [TEXT] * 3, 4).train, 4)
+    ),
     "mixture": lambda: sampled(toy.GaussianMixture(((0.0,), (1.0,)), (0.5, 2.0), (0.25, 0.75))),
     "checkerboard": lambda: sampled(toy.CHECKERBOARD),
 }

@@ -56,31 +56,31 @@ def test_bits_per_dim_of_the_uniform_density_on_dequantized_data_is_log2_of_the_
 
 
 @dataclasses.dataclass(frozen=True)
-class Walk:
+class Chain:
     """x_t ~ N(a x_t-1, 1), which remembers a x_T: gradients could reach the past through it."""
 
     event: Event = Event((2,))
 
-    def memory(self, a):
+    def initial_hidden_state(self, a):
         return jnp.zeros(())
 
-    def log_prob_from(self, a, memory, x):
-        means = jnp.array([memory, a * x[0]])
+    def log_prob_from(self, a, hidden, x):
+        means = jnp.array([hidden, a * x[0]])
         return dist.Normal(means, jnp.ones(2)).log_prob(x), a * x[1]
 
 
 def test_a_window_goes_on_from_the_last_one_and_no_gradient_goes_back(key):
-    """Lanes start anew where they are said to; d/da of the second window sees its own a alone."""
+    """Rows start anew where "first" says so; d/da of the second window sees its own a alone."""
     x = np.random.default_rng(1).normal(size=(2, 4, 2)).astype(np.float32)  # [window, B, T]
     first = np.array([False, False, True, False])
     a = 0.5
 
     @jax.value_and_grad
     def second(a):
-        loss = likelihood.continued_negative_log_likelihood
+        loss = likelihood.truncated_bptt_nll
         batch = {"x": x[0], "first": np.ones(4, bool)}
-        _, (_, memory) = loss(Walk(), a, key, batch, jnp.full(4, 9.0))
-        value, (metrics, _) = loss(Walk(), a, key, {"x": x[1], "first": first}, memory)
+        _, (_, hidden) = loss(Chain(), a, key, batch, jnp.full(4, 9.0))
+        value, (metrics, _) = loss(Chain(), a, key, {"x": x[1], "first": first}, hidden)
         return value + 0.0 * metrics["log_prob"]
 
     value, grad = jax.jit(second)(jnp.float32(a))
@@ -92,9 +92,7 @@ def test_a_window_goes_on_from_the_last_one_and_no_gradient_goes_back(key):
 
 def test_windows_need_to_know_where_a_text_starts(key):
     with pytest.raises(ValueError, match="an entry 'first'; got 'x'"):
-        likelihood.continued_negative_log_likelihood(
-            Walk(), 0.5, key, {"x": X[:, :2]}, jnp.zeros(512)
-        )
+        likelihood.truncated_bptt_nll(Chain(), 0.5, key, {"x": X[:, :2]}, jnp.zeros(512))
 
 
 class Plain:

@@ -80,7 +80,7 @@ def test_recurrent_weights_start_as_one_orthogonal_matrix_a_gate(key):
         np.testing.assert_allclose(gate @ gate.T, np.eye(H), atol=1e-5)
 
 
-def test_windows_with_a_memory_are_one_long_window(random_params):
+def test_windows_with_a_hidden_state_are_one_long_window(random_params):
     """Of parameters that serve events of any length."""
     model, y = model_of(), jnp.array([0.5, -1.0])
     params, x = random_params(model.init), jnp.arange(40) % 7 % K
@@ -88,17 +88,17 @@ def test_windows_with_a_memory_are_one_long_window(random_params):
 
     @jax.jit
     def in_windows(params, x):
-        memory, log_probs = model.memory(params), []
+        hidden, log_probs = model.initial_hidden_state(params), []
         for part in jnp.split(x, [1, 4]):
-            log_prob, memory = model.log_prob_from(params, memory, part, y)
+            log_prob, hidden = model.log_prob_from(params, hidden, part, y)
             log_probs.append(log_prob)
-        alone, _ = model.log_prob_from(params, model.memory(params), x[4:], y)
+        alone, _ = model.log_prob_from(params, model.initial_hidden_state(params), x[4:], y)
         return sum(log_probs), longer.log_prob(params, x, y), log_probs[-1] - alone
 
     total, want, difference = in_windows(params, x)
     np.testing.assert_allclose(total, want, rtol=1e-5)
     assert abs(difference) > 1e-3  # what was remembered matters
-    assert all((leaf == 0).all() for leaf in jax.tree.leaves(model.memory(params)))
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(model.initial_hidden_state(params)))
 
 
 def test_bfloat16_samples_as_it_scores(random_params):
@@ -130,4 +130,4 @@ def test_a_network_that_cannot_go_on_says_so(random_params):
 
     model = CausalModel(Event((T,), K), HEAD, Short())
     with pytest.raises(TypeError, match="layers with `window`; CausalConv has none"):
-        model.memory(random_params(model.init))
+        model.initial_hidden_state(random_params(model.init))

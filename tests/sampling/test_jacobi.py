@@ -45,7 +45,7 @@ def copies(size):
     return model, {"logits": np.concatenate([copy[1:], *[copy] * (size - 1)])}
 
 
-def test_lanes_count_their_own_passes(key):
+def test_examples_count_their_own_forward_passes(key):
     """Guesses that are right up to element n need 6 - n passes, whatever the others need.
 
     A chain of copies takes every pass from a bad guess, and one from the answer.

@@ -20,15 +20,15 @@ TEXT = "the quick brown fox jumps over the lazy dog. " * 8
 LETTERS = data.from_texts("letters", [TEXT] * 3, window=T)
 HEAD = dist.CategoricalHead(LETTERS.event.num_values)
 MODEL = CausalModel(LETTERS.event, HEAD, RecurrentNetwork(cell=LSTM, widths=(6,)))
-LOSS = functools.partial(likelihood.continued_negative_log_likelihood, MODEL)
+LOSS = functools.partial(likelihood.truncated_bptt_nll, MODEL)
 OPTIMIZER = train.with_ema(optax.adam(3e-2), 0.9)
-STREAMS = data.streams(LETTERS.train, B)
+WINDOWS = data.truncated_bptt_windows(LETTERS.train, B)
 SCORE = jax.jit(jax.vmap(MODEL.log_prob_from, (None, 0, 0)))
 
 
 def new():
     params = MODEL.init(jax.random.key(0))
-    memory = jax.vmap(MODEL.memory, None, axis_size=B)(params)
+    memory = jax.vmap(MODEL.initial_hidden_state, None, axis_size=B)(params)
     return train.init(params, OPTIMIZER, jax.random.key(1), memory)
 
 
@@ -46,7 +46,7 @@ def test_the_loss_of_each_step_goes_on_from_the_last(step):
     state = new()
     memory = state.memory
     for n in range(3):
-        params, batch = jax.device_get(state.params), STREAMS(n)
+        params, batch = jax.device_get(state.params), WINDOWS(n)
         log_prob, memory = SCORE(params, memory, batch["x"])
         fresh, _ = SCORE(params, new().memory, batch["x"])
         state, metrics = step(state, batch)
@@ -56,11 +56,11 @@ def test_the_loss_of_each_step_goes_on_from_the_last(step):
             np.testing.assert_allclose(x, y, atol=1e-6)
 
 
-def test_a_lane_that_starts_anew_forgets():
+def test_a_row_that_starts_anew_resets_its_hidden_state():
     state = new()
     memory = jax.tree.map(lambda x: x + 1.0, state.memory)
     first = np.arange(B) % 2 == 0
-    batch = {"x": STREAMS(0)["x"], "first": first}
+    batch = {"x": WINDOWS(0)["x"], "first": first}
     _, (_, after) = jax.jit(LOSS)(state.params, None, batch, memory)
     fresh = SCORE(state.params, new().memory, batch["x"])[1]
     for x, y in zip(leaves(after), leaves(fresh), strict=True):
@@ -72,14 +72,14 @@ def test_a_lane_that_starts_anew_forgets():
 def test_training_learns_and_what_is_remembered_helps(step):
     state = new()
     for n in range(200):
-        state, metrics = step(state, STREAMS(n))
-    scratch, _ = SCORE(state.params, new().memory, STREAMS(200)["x"])
-    _, metrics = step(state, STREAMS(200))
+        state, metrics = step(state, WINDOWS(n))
+    scratch, _ = SCORE(state.params, new().memory, WINDOWS(200)["x"])
+    _, metrics = step(state, WINDOWS(200))
     assert metrics["loss"] < -np.mean(scratch) - 1.0  # nats per window of five
 
 
 def follow(params, key, batch, memory):
-    """A hidden unit for each lane, which reads a window."""
+    """A hidden unit for each batch row, which reads a window."""
     h = jnp.where(batch["first"], 0.0, memory)
     for t in range(T):
         h = jnp.tanh(params["a"].sum() * h + params["b"][batch["x"][:, t]])
@@ -99,7 +99,7 @@ def small_step(step):
 @pytest.mark.parametrize("per_dispatch", [1, 4])
 def test_a_run_that_stops_and_goes_on_equals_one_that_does_not(small_step, tmp_path, per_dispatch):
     options = {"progress": False, "steps_per_dispatch": per_dispatch}
-    batches = data.streams(LETTERS.train, B, on_device=per_dispatch > 1)
+    batches = data.truncated_bptt_windows(LETTERS.train, B, on_device=per_dispatch > 1)
     whole = train.run(small_step, follower(), batches, 12, **options)
     for end in (4, 8, 12):
         parts = train.run(small_step, follower(), batches, end, folder=tmp_path, **options)
@@ -135,13 +135,13 @@ def test_a_memory_that_is_not_finite_is_not_kept(step):
     assert int(state.step) == 0
 
 
-def test_eight_devices_hold_a_lane_each_and_equal_one(small_step, tmp_path):
+def test_eight_devices_hold_a_row_each_and_equal_one(small_step, tmp_path):
     rule = functools.partial(train.fsdp, min_size=1)
     eight = train.make_step(follow, OPTIMIZER, rule=rule)
     a, b = follower(), follower()
     for n in range(4):
-        a, metrics_a = small_step(a, STREAMS(n))
-        b, metrics_b = eight(b, STREAMS(n))
+        a, metrics_a = small_step(a, WINDOWS(n))
+        b, metrics_b = eight(b, WINDOWS(n))
     for x, y in zip(leaves((a.params, metrics_a)), leaves((b.params, metrics_b)), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)  # sums in another order
     np.testing.assert_allclose(a.memory, b.memory, atol=1e-5)
@@ -153,7 +153,7 @@ def test_eight_devices_hold_a_lane_each_and_equal_one(small_step, tmp_path):
 
 
 def test_members_of_an_ensemble_remember_apart():
-    """By hand: two sums of what the lanes have seen, each with a rate of its own."""
+    """By hand: two sums of what the rows have seen, each with a rate of its own."""
 
     def loss(params, key, batch, memory):
         return 0.0 * params, ({}, memory + jnp.round(params) * batch["x"])
@@ -228,4 +228,4 @@ def test_what_does_not_fit_is_said(problem):
 
 def test_a_model_that_cannot_go_on_is_refused():
     with pytest.raises(TypeError, match="needs a model with memory, log_prob_from; object offers"):
-        likelihood.continued_negative_log_likelihood(object(), {}, None, STREAMS(0), None)
+        likelihood.truncated_bptt_nll(object(), {}, None, WINDOWS(0), None)

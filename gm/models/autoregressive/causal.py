@@ -174,8 +174,8 @@ class CausalFaces:
         raw = self.sized_network.apply(params, f, given, rngs={"dropout": key})
         return self.head(raw).log_prob(x)
 
-    def memory(self, params: Params) -> PyTree:
-        """What there is to remember before any element: zeros."""
+    def initial_hidden_state(self, params: Params) -> PyTree:
+        """The hidden state before any element: zeros."""
         f = jnp.zeros((1, self.head.num_features), jnp.float32)
         given = core.context_vector(self, core.example_context(self))
         after = functools.partial(self.sized_network.apply, method="window")
@@ -183,20 +183,20 @@ class CausalFaces:
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     def log_prob_from(
-        self, params: Params, memory: PyTree, x: Array, context: Array | None = None
+        self, params: Params, hidden: PyTree, x: Array, context: Array | None = None
     ) -> tuple[Array, PyTree]:
-        """log p(x_t..x_{t+T-1} | x_<t, y) in nats, and the memory after them.
+        """log p(x_t..x_{t+T-1} | x_<t, y) in nats, and the hidden state after them.
 
         Args:
-          params: of a network that can go on (`networks.Window`).
-          memory: of the elements before: `memory(params)`, or what an earlier window has left.
+          params: of a network of recurrent layers (`networks.Window`).
+          hidden: `initial_hidden_state(params)`, or the hidden state after the window before.
           x: [T], the next elements, any number of them.
           context: y, for a conditional model.
         """
         dataclasses.replace(self.event, shape=x.shape).check(x)
         f, given = self.head.features(x), core.context_vector(self, context)
-        memory, raw = self.sized_network.apply(params, memory, f, given, method="window")
-        return self.head(raw).log_prob(x), memory
+        hidden, raw = self.sized_network.apply(params, hidden, f, given, method="window")
+        return self.head(raw).log_prob(x), hidden
 
 
 @dataclasses.dataclass(frozen=True)
