@@ -54,8 +54,8 @@ class TruncatedBPTTWindows(Batches):
             )
         if self.windows < 1:
             raise ValueError(
-                f"truncated_bptt_windows needs a text of at least {2 * self.window - 1} characters, "
-                f"for windows of {self.window}; got {len(self.split) + self.window - 1}."
+                "truncated_bptt_windows needs a text of at least "
+                f"{2 * self.window - 1} characters, for windows of {self.window}; got {len(self.split) + self.window - 1}."
             )
 
     @property

@@ -64,7 +64,7 @@ def test_elements_and_blocks_in_turn_give_what_the_parallel_pass_gives(
 
 
 def test_incremental_sampling_computes_each_hidden_unit_once():
-    """Counted by the activations that all steps evaluate: one entry for each unit, here 3 a step."""
+    """Counted by the activations that all steps evaluate: one per unit, here 3 a step."""
     evaluated = []
 
     def activation(h):

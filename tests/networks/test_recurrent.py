@@ -120,7 +120,7 @@ def test_bfloat16_samples_as_it_scores(random_params):
     np.testing.assert_allclose(stepped, passed, atol=2e-2)  # eight bits
 
 
-def test_a_network_that_cannot_go_on_says_so(random_params):
+def test_a_network_that_is_not_recurrent_is_refused(random_params):
     class Short(CausalNetwork):
         def setup(self):
             self.layer = CausalConv(self.num_features, self.num_params)
@@ -129,5 +129,5 @@ def test_a_network_that_cannot_go_on_says_so(random_params):
             return run(self.layer, f)
 
     model = CausalModel(Event((T,), K), HEAD, Short())
-    with pytest.raises(TypeError, match="layers with `window`; CausalConv has none"):
+    with pytest.raises(TypeError, match="layers with a `window` method; CausalConv has none"):
         model.initial_hidden_state(random_params(model.init))

@@ -226,6 +226,6 @@ def test_what_does_not_fit_is_said(problem):
             train.init(1.0, optax.sgd(0.1), jax.random.key(0), {"buffer": memory}, wrong)
 
 
-def test_a_model_that_cannot_go_on_is_refused():
-    with pytest.raises(TypeError, match="needs a model with memory, log_prob_from; object offers"):
+def test_a_model_that_is_not_recurrent_is_refused():
+    with pytest.raises(TypeError, match="needs a model with initial_hidden_state, log_prob_from"):
         likelihood.truncated_bptt_nll(object(), {}, None, WINDOWS(0), None)
