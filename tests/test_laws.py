@@ -118,7 +118,7 @@ def test_what_cannot_be_checked_is_said():
     model = MADE(Event((40,), 2), dist.BernoulliHead(), hidden=(4,))
     verdicts = laws.check(model, jax.random.key(0))
     assert verdicts["a density sums to one"].startswith("not checked: more than 65536 states")
-    assert verdicts["walk and pass agree"] == "holds"
+    assert verdicts["incremental sampling agrees with the forward pass"] == "holds"
     verdicts = laws.check(law_zoo.RIGHT["affine, three dimensions"], jax.random.key(0))
     assert verdicts["a density sums to one"] == (
         "not checked: no quadrature in 3 real dimensions; take one or two"

@@ -124,7 +124,7 @@ def test_one_argument_changes_a_whole_model_but_not_its_parameters(model, key):
     )
 
 
-def test_walk_and_pass_agree_in_bfloat16(key):
+def test_incremental_sampling_and_forward_pass_agree_in_bfloat16(key):
     """To float32 rounding, but where a unit lies so close to an edge that it is rounded apart."""
     model = half(MADE_)
 

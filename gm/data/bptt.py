@@ -55,7 +55,8 @@ class TruncatedBPTTWindows(Batches):
         if self.windows < 1:
             raise ValueError(
                 "truncated_bptt_windows needs a text of at least "
-                f"{2 * self.window - 1} characters, for windows of {self.window}; got {len(self.split) + self.window - 1}."
+                f"{2 * self.window - 1} characters, for windows of {self.window}; got "
+                f"{len(self.split) + self.window - 1}."
             )
 
     @property

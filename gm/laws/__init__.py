@@ -32,7 +32,7 @@ _LEARNERS = (
 )
 _MAPS = (core.Flow, core.Bijection)
 
-# Laws that name a culprit come before those of the whole density, which suffers from any.
+# Laws that name a cause come before those of the density, which fail from any of them.
 LAWS = (
     Law("a model is a value", (), any_model.model_is_a_value),
     Law(
@@ -58,19 +58,19 @@ LAWS = (
         "no element sees itself or a later one",
         (core.Autoregressive,),
         autoregressive.no_element_sees_itself_or_a_later_one,
-        (autoregressive.passes,),
+        (autoregressive.forward_passes,),
     ),
     Law(
-        "walk and pass agree",
+        "incremental sampling agrees with the forward pass",
         (core.Autoregressive,),
-        autoregressive.walk_and_pass_agree,
-        (autoregressive.passes, autoregressive.steps),
+        autoregressive.incremental_sampling_agrees_with_the_forward_pass,
+        (autoregressive.forward_passes, autoregressive.steps),
     ),
     Law(
         "log p is the sum of conditionals",
         (core.Autoregressive, core.Density),
         autoregressive.log_prob_is_the_sum_of_conditionals,
-        (autoregressive.passes, any_model.outputs),
+        (autoregressive.forward_passes, any_model.outputs),
     ),
     Law(
         "gradients reach every parameter",
@@ -142,19 +142,19 @@ def check(
       context: the space of y, where the field `context` does not say it: an event, or a pytree.
 
     Returns:
-      {law: "holds", "holds: how far it was seen", or "not checked: why"}.
+      {law: "holds", "holds: how accurately", or "not checked: why"}.
 
     Raises:
       LawBroken: naming the model and the law.
-      TypeError: what came is no model or no key, or has no capability that a law speaks of.
+      TypeError: the argument is no model or no key, or has no capability that a law needs.
     """
     check_arguments(model, key, event)
     laws, verdicts = [law for law in LAWS if law.applies(model)], {}
-    looks = [look for law in laws for look in law.looks]
-    trial = Trial(model, key, looks, params, event, context)
+    measures = [measure for law in laws for measure in law.measures]
+    trial = Trial(model, key, measures, params, event, context)
     for law in laws:
         try:
-            remark = law.judge(trial)
+            remark = law.check(trial)
             verdicts[law.sentence] = "holds" if remark is None else f"holds: {remark}"
         except NotApplicable as reason:
             verdicts[law.sentence] = f"not checked: {reason}"

@@ -72,7 +72,7 @@ def _output(model: Any, params: Params, key: Key, x: Array) -> Array:
 
 def model_is_a_value(trial: Trial) -> None:
     """A frozen dataclass with hashable fields, whose init is a function of its key."""
-    model = trial.whole
+    model = trial.original
     how = "make it a frozen dataclass of hashable fields: @dataclasses.dataclass(frozen=True)"
     demand(dataclasses.is_dataclass(model), f"it is a plain class; {how}")
     try:
@@ -127,7 +127,7 @@ def gradients_reach_every_parameter(
         if not dead:
             return
         noise = trial.rng(f"attempt {attempt}")
-        seen = trial.look_again(outputs, spaces.perturb(trial.params, noise, 2.0))
+        seen = trial.measure_again(outputs, spaces.perturb(trial.params, noise, 2.0))
     raise LawBroken(f"no gradient reaches {paths[min(dead)]}")
 
 

@@ -1,4 +1,4 @@
-"""What holds for an autoregressive model: causality, and one distribution behind two faces."""
+"""Laws of autoregressive models: causality, and incremental sampling as the forward pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from gm.laws.statistics import relative
 from gm.laws.trial import Trial
 
 
-def passes(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> tuple[Array, Array]:
+def forward_passes(
+    trial: Trial, params: Params, key: Key, inputs: dict[str, Array]
+) -> tuple[Array, Array]:
     """The parameters of all conditionals at every x, [N, D, R], and log p(x_i | x_<i), [N, D]."""
     model = trial.model
     del key
@@ -59,10 +61,12 @@ def no_element_sees_itself_or_a_later_one(trial: Trial, seen: tuple[np.ndarray, 
     )
 
 
-def walk_and_pass_agree(trial: Trial, seen: tuple[np.ndarray, ...], walked: np.ndarray) -> None:
-    """predict after observing x_<i is the i-th conditional of one parallel pass."""
-    passed = trial.at_probes(seen[0])[0, 0][:, np.array(trial.model.order)]
-    gap = np.max(relative(walked, passed))
+def incremental_sampling_agrees_with_the_forward_pass(
+    trial: Trial, seen: tuple[np.ndarray, ...], incremental: np.ndarray
+) -> None:
+    """predict after observing x_<i is the i-th conditional of one forward pass."""
+    parallel = trial.at_probes(seen[0])[0, 0][:, np.array(trial.model.order)]
+    gap = np.max(relative(incremental, parallel))
     demand(gap < 1e-4, f"they differ by {gap:.2e}, relative")  # float32 sums in another order
 
 

@@ -43,7 +43,7 @@ def samples_follow_the_density(
         _demand_fit(spaces.number(event, samples), np.exp(trial.log_probs(out[0])))
         return
 
-    def judge(fineness: int) -> None:
+    def check(fineness: int) -> None:
         integral = _integral(trial, fineness)
         tested = samples.reshape(len(samples), -1)[NUM_PILOTS:]
         # Neighbours along the curve are neighbours in space.
@@ -52,7 +52,7 @@ def samples_follow_the_density(
         expected = np.bincount(group, weights=integral.mass, minlength=NUM_CELLS)
         _demand_fit(group[integral.cells_of(tested)], expected)
 
-    on_two_grids(judge)
+    on_two_grids(check)
 
 
 def _demand_fit(place: np.ndarray, expected: np.ndarray) -> None:
@@ -70,7 +70,7 @@ def _integrate(trial: Trial, fineness: int) -> quadrature.Quadrature:
     event, model = trial.event, trial.model
     pilots = [trial.rng("pilots").standard_normal((NUM_PILOTS, event.size))]
     if isinstance(model, core.Samplable):
-        samples = trial.evidence(samples_of)[:NUM_PILOTS].reshape(NUM_PILOTS, -1)
+        samples = trial.measured(samples_of)[:NUM_PILOTS].reshape(NUM_PILOTS, -1)
         pilots.insert(0, np.where(np.isfinite(samples), samples, np.inf))
     lost: list[np.ndarray] = []
 

@@ -19,7 +19,7 @@ def a_fit_follows_its_data(trial: Trial, samples: np.ndarray) -> None:
     a maximum of the likelihood is true of few.
     """
     model, x = trial.model, samples[:NUM_EXAMPLES]
-    begun = trial.run("init", trial.whole.init, trial.key)
+    begun = trial.run("init", trial.original.init, trial.key)
 
     def fit(weights: np.ndarray | None) -> Params:
         return jax.tree.map(np.asarray, model.fit(x, trial.key, weights=weights))

@@ -128,12 +128,12 @@ def bounds_are_ordered(
         slack = 1e-6 * np.abs(elbo) + 1e-4
         demand(bool(np.all(elbo <= iwae + slack)), "the elbo exceeds iwae on the same samples")
 
-        def judge(fineness: int, i: int = i, iwae: Any = iwae, elbo: Any = elbo) -> float:
+        def check(fineness: int, i: int = i, iwae: Any = iwae, elbo: Any = elbo) -> float:
             exact = _exact_bounds(trial, seen, i, float(np.mean(iwae)), fineness)
             _demand_order(elbo, iwae, exact)
             return exact.log_p_error
 
-        errors.append(on_two_grids(judge))
+        errors.append(on_two_grids(check))
     if max(errors) > 0.0:
         return f"log p(x) within {max(errors):.1g} nats, by {2 * NUM_SAMPLED} samples of z"
     return None

@@ -1,4 +1,4 @@
-"""A law: one sentence, whom it speaks of, what it looks at, and how that is judged."""
+"""A law: its sentence, the capabilities it needs, what it measures, and how that is checked."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ class Law:
       sentence: what holds.
       capabilities: protocols of `gm.core`, or tuples of alternatives; the law applies to a model
         that has all of them.
-      holds: (trial, *evidence) -> None, or a remark on how far it was seen; raises LawBroken or
+      holds: (trial, *measured) -> None, or a remark on the accuracy; raises LawBroken or
         NotApplicable; plain numpy.
-      looks: what the law has to see, (model, params, key, inputs) -> arrays. All that one model's
-        laws look at is one compiled program (`gm.laws.trial`).
+      measures: functions (trial, params, key, inputs) -> arrays. The measures of all laws of one
+        model are one compiled program (`gm.laws.trial`).
     """
 
     sentence: str
     capabilities: tuple[type | tuple[type, ...], ...]
     holds: Callable[..., str | None]
-    looks: tuple[Callable[..., Any], ...] = ()
+    measures: tuple[Callable[..., Any], ...] = ()
 
     def applies(self, model: Any) -> bool:
-        """Whether the model has the capabilities this law speaks of."""
+        """Whether the model has the capabilities of this law."""
         return all(isinstance(model, capability) for capability in self.capabilities)
 
-    def judge(self, trial: Trial) -> str | None:
-        """Raises LawBroken or NotApplicable unless the law holds of the model on trial."""
-        return self.holds(trial, *(trial.evidence(look) for look in self.looks))
+    def check(self, trial: Trial) -> str | None:
+        """Raises LawBroken or NotApplicable unless the law holds for the model."""
+        return self.holds(trial, *(trial.measured(measure) for measure in self.measures))
 
 
 def compiled(function: Callable) -> Callable:

@@ -1,4 +1,4 @@
-"""The statistics that laws are judged by."""
+"""Statistical tests of the laws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One model on trial: its parameters, the points it is tried at, and what its laws look at."""
+"""The evaluation of one model: its parameters, the test points, and what the laws measure."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from gm.core import Array, Key, Params, PyTree
 from gm.laws import quadrature, spaces
 from gm.laws.law import LawBroken, NotApplicable, compiled
 
-Look = Callable[["Trial", Params, Key, dict[str, Array]], PyTree]
+Measure = Callable[["Trial", Params, Key, dict[str, Array]], PyTree]
 
-MAX_ROWS = 2**11  # a space up to this size is looked at whole, in the one program
+MAX_ROWS = 2**11  # a space up to this size is enumerated, in the one program
 CHUNK = 2**12  # points of a larger one are scored so many at once
 TOLERANCE = 2e-3  # of an integral
 
 
 class Trial:
-    """A model at noisy parameters, and all that its laws look at.
+    """A model at noisy parameters, and all that its laws measure.
 
-    What compiles is one program for `init`, one for everything that laws look at, and one for
+    What compiles is one program for `init`, one for everything that laws measure, and one for
     densities where space is too large for that or real. The rest is numpy.
 
     Attributes:
-      whole: the model.
-      model: the same of x alone: p(x | y) at one random y where there is a y.
+      original: the model.
+      model: the model of x alone: p(x | y) at one random y if the model is conditional.
       event: the space of x.
       params: of the model.
-      inputs: the points at which it is looked at.
+      inputs: the points at which it is evaluated.
       num_probes: the leading shape of what `inputs["x"]` holds, where it holds probes.
     """
 
@@ -42,16 +42,17 @@ class Trial:
         self,
         model: Any,
         key: Key,
-        looks: Iterable[Look],
+        measures: Iterable[Measure],
         params: Params | None = None,
         event: core.Event | None = None,
         context: PyTree = None,
     ) -> None:
-        self.whole, self.key, self._looks = model, key, tuple(dict.fromkeys(looks))
+        self.original, self.key = model, key
+        self._measures = tuple(dict.fromkeys(measures))
         self.event = model.event if event is None else event
         context = getattr(model, "context", None) if context is None else context
         self.model = spaces.given_one(model, context, self.rng("context"))
-        self._given, self._evidence = params, None
+        self._given, self._measured = params, None
         self._programs, self._shared = {}, {}
         self.inputs = self._points()
         if isinstance(model, core.Samplable):
@@ -66,7 +67,7 @@ class Trial:
     def params(self) -> Params:
         """Those given, else `model.init` with some noise on every one of them."""
         if self._given is None:
-            begun = self.run("init", self.whole.init, self.key)
+            begun = self.run("init", self.original.init, self.key)
             self._given = spaces.perturb(begun, self.rng("params"))
         return self._given
 
@@ -80,24 +81,24 @@ class Trial:
             self._programs[name] = compiled(function)
         return self._programs[name]
 
-    def evidence(self, look: Look) -> PyTree:
-        """What one look at the model has seen."""
-        if self._evidence is None:
-            self._evidence = self._look(self.params)
-        return self._evidence[self._looks.index(look)]
+    def measured(self, measure: Measure) -> PyTree:
+        """The result of one measure."""
+        if self._measured is None:
+            self._measured = self._measure(self.params)
+        return self._measured[self._measures.index(measure)]
 
-    def look_again(self, look: Look, params: Params) -> PyTree:
-        """One look at other parameters; nothing is compiled again."""
-        return self._look(params)[self._looks.index(look)]
+    def measure_again(self, measure: Measure, params: Params) -> PyTree:
+        """One measure at other parameters; nothing is compiled again."""
+        return self._measure(params)[self._measures.index(measure)]
 
-    def _look(self, params: Params) -> list[PyTree]:
+    def _measure(self, params: Params) -> list[PyTree]:
         def program(params: Params, key: Key, inputs: dict[str, Array]) -> list[PyTree]:
-            return [look(self, params, key, inputs) for look in self._looks]
+            return [measure(self, params, key, inputs) for measure in self._measures]
 
         return self.run("all", program, params, self.key, self.inputs)
 
     def once(self, name: str, function: Callable[[], Any]) -> Any:
-        """What several laws share, computed for the first; also where it cannot be had."""
+        """A result that several laws share, computed once; also that it cannot be computed."""
         if name not in self._shared:
             try:
                 self._shared[name] = function()
@@ -108,7 +109,7 @@ class Trial:
         return self._shared[name]
 
     def _points(self) -> dict[str, np.ndarray]:
-        """{"x": a small space as a whole, else probes or points; "base": whole sequences}."""
+        """{"x": all of a small space, else probes or points; "base": full sequences}."""
         event, rng = self.event, self.rng("points")
         inputs = {}
         causal = isinstance(self.model, core.Autoregressive)
@@ -120,10 +121,10 @@ class Trial:
         if not critic and spaces.num_states(event) <= MAX_ROWS:
             inputs["x"] = spaces.states(event)
             if causal:
-                self._places = spaces.number(event, probes.reshape(-1, *event.shape))
+                self._probe_rows = spaces.number(event, probes.reshape(-1, *event.shape))
         elif causal:
             inputs["x"] = probes.reshape(-1, *event.shape)
-            self._places = np.arange(len(inputs["x"]))
+            self._probe_rows = np.arange(len(inputs["x"]))
         else:
             pack = getattr(self.model, "pack", 1)
             lead = (16,) if pack == 1 else (16, pack)
@@ -133,11 +134,11 @@ class Trial:
         return inputs
 
     def at_probes(self, rows: np.ndarray) -> np.ndarray:
-        """What was seen at every x, as [1 + S, D, num, ...] at the probes."""
-        return rows[self._places].reshape(*self.num_probes, *rows.shape[1:])
+        """Rows at every x, as [1 + S, D, num, ...] at the probes."""
+        return rows[self._probe_rows].reshape(*self.num_probes, *rows.shape[1:])
 
     def log_probs(self, log_prob: np.ndarray) -> np.ndarray:
-        """log p(x) of every state of a discrete event, those that were seen where they were all."""
+        """log p(x) of every state of a discrete event; those measured, if that was all of them."""
         x = spaces.states(self.event)
         if len(log_prob) == len(x) and len(x) <= MAX_ROWS:
             return log_prob.astype(np.float64)
@@ -154,7 +155,7 @@ class Trial:
     def integrate(
         self, density: quadrature.Integrand, samples: list[np.ndarray], fineness: int = 1
     ) -> quadrature.Quadrature:
-        """Integrals over one or two real dimensions, or NotApplicable where they cannot be had."""
+        """Integrals over one or two real dimensions; raises NotApplicable where there are none."""
         num_dims = samples[0].shape[1]
         if not 1 <= num_dims <= 2:
             raise NotApplicable(f"no quadrature in {num_dims} real dimensions; take one or two")
@@ -181,19 +182,19 @@ def _padded(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([rows, np.repeat(rows[:1], CHUNK - len(rows), axis=0)])
 
 
-def on_two_grids(judge: Callable[[int], Any]) -> Any:
-    """judge(fineness), on a finer grid again where the first condemns: it may be the grid."""
+def on_two_grids(check: Callable[[int], Any]) -> Any:
+    """check(fineness); on a finer grid too if it fails, as the grid may be too coarse."""
     try:
-        return judge(1)
+        return check(1)
     except LawBroken:
-        return judge(4)
+        return check(4)
 
 
 def differs(traced: Any, function: Callable[..., PyTree], *args: Any) -> bool:
     """Whether another trace of a function is another program than the one traced before.
 
     Global generators, counters and clocks are read once, when a function is traced: no number of
-    calls of what was compiled would show them.
+    calls of the compiled function would show them.
     """
     again = jax.make_jaxpr(lambda *args: function(*args))(*args)
     return _text(traced.jaxpr) != _text(again)
@@ -216,7 +217,7 @@ def _parts(model: Any) -> list[Any]:
 
 
 def check_arguments(model: Any, key: Key, event: core.Event | None) -> None:
-    """One clear error for what is no model, no key, and no event of a bijection."""
+    """Raises a clear error for a wrong model, key, or event of a bijection."""
     if isinstance(model, type) or not hasattr(type(model), "init"):
         got = f"{model.__name__} itself" if hasattr(model, "__name__") else type(model).__name__
         raise TypeError(
