@@ -1,10 +1,10 @@
-"""Arrays to arrays: the only room that knows Linen.
+"""Neural networks: functions from arrays to arrays, in Flax Linen, which no other room imports.
 
 A network is a Linen module used through `init(key, x)` and `apply(params, x)`. It accepts leading
 axes and treats x[None] as x. A causal network has two more methods, for `apply(..., method=...)`:
 `start()` gives a cache and the raw parameters of the first element, and `step(cache, f_i)` takes
-one element and gives the raw parameters of the next, so that a whole walk costs one parallel call.
-Most of them are a `CausalNetwork`, written as one body (`causal`); these see one example.
+one element and gives the raw parameters of the next, so that all steps together cost one forward
+pass. Most causal networks are a `CausalNetwork`, written as one `body` (`causal`) for one example.
 """
 
 from gm.networks.attention import CausalSelfAttention, LayerNorm, Transformer
@@ -12,9 +12,9 @@ from gm.networks.causal import (
     BlockNetwork,
     CausalConv,
     CausalNetwork,
+    Incremental,
     Once,
     Shift,
-    Walk,
     Window,
     parallel,
 )
@@ -48,6 +48,7 @@ __all__ = [
     "DiagonalBiLSTM",
     "GatedPixelCNN",
     "ImageNetwork",
+    "Incremental",
     "LayerNorm",
     "MaskedConv",
     "MaskedDense",
@@ -65,7 +66,6 @@ __all__ = [
     "RowLSTM",
     "Shift",
     "Transformer",
-    "Walk",
     "WaveNet",
     "Window",
     "evenly_spaced_degrees",

@@ -1,21 +1,22 @@
-"""Causal networks: one body, two faces.
+"""Causal networks: one `body` for the forward pass and for incremental sampling.
 
-A causal layer maps elements in an order, so that output i sees inputs up to i, and has two ways to
-do it: `layer(x)` on all of them at once, and
+An element is one dimension of x in the model's order. A causal layer maps elements so that output i
+sees inputs up to i. It has two modes: `layer(x)` on all elements at once, and one at a time,
 
     cache = layer.start(x_0)                    # an empty cache, for inputs like x_0
     cache, y_i = layer.step(cache, i, x_i)      # for i = 0, 1, 2, ...
 
 A causal network composes such layers in one method, `body(f, context, run)`, where `run(layer, x)`
-is the only way a causal layer is called; anything that acts on each element alone is called as it
-is. So the parallel pass and the walk are the same lines of code, and a whole walk does the
-arithmetic of one pass.
+is the only way a causal layer is called; a layer that acts on each element alone is called
+directly. So the forward pass and incremental sampling are the same lines of code, and all steps
+together do the arithmetic of one forward pass.
 
 Recurrent layers, and networks of them, also take one window of elements after another (truncated
 BPTT), `hidden, y = layer.window(hidden, x)`.
 
-Networks here describe one example; `vmap` makes the batch. In a walk the element's number `i` must
-stay unbatched (map over the whole walk), or every step pays for what only some steps do.
+Networks here describe one example; `vmap` makes the batch. The element number `i` must stay
+unbatched (apply `vmap` outside the scan over elements), or every step does the work of all
+branches.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def parallel(layer: Any, *inputs: Any) -> Any:
     return layer(*inputs)
 
 
-class Walk:
+class Incremental:
     """Runs layers on one element, each with its own cache, in the order of their calls.
 
     Attributes:
@@ -87,7 +88,7 @@ class Window:
 
 
 class CausalNetwork(Frozen, kw_only=True):
-    """What causal networks share: both faces of `body`. The model that holds one sets its sizes.
+    """Base of causal networks: both modes of `body`. The model that holds one sets its sizes.
 
     Attributes:
       shape: of the event.
@@ -118,14 +119,16 @@ class CausalNetwork(Frozen, kw_only=True):
     def start(self, context: Array | None = None) -> tuple[PyTree, Array]:
         """The cache before any element is known, and the raw parameters [P] of element 0."""
         nothing = jnp.zeros(self.num_features, jnp.float32)
-        return self._run_element(Walk(jnp.zeros((), jnp.int32)), nothing, context)
+        return self._run_element(Incremental(jnp.zeros((), jnp.int32)), nothing, context)
 
     def step(self, cache: PyTree, f_i: Array) -> tuple[PyTree, Array]:
         """Takes the features [C] of the next element; returns the raw parameters of the one after.
 
-        After the last element there is nothing to predict; what is returned then means nothing.
+        The parameters returned after the last element have no meaning.
         """
-        return self._run_element(Walk(cache["time"] + 1, cache["layers"]), f_i, cache["context"])
+        return self._run_element(
+            Incremental(cache["time"] + 1, cache["layers"]), f_i, cache["context"]
+        )
 
     def window(
         self, hidden: list[PyTree] | None, f: Array, context: Array | None = None
@@ -147,15 +150,17 @@ class CausalNetwork(Frozen, kw_only=True):
         raw = self.body(f, context, run)
         return run.hidden, raw.astype(jnp.float32)
 
-    def _run_element(self, walk: Walk, f_i: Array, context: Array | None) -> tuple[PyTree, Array]:
-        raw = self.body(f_i, context, walk)
-        cache = {"time": walk.time, "layers": walk.caches, "context": context}
+    def _run_element(
+        self, run: Incremental, f_i: Array, context: Array | None
+    ) -> tuple[PyTree, Array]:
+        raw = self.body(f_i, context, run)
+        cache = {"time": run.time, "layers": run.caches, "context": context}
         return cache, raw.astype(jnp.float32)
 
 
 @runtime_checkable
 class BlockNetwork(Protocol):
-    """A causal network that also takes blocks of elements, next to each other in its order."""
+    """A causal network that also takes blocks of consecutive elements."""
 
     def block_logits(self, cache: PyTree, f: Array) -> Array:
         """Raw parameters [block, P] of the elements after each of the next, features [block, C]."""
@@ -165,7 +170,7 @@ class BlockNetwork(Protocol):
 
 
 class Shift(nn.Module):
-    """x_{i-1} in place of x_i, and one more feature that is 1 where there is none (i = 0)."""
+    """x_{i-1} in place of x_i, and one more feature that is 1 where i = 0."""
 
     def __call__(self, x: Array) -> Array:
         """x: [T, C] -> [T, C + 1]"""
@@ -173,7 +178,7 @@ class Shift(nn.Module):
         return jnp.concatenate([first, jnp.pad(x, ((0, 0), (0, 1)))[:-1]])
 
     def start(self, x: Array) -> None:
-        """There is nothing to keep: a walk is given x_{i-1} at step i."""
+        """No cache: step i is given x_{i-1}."""
         del x
 
     def step(self, cache: None, time: Array, x: Array) -> tuple[None, Array]:
@@ -190,7 +195,7 @@ class Shift(nn.Module):
 
 
 class Once(nn.Module):
-    """A dense layer of what does not change along the elements: a context. Computed once a walk.
+    """A dense layer of a context, which is the same for all elements; computed once per sample.
 
     Attributes:
       features: outputs.
@@ -225,7 +230,7 @@ class Once(nn.Module):
 class CausalConv(nn.Module):
     """y_i = Σ_k W_k x_{i - k d} + b over elements in a row; zeros before the first.
 
-    The walk keeps the last (size - 1) d + 1 inputs in a ring.
+    Incremental sampling keeps the last (size - 1) d + 1 inputs in a ring.
 
     Attributes:
       inputs: channels of x.

@@ -10,7 +10,8 @@ only. A pass fills the rest of the last row with zeros and convolves: on a CPU t
 to an eighth of the time, gradient included, of one product with the shifted inputs side by side,
 which computes no masked tap.
 
-The walk keeps the last rows of a layer's input in a ring; each step reads the taps of one pixel.
+Incremental sampling keeps the last rows of a layer's input in a ring buffer; each step reads the
+taps of one pixel.
 """
 
 from __future__ import annotations

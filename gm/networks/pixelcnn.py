@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, PyTree
-from gm.networks.causal import CausalNetwork, Once, Run, Walk, parallel
+from gm.networks.causal import CausalNetwork, Incremental, Once, Run, parallel
 from gm.networks.layers import Dense, add_bias, gated
 from gm.networks.masked_conv import MaskedConv, RowConv, at
 
@@ -161,7 +161,9 @@ class PixelCNN(ImageNetwork):
 
 
 class VerticalStack(nn.Module):
-    """The rows above a pixel, for every layer of the horizontal stack; a row at a time in a walk.
+    """The vertical stack: features of the rows above, for every layer of the horizontal stack.
+
+    Incremental sampling computes one row at a time.
 
     v_1 sees the rows above, v_l the rows of v_{l-1} up to its own; gates as in the horizontal
     stack, which is given a 1x1 convolution of the sums before each gate.
@@ -221,9 +223,9 @@ class VerticalStack(nn.Module):
         """The caches after the first row, whose outputs see nothing."""
         del f
         row = jnp.zeros((self.shape[1], self.num_colours * self.inputs + 1), jnp.float32)
-        walk = Walk(jnp.zeros((), jnp.int32))
-        outputs = jnp.stack(self._body(row, context, walk), -2)
-        return {"row": row, "layers": walk.caches, "outputs": outputs}
+        run = Incremental(jnp.zeros((), jnp.int32))
+        outputs = jnp.stack(self._body(row, context, run), -2)
+        return {"row": row, "layers": run.caches, "outputs": outputs}
 
     def step(
         self, cache: PyTree, time: Array, f: Array, context: Array | None
@@ -236,9 +238,9 @@ class VerticalStack(nn.Module):
         row = row.at[:, -1].set((time > 0).astype(row.dtype))
 
         def next_row() -> tuple[list[PyTree], Array]:
-            walk = Walk(time // (width * colours), cache["layers"])
-            outputs = jnp.stack(self._body(row, context, walk), -2)
-            return walk.caches, outputs
+            run = Incremental(time // (width * colours), cache["layers"])
+            outputs = jnp.stack(self._body(row, context, run), -2)
+            return run.caches, outputs
 
         layers, outputs = jax.lax.cond(
             (time % (width * colours) == 0) & (time > 0),
@@ -319,7 +321,7 @@ class GatedPixelCNN(ImageNetwork):
 
 
 class Colour:
-    """Channels of a pixel by colour: all in a pass, those of the element in a walk.
+    """Channels of a pixel by colour; of one colour in incremental sampling.
 
     Attributes:
       num_colours: G.

@@ -1,22 +1,22 @@
-r"""PixelCNN++: two streams of gated residual blocks at several resolutions, over whole pixels.
+r"""PixelCNN++: two streams of gated residual blocks at several resolutions, over pixels.
 
 Salimans, Karpathy, Chen & Kingma (2017), "PixelCNN++: improving the PixelCNN with discretized
-logistic mixture likelihood and other modifications", arXiv:1701.05517, section 2. A pixel comes
-whole, with no masks between its colours; `gm.models.autoregressive.PixelModel` couples them.
+logistic mixture likelihood and other modifications", arXiv:1701.05517, section 2. An element
+is a pixel, with no masks between its colours; `gm.models.autoregressive.PixelModel` couples them.
 
     block(x, s) = x + a σ(b),   [a, b] = W' * e(W * e(x) + V e(s)) + T y,   e(x) = elu([x, -x])
 
-The stream of rows sees the rows above by convolutions of 2 x 3, two rows by three columns; the
-stream of pixels sees the pixels above and to the left too, by convolutions of 2 x 2, and is told
-by every block of the other one. Down: `num_blocks` blocks, then half the resolution, and so on;
-up: as many blocks, each with a short cut s from its counterpart on the way down, and one more
-above the lowest level, for what came down.
+The row stream sees the rows above through 2 x 3 convolutions, two rows by three columns. The pixel
+stream also sees the pixels to the left, through 2 x 2 convolutions, and takes the output of every
+block of the row stream. Downward: `num_blocks` blocks, then half the resolution, and so on. Upward:
+as many blocks, each with a shortcut s from the same block on the way down, and one more block above
+the lowest level.
 
-Departures: no dropout, for a score is a function of x alone; no weight normalisation; both streams
+Departures: no dropout, so that log_prob is a function of x; no weight normalisation; both streams
 are up-sampled by transposed convolutions of 2 x 2, where the authors' code has 2 x 3 for rows.
 
-A walk does a row's work in the stream of rows when a row begins, and a level's only in those rows
-and at those pixels that the level has; what it says to the others is kept.
+Incremental sampling computes the row stream once per row, and a level only at the rows and
+pixels of that level; the outputs are cached for the others.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, PyTree
-from gm.networks.causal import Once, Run, Walk, parallel
+from gm.networks.causal import Incremental, Once, Run, parallel
 from gm.networks.layers import Dense, add_bias
 from gm.networks.masked_conv import MaskedConv, RowConv, at
 from gm.networks.pixelcnn import ImageNetwork, marked
 
 
 def concat_elu(x: Array) -> Array:
-    """elu([x, -x]): [..., C] -> [..., 2 C]; no sign of x is flat.
+    """elu([x, -x]): [..., C] -> [..., 2 C]; the gradient vanishes for no sign of x.
 
     Shang, Sohn, Almeida & Lee (2016), "Understanding and improving convolutional neural networks
     via concatenated rectified linear units", arXiv:1603.05201, with elu in place of relu.
@@ -45,10 +45,10 @@ def concat_elu(x: Array) -> Array:
     return nn.elu(jnp.concatenate([x, -x], -1))
 
 
-class Beginning(Walk):
-    """A walk at its first element that keeps the caches its layers had before it.
+class Beginning(Incremental):
+    """Incremental evaluation before the first element: keeps the initial caches of the layers.
 
-    What a layer of layers starts with; then its first step has the same work to do as any other.
+    A layer made of layers starts with it; its first step is then like any other.
     """
 
     def __init__(self) -> None:
@@ -88,14 +88,14 @@ class GatedBlock(nn.Module):
 
 
 class Level(nn.Module):
-    """One stream at one resolution and all that are coarser: blocks down, and blocks up again.
+    """One stream at one resolution and all coarser ones: blocks downward, then blocks upward.
 
     Attributes:
       shape: (H, W) at this resolution.
       channels: C.
       num_blocks: on the way down.
       num_levels: resolutions from this one down.
-      by_rows: whether it is the stream of rows, a causal layer over rows, or that of pixels.
+      by_rows: whether it is the row stream, a causal layer over rows, or the pixel stream.
       context_dim, dtype: as in `CausalNetwork`.
     """
 
@@ -108,7 +108,7 @@ class Level(nn.Module):
     dtype: Any
 
     def setup(self) -> None:
-        """Blocks, short cuts, and the way to half the resolution."""
+        """Blocks, shortcuts, and the layers between resolutions."""
         c, dense = self.channels, functools.partial(Dense, self.channels, self.dtype)
         conv = functools.partial(RowConv, above=1, reach=1, dtype=self.dtype)
         if not self.by_rows:
@@ -133,31 +133,31 @@ class Level(nn.Module):
     def body(
         self, x: Array, rows: tuple[Array, ...], context: Array | None, run: Run
     ) -> tuple[Array, tuple[Array, ...]]:
-        """x through the blocks, and what those of the stream of rows say to those of pixels.
+        """x through the blocks, and the inputs of the pixel stream from the row stream.
 
         Args:
-          x: [H, W, C] of rows, [H, W, 1, C] of pixels; in a walk [W, C] or [C].
-          rows: for the stream of pixels, what was said, at this level first.
+          x: [H, W, C] of rows, [H, W, 1, C] of pixels; in incremental sampling [W, C] or [C].
+          rows: for the pixel stream, the outputs of the row stream, this level first.
           context: [E].
           run: runs the causal layers.
 
         Returns:
           x, and for each level from this one down [..., W, blocks, C].
         """
-        count, said, deeper = len(self.down) + len(self.up), [], ()
+        count, row_outputs, deeper = len(self.down) + len(self.up), [], ()
         biases = [None] * count
         if self.context_dim:
             biases = jnp.split(run(self.given, context), count)
         if not self.by_rows:
-            told = run(Column(self.shape[1]), rows[0])
+            row_outputs = run(Column(self.shape[1]), rows[0])
 
         def through(block: GatedBlock, x: Array, shortcut: Array | None) -> Array:
-            number, given = len(said), shortcut
+            number, given = len(row_outputs), shortcut
             if not self.by_rows:
-                given = told[..., number, :]
+                given = row_outputs[..., number, :]
                 given = given if shortcut is None else given + shortcut
             x = block(x, run, given, biases[number])
-            said.append(self.across[number](concat_elu(x)) if self.by_rows else None)
+            row_outputs.append(self.across[number](concat_elu(x)) if self.by_rows else None)
             return x
 
         kept = [x]
@@ -169,20 +169,20 @@ class Level(nn.Module):
             x = kept.pop()
         for block, dense in zip(self.up, self.shortcuts, strict=True):
             x = through(block, x, dense(concat_elu(kept.pop())))
-        return x, ((jnp.stack(said, -2), *deeper) if self.by_rows else ())
+        return x, ((jnp.stack(row_outputs, -2), *deeper) if self.by_rows else ())
 
-    def silence(self) -> tuple[Array, ...]:
-        """Zeros in the place of what is said in a row."""
-        deeper = self.coarser.level.silence() if self.num_levels > 1 else ()
+    def zeros(self) -> tuple[Array, ...]:
+        """Outputs of zeros, for one row."""
+        deeper = self.coarser.level.zeros() if self.num_levels > 1 else ()
         count = len(self.down) + len(self.up)
         return (jnp.zeros((self.shape[1], count, self.channels), jnp.float32), *deeper)
 
 
 class Coarser(nn.Module):
-    """Every second row and column, through the next level, and back by a transposed convolution.
+    """Halves the resolution, applies the next level, and doubles it by a transposed convolution.
 
-    A causal layer: a pixel reads the coarse one at its own coordinates halved, rounded down. A walk
-    keeps the last coarse row as the two rows that it becomes, [2, W, C].
+    A causal layer: a pixel reads the coarse pixel at half its coordinates, rounded down.
+    Incremental sampling keeps the two rows that the last coarse row becomes, [2, W, C].
 
     Attributes:
       shape: (H, W) of the input and of the output.
@@ -199,30 +199,30 @@ class Coarser(nn.Module):
     def __call__(
         self, x: Array, rows: tuple[Array, ...], context: Array | None
     ) -> tuple[Array, tuple[Array, ...]]:
-        """x: [H, W, ..., C] -> the same shape, and what `Level.body` returns beside it."""
-        y, said = self._coarse(x[::2, ::2], rows, context, parallel)
+        """x: [H, W, ..., C] -> the same shape, and the second output of `Level.body`."""
+        y, row_outputs = self._coarse(x[::2, ::2], rows, context, parallel)
         y = jnp.swapaxes(y.reshape(*self.level.shape, 2, 2, -1), 1, 2)
         y = y.reshape(2 * y.shape[0], 2 * y.shape[2], -1)
-        return y[: self.shape[0], : self.shape[1]].reshape(x.shape), said
+        return y[: self.shape[0], : self.shape[1]].reshape(x.shape), row_outputs
 
     def _coarse(
         self, x: Array, rows: tuple[Array, ...], context: Array | None, run: Run
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Coarse x: [..., C] -> [..., 4 C], and what is said."""
-        x, said = self.level.body(x, rows, context, run)
-        return self.widen(x), said
+        """Coarse x: [..., C] -> [..., 4 C], and the outputs of the row stream."""
+        x, row_outputs = self.level.body(x, rows, context, run)
+        return self.widen(x), row_outputs
 
 
 class CoarserRows(Coarser):
-    """`Coarser` in a stream of rows: a step takes a row, and every second one has work to do."""
+    """`Coarser` in the row stream: a step takes a row, and computes at every second one."""
 
     def _row(
-        self, walk: Walk, x: Array, rows: tuple[Array, ...], context: Array | None
+        self, run: Incremental, x: Array, rows: tuple[Array, ...], context: Array | None
     ) -> tuple[PyTree, tuple[Array, ...]]:
-        y, said = self._coarse(x[::2], rows, context, walk)
+        y, row_outputs = self._coarse(x[::2], rows, context, run)
         y = jnp.swapaxes(y.reshape(len(y), 2, 2, -1), 0, 1)
         y = y.reshape(2, 2 * y.shape[1], -1)[:, : self.shape[1]]
-        return {"layers": walk.caches, "rows": y}, said
+        return {"layers": run.caches, "rows": y}, row_outputs
 
     def start(self, x: Array, rows: tuple[Array, ...], context: Array | None) -> PyTree:
         """Empty caches and rows."""
@@ -237,23 +237,23 @@ class CoarserRows(Coarser):
         rows: tuple[Array, ...],
         context: Array | None,
     ) -> tuple[PyTree, tuple[Array, tuple[Array, ...]]]:
-        """x: [W, C] -> [W, C], and what is said; zeros in odd rows, where nobody listens."""
-        cache, said = jax.lax.cond(
+        """x: [W, C] -> [W, C], and the outputs of the row stream; zeros in odd rows, unused."""
+        cache, row_outputs = jax.lax.cond(
             time % 2 == 0,
-            lambda: self._row(Walk(time // 2, cache["layers"]), x, rows, context),
-            lambda: (cache, self.level.silence()),
+            lambda: self._row(Incremental(time // 2, cache["layers"]), x, rows, context),
+            lambda: (cache, self.level.zeros()),
         )
-        return cache, (cache["rows"][time % 2], said)
+        return cache, (cache["rows"][time % 2], row_outputs)
 
 
 class CoarserPixels(Coarser):
-    """`Coarser` in a stream of pixels: a step takes a pixel, and one in four has work to do."""
+    """`Coarser` in the pixel stream: a step takes a pixel, and computes at one in four."""
 
     def _pixel(
-        self, walk: Walk, x: Array, rows: tuple[Array, ...], context: Array | None
+        self, run: Incremental, x: Array, rows: tuple[Array, ...], context: Array | None
     ) -> tuple[list[PyTree], Array]:
-        y, _ = self._coarse(x, rows, context, walk)
-        return walk.caches, y.reshape(2, 2, -1)
+        y, _ = self._coarse(x, rows, context, run)
+        return run.caches, y.reshape(2, 2, -1)
 
     def start(self, x: Array, rows: tuple[Array, ...], context: Array | None) -> PyTree:
         """Empty caches and rows."""
@@ -274,8 +274,8 @@ class CoarserPixels(Coarser):
         coarse_time = row // 2 * self.level.shape[1] + column // 2
 
         def next_pixel() -> PyTree:
-            walk = Walk(coarse_time, cache["layers"])
-            layers, y = self._pixel(walk, x, rows, context)
+            run = Incremental(coarse_time, cache["layers"])
+            layers, y = self._pixel(run, x, rows, context)
             new = jax.lax.dynamic_update_slice(cache["rows"], y, at(0, column, 0))
             return {"layers": layers, "rows": new}
 
@@ -285,7 +285,7 @@ class CoarserPixels(Coarser):
 
 
 class Column:
-    """What rows say, to a stream of pixels: all of it in a pass, that of its column in a walk.
+    """Outputs of the row stream as inputs of the pixel stream; incrementally, of one column.
 
     Attributes:
       width: W.
@@ -308,11 +308,11 @@ class Column:
 
 
 class RowStream(nn.Module):
-    """What the rows above say to every block of the stream of pixels; a row at a time in a walk.
+    """Inputs from the rows above to every block of the pixel stream; incrementally, row by row.
 
     Attributes:
       inputs: features of a pixel.
-      level: the stream of rows, at the full resolution.
+      level: the row stream, at the full resolution.
     """
 
     inputs: int
@@ -332,11 +332,11 @@ class RowStream(nn.Module):
         return self._body(marked(f[:, :, 0]), context, parallel)
 
     def start(self, f: Array, context: Array | None) -> PyTree:
-        """Empty caches, and a row of which nothing is known."""
+        """Empty caches, and an empty row."""
         del f
-        row, walk = jnp.zeros((self.level.shape[1], self.inputs + 1), jnp.float32), Beginning()
-        self._body(row, context, walk)
-        return {"row": row, "layers": walk.caches, "said": self.level.silence()}
+        row, run = jnp.zeros((self.level.shape[1], self.inputs + 1), jnp.float32), Beginning()
+        self._body(row, context, run)
+        return {"row": row, "layers": run.caches, "row_outputs": self.level.zeros()}
 
     def step(
         self, cache: PyTree, time: Array, f: Array, context: Array | None
@@ -347,21 +347,21 @@ class RowStream(nn.Module):
         row = row.at[:, -1].set((time > 0).astype(row.dtype))
 
         def next_row() -> tuple[list[PyTree], tuple[Array, ...]]:
-            walk = Walk(time // width, cache["layers"])
-            said = self._body(row, context, walk)
-            return walk.caches, said
+            run = Incremental(time // width, cache["layers"])
+            row_outputs = self._body(row, context, run)
+            return run.caches, row_outputs
 
-        layers, said = jax.lax.cond(
-            time % width == 0, next_row, lambda: (cache["layers"], cache["said"])
+        layers, row_outputs = jax.lax.cond(
+            time % width == 0, next_row, lambda: (cache["layers"], cache["row_outputs"])
         )
-        return {"row": row, "layers": layers, "said": said}, said
+        return {"row": row, "layers": layers, "row_outputs": row_outputs}, row_outputs
 
 
 class PixelCNNPlusPlus(ImageNetwork):
     """The network of PixelCNN++ over an event of pixels [H, W], each with its features.
 
-    For colours use `gm.models.autoregressive.PixelModel`; for grey levels `CausalModel` with any
-    head will do too. A context is a bias of every block: before its gate, as in the authors' code.
+    For colours use `gm.models.autoregressive.PixelModel`; for grey levels also `CausalModel` with
+    any head. A context adds a bias to every block, before its gate, as in the authors' code.
 
     Attributes:
       channels: C of every block of both streams; 160 in the paper.
@@ -373,10 +373,10 @@ class PixelCNNPlusPlus(ImageNetwork):
     num_levels: int = 3
 
     def check_image(self) -> None:
-        """Raises ValueError unless the event is of whole pixels."""
+        """Raises ValueError unless the event is an array of pixels."""
         if len(self.shape) != 2:
             raise ValueError(
-                f"PixelCNNPlusPlus needs an event of whole pixels, [H, W]; got {self.shape}. Of "
+                f"PixelCNNPlusPlus needs an event of pixels, [H, W]; got {self.shape}. Of "
                 "gm.models.autoregressive, PixelModel has [H, W, colours], MADE and NADE vectors."
             )
 
@@ -393,7 +393,7 @@ class PixelCNNPlusPlus(ImageNetwork):
         self.last = Dense(self.num_params, self.dtype)
 
     def body(self, f: Array, context: Array | None, run: Run) -> Array:
-        """The rows above, then the pixels, told by them."""
+        """The row stream, then the pixel stream, which takes its outputs."""
         f = self._pixels(f)
         rows = run(self.rows, f, context)
         x, _ = self.pixels.body(run(self.first, f), rows, context, run)

@@ -31,7 +31,7 @@ from gm.networks.pixelcnn import ImageNetwork
 
 
 class ImageLSTM(nn.Module):
-    """What LSTMs over images share: x is [H, W, G, C] in a pass, [C] of one colour in a walk.
+    """Base of LSTMs over images: x is [H, W, G, C], or [C] of one colour in incremental sampling.
 
     A bias, [gates h], adds to the gates of every colour of every pixel.
 
@@ -99,7 +99,7 @@ class RowLSTM(ImageLSTM):
     K_ss is a convolution of k x 1, and so is K_is, of which only the pixel and those on its left
     are seen. A state sees a triangle: x(r - d, c') for c - (d + 1) m <= c' <= c + d m, m = k // 2.
 
-    The walk keeps one row of states. When a row begins it computes K_ss * h for all of it, the rest
+    Incremental sampling keeps one row of states. It computes K_ss * h once per row and the rest
     element by element.
 
     Attributes:
@@ -173,8 +173,9 @@ class DiagonalBiLSTM(ImageLSTM):
     A pass skews the image, row r by r columns, so that a diagonal is a column of it, computed at
     once from the one before; both directions are one scan of H + W - 1 steps.
 
-    The walk computes the left state at each pixel. When a row begins, that above it is complete:
-    its right states follow then, pixel by pixel, and what it gives to the new row is one product.
+    Incremental sampling computes the left state at each pixel. When a row begins, the row above is
+    complete: its right states are computed, pixel by pixel, and its input to the new row is one
+    product.
     """
 
     num_gates = 8

@@ -121,7 +121,7 @@ class AttentionBlock(nn.Module):
         self.merge = GatedBlock(dense, self.channels)
 
     def __call__(self, f: Array, h: Array, run: Run) -> Array:
-        """f: [T, inputs], of the element before in a walk; h: [T, C] -> [T, C]"""
+        """f: [T, inputs], of the element before in incremental sampling; h: [T, C] -> [T, C]"""
         located = run(self.coordinates, h)
         before = jnp.concatenate([run(self.shift, f), run(self.delay, located)], -1)
         asked, told = self.asks(located, parallel), self.tells(before, parallel)

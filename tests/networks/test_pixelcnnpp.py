@@ -81,9 +81,9 @@ def test_the_network_works_for_a_pixel_once():
 
 
 def test_an_event_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"whole pixels, \[H, W\]; got \(2, 2, 3\).*PixelModel"):
+    with pytest.raises(ValueError, match=r"event of pixels, \[H, W\]; got \(2, 2, 3\).*PixelModel"):
         CausalModel(Event((2, 2, 3), 2), dist.BernoulliHead(), SMALL)
-    with pytest.raises(ValueError, match=r"whole pixels, \[H, W\]; got \(4,\).*MADE and NADE"):
+    with pytest.raises(ValueError, match=r"event of pixels, \[H, W\]; got \(4,\).*MADE and NADE"):
         CausalModel(Event((4,), 2), dist.BernoulliHead(), SMALL)
     for event in (Event((4,), 2), Event((2, 2))):
         with pytest.raises(ValueError, match=r"integers \[H, W\] or \[H, W, G\].*MADE and NADE"):

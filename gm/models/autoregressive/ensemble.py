@@ -89,7 +89,7 @@ class Ensemble:
 
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
         """x ~ p(x | y): a member at random, and a walk in its order."""
-        key_member, key_walk = jax.random.split(key)
+        key_member, key_sample = jax.random.split(key)
         m = jax.random.randint(key_member, (), 0, self.num_members)
         walks = [functools.partial(self.member(i).sample, params) for i in range(self.num_members)]
-        return jax.lax.switch(m, walks, key_walk, context)
+        return jax.lax.switch(m, walks, key_sample, context)
