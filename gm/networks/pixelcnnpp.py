@@ -149,12 +149,12 @@ class Level(nn.Module):
         if self.context_dim:
             biases = jnp.split(run(self.given, context), count)
         if not self.by_rows:
-            row_outputs = run(Column(self.shape[1]), rows[0])
+            from_rows = run(Column(self.shape[1]), rows[0])
 
         def through(block: GatedBlock, x: Array, shortcut: Array | None) -> Array:
             number, given = len(row_outputs), shortcut
             if not self.by_rows:
-                given = row_outputs[..., number, :]
+                given = from_rows[..., number, :]
                 given = given if shortcut is None else given + shortcut
             x = block(x, run, given, biases[number])
             row_outputs.append(self.across[number](concat_elu(x)) if self.by_rows else None)
