@@ -1,13 +1,11 @@
-"""The data that an experiment is asked for, or one sentence that says why they do not fit.
-
-This file is no script: the experiments beside it call it.
-"""
+"""The data that an experiment is asked for, or one sentence that says why they do not fit."""
 
 import numpy as np
-import options
 
 from gm import data
 from gm.core import Event
+from gm.data import stored
+from gm.recipes import options
 
 KINDS = {
     "any": ("", lambda dataset: True),
@@ -55,9 +53,11 @@ def labels_of(dataset: data.Dataset) -> Event:
     return Event((), dataset.num_labels)
 
 
-def fold(x: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The i-th tenth for a test, the next to choose by, and the rest, normalised by all but it."""
-    size = len(x) // 10
-    test, rest = np.split(np.roll(x, -i * size, axis=0), [size])
-    test, rest = ((part - rest.mean(0)) / rest.std(0) for part in (test, rest))
-    return test, rest[:size], rest[size:]
+def joined(*splits: data.Split) -> data.Split:
+    """The examples of several splits one after the other, as models see them.
+
+    Transforms have been made: a score of theirs is not that of what was stored.
+    """
+    arrays = [split.arrays() for split in splits]
+    columns = {name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]}
+    return data.Split(stored.Arrays(columns), splits[0].event)

@@ -1,0 +1,59 @@
+"""Class-conditional models, and how often a classifier of real data agrees with their labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from gm import data
+from gm.core import Params
+from gm.metrics import Score, recognition
+from gm.recipes import likelihood, options
+from gm.recipes.experiment import Experiment
+
+REAL, SAMPLED = "classifier accuracy on real examples", "classifier accuracy on samples"
+
+
+def experiment(
+    c: options.ClassConditional,
+    dataset: data.Dataset,
+    model: Any,
+    name: str,
+    *,
+    features: recognition.Features = recognition.flat,
+    **fields: Any,
+) -> Experiment:
+    """p(x | label) by maximum likelihood, with the accuracy of a classifier on its samples.
+
+    Args:
+      c: the options.
+      dataset: with labels.
+      model: whose context is the label.
+      name: of the model in reports.
+      features: what the classifier is shown of examples.
+      **fields: as in `likelihood.experiment`.
+    """
+    plain = likelihood.experiment(c, dataset, model, f"{name}, class-conditional", **fields)
+
+    def score(params: Params, split: data.Split) -> dict[str, Score]:
+        accuracies = accuracy(c, dataset, model, params, split, features)
+        return {**plain.score(params, split), **accuracies}
+
+    return dataclasses.replace(plain, score=score)
+
+
+def accuracy(
+    c: options.ClassConditional,
+    dataset: data.Dataset,
+    model: Any,
+    params: Params,
+    split: data.Split,
+    features: recognition.Features = recognition.flat,
+) -> dict[str, Score]:
+    """How often a classifier fitted on training data gives the labels of a split, and of samples."""
+    classifier = recognition.fit(dataset.train.x, dataset.train.y, features=features)
+    x = likelihood.sample(model, params, c.seed, c.eval_samples)
+    y = np.arange(len(x)) % model.context.num_values
+    return {REAL: classifier.accuracy(split.x, split.y), SAMPLED: classifier.accuracy(x, y)}

@@ -1,0 +1,132 @@
+"""The command line of an experiment file, which is read before JAX is imported.
+
+`--help` and a misspelt option answer at once, and an error of the user's is one sentence:
+
+    @dataclasses.dataclass(frozen=True)
+    class Config(options.Training): ...
+
+    PRESETS = {"digits": Config(), "mnist": Config(dataset="binarized_mnist")}
+
+    if __name__ == "__main__":
+        ASKED = command.parse(PRESETS)
+    import jax
+    ...
+    if __name__ == "__main__":
+        command.run(ASKED, build)
+
+is all that `made.py`, `made.py mnist --hidden 800 --folder runs/made` and, after training,
+`made.py sample runs/made` need.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import linecache
+import pathlib
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+import gm
+from gm.recipes import options
+
+C = TypeVar("C", bound=options.Data)
+AFTER: dict[str, type[options.Run]] = {
+    "sample": options.Sample,
+    "evaluate": options.Evaluate,
+    "complete": options.Complete,
+    "export": options.Export,
+}
+
+
+def parse(presets: Mapping[str, C], arguments: Sequence[str] | None = None) -> C | options.Run:
+    """What the command line asks for: a preset with its options, or something of a run's folder.
+
+    Args:
+      presets: named options; the first one is meant where none is named. `--help` begins with the
+        docstring of the file that their class is in.
+      arguments: by default those of the process.
+
+    Raises:
+      SystemExit: `--help`, or what is asked is not understood.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    first, config = next(iter(presets)), type(next(iter(presets.values())))
+    name = first
+    if arguments and not arguments[0].startswith("-"):
+        name, *arguments = arguments
+    if name in AFTER:
+        return _expanded(tyro.cli(AFTER[name], args=arguments, prog=f"{_script()} {name}"))
+    if name not in presets:
+        raise SystemExit(
+            f"{_script()}: there is no preset {name!r}. Presets: {', '.join(presets)}; for the "
+            f"folder of a run: {', '.join(AFTER)}."
+        )
+    doc = sys.modules[config.__module__].__doc__ or ""
+    apart = re.sub(r"\n( +.*)\n(?=\S)", r"\n\1\n\n", doc)  # else tyro joins a preset to the next
+    about = f"{apart}\n\nAfter training, with its folder: {', '.join(AFTER)}."
+    return _expanded(tyro.cli(config, default=presets[name], args=arguments, description=about))
+
+
+def run(asked: Any, build: Callable[[Any], Any]) -> None:
+    """Does what was asked. An error that gm raises is a sentence for its reader: no traceback.
+
+    A run that Ctrl-C has stopped dies of the signal once it is saved: a shell goes on with a loop
+    over runs that exit, with whatever status.
+
+    Args:
+      asked: what `parse` gave.
+      build: of the experiment file: options -> `experiment.Experiment`.
+    """
+    with_sentences(_do, asked, build)
+
+
+def with_sentences(main: Callable[..., Any], *arguments: Any) -> None:
+    """Calls main as `run` says of errors and of Ctrl-C."""
+    try:
+        main(*arguments)
+    except SystemExit as stop:
+        if stop.code == 128 + signal.SIGINT:
+            sys.stdout.flush()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+        raise
+    except (OSError, TypeError, ValueError) as error:
+        if not _said(error):
+            raise
+        raise SystemExit(f"{_script()}: {error}") from None
+
+
+def _do(asked: Any, build: Callable[[Any], Any]) -> None:
+    from gm.recipes import fitting, runs  # import JAX
+
+    if isinstance(asked, options.Run):
+        config = sys.modules[build.__module__].Config
+        runs.act(asked, build, config)
+    else:
+        fitting.main(build, asked)
+
+
+def _script() -> str:
+    return pathlib.Path(sys.argv[0]).name
+
+
+def _expanded(c: Any) -> Any:
+    """With `~` in paths made the user's folder."""
+    given = {field.name: getattr(c, field.name) for field in dataclasses.fields(c)}
+    paths = {k: path.expanduser() for k, path in given.items() if isinstance(path, pathlib.Path)}
+    return dataclasses.replace(c, **paths)
+
+
+def _said(error: Exception) -> bool:
+    """Whether gm or an experiment has raised it in so many words; what others raise is a fault."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    file = pathlib.Path(frame.f_code.co_filename)
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    ours = pathlib.Path(gm.__file__).parent in file.parents or str(file) == script
+    return ours and linecache.getline(str(file), line).lstrip().startswith("raise ")

@@ -1,0 +1,145 @@
+"""Training as experiments do it: the best of validation is kept, or many seeds train as one."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from gm import data, train
+from gm.core import Array, Key, Metrics, Params, PyTree
+from gm.recipes import options, reports
+from gm.recipes.experiment import Experiment, Fitted, member_of
+
+Loss = Callable[..., tuple[Array, Metrics]]  # of (model, params, key, batch)
+Learner = tuple[Callable, optax.GradientTransformation] | Mapping[str, train.Player]
+
+
+def main(build: Callable[[Any], Experiment], c: options.Data) -> dict[str, float]:
+    """Trains, scores what was held out, and reports; returns the numbers.
+
+    Args:
+      build: of an experiment file.
+      c: its options.
+    """
+    experiment = build(c)
+    return reports.report(build, c, experiment, experiment.fit())
+
+
+def in_steps(
+    c: options.Training,
+    dataset: data.Dataset,
+    init: Callable[[Key], Params],
+    learner: Learner,
+    validate: Callable[[Params], Mapping[str, float]],
+    picture: Callable[[Params, pathlib.Path], None],
+    *,
+    by: str | None = "nats",
+    entry: str | None = None,
+    schedule: optax.Schedule | None = None,
+    memory: Callable[[Params], PyTree] | None = None,
+    batches: Any = None,
+) -> Fitted:
+    """Trains as asked, with pictures on the way, and says so where validation has risen.
+
+    Args:
+      c: the options. With num_seeds of more than 1 as many models are trained as one program, on
+        the same batches; what is reported is their last step, with a leading axis [num_seeds].
+      dataset: what to learn from.
+      init: init(key) -> params.
+      learner: (loss, optimizer), or the players of a game.
+      validate: validate(params) -> numbers, after each tenth of the steps; of several seeds, means.
+      picture: picture(params, path) writes samples of one model, after each tenth of the steps.
+      by: the number of `validate` that decides which parameters are best, the least being the best;
+        None to report those of the last step.
+      entry: of the params, the one that validate and picture are given; None for all.
+      schedule: of the learning rate, to be logged.
+      memory: memory(params) -> what the loss hands from step to step.
+      batches: of training data; by default shuffled ones of the train split.
+    """
+    many = c.num_seeds if c.num_seeds > 1 else None
+    players = (learner,) if isinstance(learner, Mapping) else learner
+    step = train.make_step(*players, num_members=many)
+    state = _init(c, init, players[-1], memory)
+    if batches is None:
+        batches = dataset.train.batches(c.batch_size, c.seed, on_device=c.steps_per_dispatch > 1)
+
+    def reported(state: train.State) -> Params:
+        return state.averaged if entry is None else state.averaged[entry]
+
+    def evaluate(state: train.State) -> dict[str, float]:
+        found = [validate(params) for params in _members(reported(state), many)]
+        rate = {} if schedule is None else {"learning_rate": float(schedule(_count(state)))}
+        return {name: float(np.mean([f[name] for f in found])) for name in found[0]} | rate
+
+    def plot(state: train.State, path: pathlib.Path) -> None:
+        picture(_members(reported(state), many)[0], path)
+
+    best = train.Best(by) if by and many is None else None
+    keep = {"folder": c.folder, "config": c, "plot": plot if c.folder else None, "best": best}
+    keep |= {"evaluate": evaluate, "steps_per_dispatch": c.steps_per_dispatch}
+    begin = time.perf_counter()
+    state = train.run(step, state, batches, c.num_steps, **keep)
+    last, seconds = (reported(state), c.num_steps), time.perf_counter() - begin
+    if best is None or not best.risen:
+        return Fitted(*last, seconds)
+    return _chosen(c, best, last, seconds)
+
+
+def _init(
+    c: options.Training,
+    init: Callable[[Key], Params],
+    optimizer: optax.GradientTransformation | Mapping[str, train.Player],
+    memory: Callable[[Params], PyTree] | None,
+) -> train.State:
+    """The state before the first step, as one program; with a leading axis where seeds are many."""
+
+    def one(key: Key) -> train.State:
+        key_init, key_train = jax.random.split(key)
+        params = init(key_init)
+        return train.init(params, optimizer, key_train, memory and memory(params))
+
+    key = jax.random.key(c.seed)
+    if c.num_seeds > 1:
+        return jax.jit(jax.vmap(one))(jax.random.split(key, c.num_seeds))
+    return jax.jit(one)(key)
+
+
+def _members(params: Params, many: int | None) -> list[Params]:
+    """The parameters of each seed."""
+    return [params] if many is None else [member_of(params, i) for i in range(many)]
+
+
+def _count(state: train.State) -> int:
+    return int(np.max(state.step))
+
+
+def _chosen(
+    c: options.Training, best: train.Best, last: tuple[Params, int], seconds: float
+) -> Fitted:
+    """The parameters that scored validation best, or the last ones as asked; says which."""
+    chosen, what = (best.params, best.step), f"of step {best.step} (--no-keep-best: of the last)"
+    others = {"last step": last}
+    if not c.keep_best:
+        chosen, others, what = last, {"best validation": chosen}, "of the last step, as asked"
+    print(
+        f"validation has risen from {best.value:.2f} {best.name} at step {best.step} to "
+        f"{best.last_value:.2f} at step {best.last_step}: reported are the parameters {what}"
+    )
+    return Fitted(*chosen, seconds, others)
+
+
+@functools.partial(jax.jit, static_argnames="model")  # compiled once for all pictures of a run
+def _sample(model: Any, params: Params, keys: Array, *context: Array) -> Array:
+    return jax.vmap(functools.partial(model.sample, params))(keys, *context)
+
+
+def sample(model: Any, params: Params, seed: int, num: int, *context: Array) -> np.ndarray:
+    """Samples [num, *event], each with a key of its own, and each given its part of the context."""
+    return np.asarray(_sample(model, params, jax.random.split(jax.random.key(seed), num), *context))

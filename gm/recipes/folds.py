@@ -1,0 +1,133 @@
+"""Cross-validation on small data; each fold is trained as one program, the best of its rounds kept.
+
+Each tenth of the examples in turn is the test set; another decides when to stop; the rest give the
+mean and the variance that all are standardized by.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gm import data, metrics, plot, train
+from gm.core import Key, Params
+from gm.losses import likelihood, order_agnostic
+from gm.models.autoregressive import Ensemble
+from gm.recipes import fitting, options
+from gm.recipes.experiment import Experiment, Fitted
+from gm.train import folders, identity
+
+METRIC = "negative log-likelihood, mean of folds"
+STEPS = 200  # of a round
+
+
+def experiment(
+    c: options.Folds,
+    dataset: data.Dataset,
+    model: Any,
+    name: str,
+    *,
+    chooser: Any = None,
+    published: Mapping[str, tuple[float, str]] | None = None,
+) -> Experiment:
+    """A model of real vectors, whose scores are means over folds; it keeps the first fold's.
+
+    Args:
+      c: the options.
+      dataset: all three splits of it are folded.
+      model: what is scored and sampled, in standardized units.
+      name: of the model in reports.
+      chooser: a cheaper model with the same parameters, which decides when to stop.
+      published: {metric: (value, source)}.
+    """
+    splits = (dataset.train, dataset.validation, dataset.test)
+    x = np.random.default_rng(c.seed).permutation(np.concatenate([s.x for s in splits]))
+    standard = data.Standardize.fit(np.concatenate(split_fold(x, 0)[1:]))  # of the fold kept
+
+    def fit() -> Fitted:
+        if c.folder is not None:
+            folders.enter(c.folder, c, identity.Run({}), "auto")
+        begin, key, nats, kept = time.perf_counter(), jax.random.key(c.seed), [], None
+        for i in range(c.num_folds):
+            test, validation, rest = standardized(*split_fold(x, i))
+            key_fold = jax.random.fold_in(key, i)
+            params = fit_fold(c, chooser or model, key_fold, rest, validation)
+            nats.append(-np.asarray(jax.vmap(jax.jit(model.log_prob), (None, 0))(params, test)))
+            kept = params if kept is None else kept
+        scores = {METRIC: metrics.Score.mean(np.concatenate(nats))}
+        return Fitted(kept, c.num_rounds * STEPS, time.perf_counter() - begin, scores=scores)
+
+    def score(params: Params, split: data.Split) -> dict[str, metrics.Score]:
+        found = metrics.evaluate(model, params, split.map(standard))
+        return {"negative log-likelihood, first fold": found}
+
+    def picture(params: Params, path: pathlib.Path) -> None:
+        real = dataset.test.map(standard).x[:1000]
+        panels = {"data": real, "model": fitting.sample(model, params, c.seed, 1000)}
+        plot.save(plot.samples(panels), path)
+
+    return Experiment(
+        dataset,
+        model,
+        name,
+        "maximum likelihood",
+        fit,
+        score,
+        picture,
+        published=published or {},
+    )
+
+
+def split_fold(x: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The i-th tenth for a test, the next to choose by, and the rest."""
+    size = len(x) // 10
+    test, rest = np.split(np.roll(x, -i * size, axis=0), [size])
+    return test, rest[:size], rest[size:]
+
+
+def standardized(
+    test: np.ndarray, validation: np.ndarray, rest: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All three by the mean and the standard deviation of all that is not the test."""
+    known = np.concatenate([validation, rest])
+    mean, scale = known.mean(0), known.std(0)
+    return (test - mean) / scale, (validation - mean) / scale, (rest - mean) / scale
+
+
+@functools.partial(jax.jit, static_argnames=("c", "scored"))
+def fit_fold(
+    c: options.Folds, scored: Any, key: Key, x: np.ndarray, validation: np.ndarray) -> Params:
+    """The parameters that, of those after each round, score best on the validation examples."""
+    many, one = order_agnostic.order_agnostic_nll, likelihood.negative_log_likelihood
+    model, loss = (scored.model, many) if isinstance(scored, Ensemble) else (scored, one)
+    schedule = optax.cosine_decay_schedule(c.learning_rate, c.num_rounds * STEPS)
+    optimizer = train.with_ema(optax.adamw(schedule, weight_decay=c.weight_decay), 0.99)
+
+    def step(state, key):
+        params, opt_state = state
+        key_batch, key_loss = jax.random.split(key)
+        batch = {"x": x[jax.random.randint(key_batch, (c.batch_size,), 0, len(x))]}
+        grads = jax.grad(lambda p: loss(model, p, key_loss, batch)[0])(params)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), None
+
+    def one_round(carry, key):
+        state, best, least = carry
+        state, _ = jax.lax.scan(step, state, jax.random.split(key, STEPS))
+        averaged = train.averaging.averaged(*state)
+        nats = -jnp.mean(jax.vmap(scored.log_prob, (None, 0))(averaged, validation))
+        best = jax.tree.map(lambda new, old: jnp.where(nats < least, new, old), averaged, best)
+        return (state, best, jnp.minimum(nats, least)), nats
+
+    key_init, key_train = jax.random.split(key)
+    params = model.init(key_init)
+    carry = (params, optimizer.init(params)), params, jnp.array(jnp.inf)
+    return jax.lax.scan(one_round, carry, jax.random.split(key_train, c.num_rounds))[0][1]

@@ -1,0 +1,95 @@
+"""A generator and a critic: the players, and how samples compare with unseen data."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import optax
+
+from gm import data, metrics, plot, train
+from gm.core import Key, Loss, Params
+from gm.recipes import fitting, loading, options
+from gm.recipes.experiment import Experiment, Fitted
+
+SAMPLES = 2500  # compared with unseen data
+
+
+def experiment(
+    c: options.Game,
+    dataset: data.Dataset,
+    generator: Any,
+    critic: Any,
+    losses: Mapping[str, Loss],
+    name: str,
+    principle: str,
+    *,
+    published: Mapping[str, Mapping[str, tuple[float, str]]] | None = None,
+) -> Experiment:
+    """A game of two, of which the generator is reported, after the last step: no score is its best.
+
+    Args:
+      c: the options.
+      dataset: of real values.
+      generator: what is sampled.
+      critic: scores examples and samples.
+      losses: of "critic" and "generator", as those of `gm.losses.adversarial`.
+      name: of the model in reports.
+      principle: in reports.
+      published: values of the literature, {data set: {metric: (value, source)}}.
+    """
+    unseen = loading.joined(dataset.validation, dataset.test)
+    rate = optax.cosine_decay_schedule(c.learning_rate, c.num_steps, alpha=0.05)
+
+    def init(key: Key) -> Params:
+        key_critic, key_generator = jax.random.split(key)
+        return {"critic": critic.init(key_critic), "generator": generator.init(key_generator)}
+
+    def validate(params: Params) -> dict[str, float]:
+        x = fitting.sample(generator, params, c.seed, 1000)
+        return {"squared_mmd": float(metrics.mmd.squared_mmd(dataset.validation.x[:1000], x)[0])}
+
+    def score(params: Params, split: data.Split) -> dict[str, metrics.Score]:
+        x = fitting.sample(generator, params, c.seed, SAMPLES)
+        return compare(dataset, split, x)
+
+    def picture(params: Params, path: pathlib.Path) -> None:
+        num = SAMPLES if dataset.event.size == 2 else 64  # points of a plane, or examples
+        panels = {"data": unseen.x[:num], "model": fitting.sample(generator, params, c.seed, num)}
+        plot.save(plot.samples(panels), path)
+
+    def fit() -> Fitted:
+        adam = optax.adam(rate, b1=0.0, b2=0.99)
+        players = {
+            "critic": train.Player(losses["critic"], adam, updates=c.critic_updates),
+            "generator": train.Player(losses["generator"], train.with_ema(adam, c.ema_decay)),
+        }
+        size, many = c.batch_size * c.critic_updates, c.steps_per_dispatch > 1
+        batches = dataset.train.batches(size, c.seed, on_device=many)
+        keep = {"by": None, "entry": "generator", "schedule": rate, "batches": batches}
+        return fitting.in_steps(c, dataset, init, players, validate, picture, **keep)
+
+    return Experiment(
+        dataset,
+        generator,
+        name,
+        principle,
+        fit,
+        score,
+        picture,
+        held_out=unseen,
+        split="validation + test",
+        published=(published or {}).get(dataset.name, {}),
+        num_members=c.members,
+    )
+
+
+def compare(dataset: data.Dataset, split: data.Split, x: Any) -> dict[str, metrics.Score]:
+    """Samples and unseen data: a classifier two-sample test, the modes of a known density, MMD."""
+    scores = {"classifier two-sample test": metrics.classifier.two_sample(split.x, x)}
+    if hasattr(density := dataset.density, "centers"):
+        return scores | metrics.modes.mode_coverage(x, density.centers, density.scale).scores()
+    mmd, error = metrics.mmd.squared_mmd(split.x, x[:1000])
+    return scores | {"squared MMD": metrics.Score(mmd, error, len(split), "MMD²", "estimate")}

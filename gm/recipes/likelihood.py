@@ -1,0 +1,107 @@
+"""Maximum likelihood, of images and of vectors: the optimizer, the score, the pictures."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gm import core, data, metrics, plot, train
+from gm.core import Params
+from gm.losses import likelihood
+from gm.models.autoregressive import Ensemble
+from gm.recipes import fitting, options
+from gm.recipes.experiment import Experiment, Fitted
+
+METRIC = "negative log-likelihood"
+Published = Mapping[str, Mapping[str, tuple[float, str]]]  # {data set: {metric: (value, source)}}
+
+
+def experiment(
+    c: options.MaximumLikelihood,
+    dataset: data.Dataset,
+    model: Any,
+    name: str,
+    *,
+    loss: fitting.Loss = likelihood.negative_log_likelihood,
+    trained: Any = None,
+    principle: str = "maximum likelihood",
+    published: Published | None = None,
+) -> Experiment:
+    """A model with a density, fitted by maximum likelihood.
+
+    Args:
+      c: the options.
+      dataset: to learn from; a conditional model is given its labels.
+      model: what is scored and sampled.
+      name: of the model in reports.
+      loss: loss(model, params, key, batch).
+      trained: a model with the same parameters that is trained, and asked by validation, in place of
+        `model`.
+      principle: in reports.
+      published: values of the literature.
+    """
+
+    trained = model if trained is None else trained
+
+    def validate(params: Params) -> dict[str, float]:
+        return {"nats": evaluate(c, trained, params, dataset.validation).value}
+
+    def picture(params: Params, path: pathlib.Path) -> None:
+        panels = {"data": dataset.test.x[:64], "model": sample(model, params, c.seed)}
+        plot.save(plot.samples(panels, num_values=model.event.num_values), path)
+
+    def fit() -> Fitted:
+        step = functools.partial(loss, core.in_precision(trained, c.dtype), **given(model))
+        learner, show = (step, optimizer(c)), {"schedule": schedule(c)}
+        return fitting.in_steps(c, dataset, model.init, learner, validate, picture, **show)
+
+    return Experiment(
+        dataset,
+        model,
+        name,
+        principle,
+        fit,
+        score=lambda params, split: {METRIC: evaluate(c, model, params, split)},
+        picture=picture,
+        published=(published or {}).get(dataset.name, {}),
+        num_members=c.members,
+    )
+
+
+def given(model: Any) -> dict[str, str]:
+    """What a conditional model is given, for losses and scores."""
+    return {} if model.context is None else {"context": "label"}
+
+
+def schedule(c: options.MaximumLikelihood) -> optax.Schedule:
+    """Up from zero over the first hundred steps, and down again along a cosine."""
+    warmup = min(100, c.num_steps // 10)
+    return optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, warmup, c.num_steps)
+
+
+def optimizer(c: options.MaximumLikelihood) -> optax.GradientTransformation:
+    """AdamW after a clipped gradient and that of the L1 penalty; its parameters are averaged."""
+    adam = optax.adamw(schedule(c), weight_decay=c.weight_decay)
+    sparse = optax.stateless_with_tree_map(lambda g, w: g + c.l1 * jnp.sign(w) * (w.ndim > 1))
+    clipped = optax.chain(optax.clip_by_global_norm(c.clip_norm), sparse, adam)
+    return train.with_ema(clipped, c.ema_decay)
+
+
+def evaluate(
+    c: options.MaximumLikelihood, model: Any, params: Params, split: data.Split
+) -> metrics.Score:
+    """The mean negative log-likelihood on a split."""
+    return metrics.evaluate(model, params, split, batch_size=c.eval_batch_size, **given(model))
+
+
+def sample(model: Any, params: Params, seed: int, num: int = 64) -> np.ndarray:
+    """Samples [num, *event]; of each label in turn, and of one member of an ensemble."""
+    model = model.member(0) if isinstance(model, Ensemble) else model
+    y = () if model.context is None else (np.arange(num) % model.context.num_values,)
+    return fitting.sample(model, params, seed, num, *y)

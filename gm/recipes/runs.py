@@ -1,0 +1,250 @@
+"""A run's folder after training: its model for a notebook, and what the command line can ask of it.
+
+    dataset, model, params = runs.load(made.build, made.Config, "runs/made")
+
+and, from a terminal, with the file that trained it:
+
+    python experiments/autoregressive/made.py sample runs/made --num 64 --temperature 0.9
+    python experiments/autoregressive/made.py evaluate runs/made --dataset mine.npz
+    python experiments/autoregressive/made.py complete runs/made --known 0.5
+    python experiments/autoregressive/made.py export runs/made made.safetensors
+
+A folder holds numbers and words alone: no code is imported by a name found in it. Which experiment
+it is of is for the caller to say, and is checked against the parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm import core, data, plot, train
+from gm.core import Params
+from gm.models.autoregressive import Ensemble
+from gm.recipes import options, reports
+from gm.recipes.experiment import Experiment, member_of
+from gm.sampling import ancestral, decoding
+from gm.tasks import completion
+
+C = TypeVar("C")
+Build = Callable[[Any], Experiment]
+
+
+def load(
+    build: Build, config: type[C], folder: str | os.PathLike, *, member: int = 0
+) -> tuple[data.Dataset, Any, Params]:
+    """The data, the model and the parameters of a run: what was reported at its end.
+
+    Args:
+      build: of the experiment file that trained it.
+      config: the class of its options.
+      folder: of the run.
+      member: which of several seeds.
+
+    Raises:
+      FileNotFoundError: there is no run, or it has not come to its end.
+      ValueError: a run of another experiment, or a damaged one.
+    """
+    experiment, params = opened(build, config, folder, member)
+    return experiment.dataset, experiment.model, params
+
+
+def opened(
+    build: Build, config: type[C], folder: str | os.PathLike, member: int = 0
+) -> tuple[Experiment, Params]:
+    """What a run's experiment file builds of its options, and its parameters; raises as `load`."""
+    folder = pathlib.Path(folder).expanduser()
+    c = options_of(config, folder)
+    experiment, path = build(c), folder / reports.WEIGHTS
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folder} holds no {reports.WEIGHTS}, which a run writes at its end: the command that "
+            f"began it goes on where it stopped, and `gm inspect {folder}` says where that is."
+        )
+    many, shapes = experiment.num_members, experiment.shapes
+    if many is None:
+        return experiment, train.weights.load(path, shapes, model=experiment.model)
+    if not 0 <= member < many:
+        raise ValueError(f"the run has seeds 0 to {many - 1}; got {member}.")
+    stacked = jax.tree.map(lambda a: jax.ShapeDtypeStruct((many, *a.shape), a.dtype), shapes)
+    params = train.weights.load(path, stacked, model=experiment.model)
+    return experiment, member_of(params, member)
+
+
+def options_of(config: type[C], folder: pathlib.Path) -> C:
+    """The options that a run was asked for, from its config.json.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it is not one of this experiment.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} holds no config.json: it is not the folder of a run.")
+    saved = json.loads(path.read_text("utf-8"))
+    known = {field.name for field in dataclasses.fields(config)}
+    wrong = sorted(set(saved) ^ (known - {"folder"})) if isinstance(saved, dict) else ["all of it"]
+    if wrong:
+        raise ValueError(
+            f"{path} is not of this experiment: {', '.join(wrong)} differ. Use the file that "
+            "trained it, of the same release."
+        )
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
+    return config(**values, folder=folder)
+
+
+def sample(asked: options.Sample, experiment: Experiment, params: Params) -> None:
+    """Writes samples to an .npz file, and a picture or a text of them."""
+    model = _one(experiment.model)
+    context = _labels(model, asked)
+    process = _processor(asked)
+    if process is not None:
+        core.require(model, core.Autoregressive, "temperature, top_k and nucleus")
+
+        def one(key, *y):
+            return ancestral.sample(model, params, key, *y, logits_processor=process)
+
+    else:
+
+        def one(key, *y):
+            return model.sample(params, key, *y)
+
+    keys = jax.random.split(jax.random.key(asked.seed), asked.num)
+    x = np.asarray(jax.jit(jax.vmap(one))(keys, *context))
+    _write(x, asked.out or asked.folder / "sampled.npz", experiment, *context)
+
+
+def evaluate(asked: options.Evaluate, experiment: Experiment, params: Params) -> None:
+    """Prints the scores of a split, on the run's data or on others that fit the model."""
+    splits = {name: getattr(experiment.dataset, name) for name in ("train", "validation", "test")}
+    name, reported = experiment.dataset.name, experiment.reported
+    if asked.dataset is not None:
+        other = data.load(asked.dataset, binary=asked.binary, label=asked.column)
+        for transform in experiment.dataset.train.transforms:
+            other = other.map(transform)
+        if other.event != experiment.dataset.event:
+            raise ValueError(
+                f"the run was trained on {experiment.dataset}; {other} are other examples."
+            )
+        name, reported = other.name, other.test
+        splits = {"train": other.train, "validation": other.validation, "test": other.test}
+    for metric, found in experiment.score(params, {**splits, "reported": reported}[asked.split]).items():
+        bits = ""
+        if found.unit == "nats":
+            bits = f" = {found.bits_per_dim(reported.scored_event).value:.3f} bits/dim"
+        print(f"{experiment.name}, {name}, {asked.split}: {metric} {found}{bits}")
+
+
+def complete(asked: options.Complete, experiment: Experiment, params: Params) -> None:
+    """Writes completions of a prompt, or of the first part of test examples."""
+    model, dataset = _one(experiment.model), experiment.dataset
+    core.require(model, core.Autoregressive, "complete")
+    event, keys = model.event, jax.random.split(jax.random.key(asked.seed), asked.num)
+    context = _labels(model, asked)
+    if asked.prompt is not None:
+        if not dataset.vocabulary:
+            raise ValueError(f"a prompt is for texts; the run was trained on {dataset}.")
+        prefix = data.encode(asked.prompt, dataset.vocabulary)
+
+        def one(key, *y):
+            return completion.continue_from(model, params, key, prefix, *y)
+
+        x = np.asarray(jax.jit(jax.vmap(one))(keys, *context))
+        return _write(x, asked.out or asked.folder / "completed.npz", experiment, *context)
+    if not 0.0 < asked.known < 1.0:
+        raise ValueError(f"known is a part of each example, between 0 and 1; got {asked.known}.")
+    given = np.resize(dataset.test.x, (asked.num, *event.shape))
+    known = (np.arange(event.size) < round(asked.known * event.size)).reshape(event.shape)
+
+    def rest(key, x, *y):
+        return completion.complete(model, params, key, x, jnp.asarray(known), *y)
+
+    if context:
+        context = (np.resize(dataset.test.y, asked.num),)
+    x = np.asarray(jax.jit(jax.vmap(rest))(keys, given, *context))
+    _write(x, asked.out or asked.folder / "completed.npz", experiment, *context)
+
+
+def export(asked: options.Export, experiment: Experiment, params: Params) -> None:
+    """Writes parameters, with what they are of: .safetensors, or .npz."""
+    out = asked.out.expanduser()
+    if out.suffix == ".safetensors":
+        about = {"experiment": experiment.name, "dataset": experiment.dataset.name}
+        train.weights.save(out, params, model=experiment.model, description=about)
+    elif out.suffix == ".npz":
+        leaves = jax.tree_util.tree_leaves_with_path(params)
+        names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+        np.savez(out, **{n: np.asarray(x) for n, (_, x) in zip(names, leaves, strict=True)})
+    else:
+        raise ValueError(f"export writes .safetensors and .npz; got {out}.")
+    print(f"{experiment.name}: {sum(a.size for a in jax.tree.leaves(params)):,} parameters are in {out}")
+
+
+def _one(model: Any) -> Any:
+    """One member of an ensemble that averages probabilities: it is sampled as any of them."""
+    return model.member(0) if isinstance(model, Ensemble) else model
+
+
+def _labels(model: Any, asked: options.Sample | options.Complete) -> tuple[np.ndarray, ...]:
+    """The context of each sample: one label for all, or each in turn; nothing where there is none."""
+    label = getattr(asked, "label", None)
+    context = getattr(model, "context", None)
+    if context is None:
+        if label is not None:
+            raise ValueError("a label is for class-conditional models; this run's has no context.")
+        return ()
+    if label is not None and not 0 <= label < context.num_values:
+        raise ValueError(f"label must lie in [0, {context.num_values}); got {label}.")
+    turn = np.arange(asked.num) % context.num_values
+    return (turn if label is None else np.full_like(turn, label),)
+
+
+def _processor(asked: options.Sample) -> decoding.LogitsProcessor | None:
+    """What the options make of each conditional; None where they leave it as it is."""
+    parts = []
+    if asked.temperature != 1.0:
+        parts.append(decoding.temperature(asked.temperature))
+    if asked.top_k is not None:
+        parts.append(decoding.top_k(asked.top_k))
+    if asked.nucleus is not None:
+        parts.append(decoding.nucleus(asked.nucleus))
+    return decoding.chain(*parts) if parts else None
+
+
+def _write(x: np.ndarray, out: pathlib.Path, experiment: Experiment, *label: np.ndarray) -> None:
+    """Examples as arrays, and as a picture or a text for people."""
+    out, vocabulary = out.expanduser(), experiment.dataset.vocabulary
+    if out.suffix != ".npz":
+        raise ValueError(f"samples are written as .npz, with a picture beside it; got {out}.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(out, x=x, **{"label": label[0]} if label else {})
+    shown = out.with_suffix(".txt" if vocabulary else ".png")
+    if vocabulary:
+        shown.write_text("\n---\n".join(data.decode(one, vocabulary) for one in x), "utf-8")
+        print(shown.read_text("utf-8"))
+    else:
+        num_values = experiment.model.event.num_values
+        plot.save(plot.samples({experiment.name: x}, num_values=num_values), shown)
+    print(f"{len(x)} examples are in {out}; {shown} shows them")
+
+
+ACTIONS: dict[type, Callable[[Any, Experiment, Params], None]] = {
+    options.Sample: sample,
+    options.Evaluate: evaluate,
+    options.Complete: complete,
+    options.Export: export,
+}
+
+
+def act(asked: options.Run, build: Build, config: type) -> None:
+    """Does what the command line asked of a run's folder."""
+    experiment, params = opened(build, config, asked.folder, asked.member)
+    ACTIONS[type(asked)](asked, experiment, params)

@@ -1,0 +1,115 @@
+"""Maximum likelihood of texts: the optimizer, the score of the last tenth, samples as text."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optax
+
+from gm import core, data, metrics, plot, train
+from gm.core import Params, PyTree
+from gm.losses import likelihood
+from gm.recipes import fitting, loading, options
+from gm.recipes.experiment import Experiment, Fitted
+
+METRIC = "negative log-likelihood"
+
+
+def experiment(
+    c: options.Fast,
+    dataset: data.Dataset,
+    model: Any,
+    name: str,
+    *,
+    loss: fitting.Loss = likelihood.negative_log_likelihood,
+    trained: Any = None,
+    optimizer: optax.GradientTransformation | None = None,
+    memory: Callable[[Params], PyTree] | None = None,
+    batches: Any = None,
+    published: Mapping[str, Mapping[str, tuple[float, str]]] | None = None,
+    num_texts: int = 16,
+    batch_size: int = 256,
+) -> Experiment:
+    """A model of windows of a text (or of any integers), fitted by maximum likelihood.
+
+    A text is scored in nats/char on its last tenth, validation and test together, as the literature
+    has it; other data on their test set.
+
+    Args:
+      c: the options.
+      dataset: what is scored.
+      model: what is scored and sampled.
+      name: of the model in reports.
+      loss: loss(model, params, key, batch).
+      trained: a model with the same parameters that the loss is given in place of `model`.
+      optimizer: by default `adamw`.
+      memory: memory(params) -> what the loss hands from step to step.
+      batches: of training data; by default shuffled windows.
+      published: values of the literature, {data set: {metric: (value, source)}}.
+      num_texts: in a picture.
+      batch_size: windows scored at once.
+    """
+    text = bool(dataset.vocabulary)
+    unit = "nats_per_char" if text else "nats"
+
+    def score(params: Params, split: data.Split) -> metrics.Score:
+        found = metrics.evaluate(model, params, split, batch_size=batch_size, correlated=text)
+        return found.per_char(model.event) if text else found
+
+    def picture(params: Params, path: pathlib.Path) -> None:
+        x = fitting.sample(model, params, c.seed, num_texts)
+        if text:
+            texts = "\n---\n".join(data.decode(one, dataset.vocabulary) for one in x)
+            path.with_suffix(".txt").write_text(texts, encoding="utf-8")
+        else:
+            plot.save(plot.samples({"samples": x}, num_values=model.event.num_values), path)
+
+    def validate(params: Params) -> dict[str, float]:
+        return {unit: score(params, dataset.validation).value}
+
+    def fit() -> Fitted:
+        step = functools.partial(loss, core.in_precision(trained or model, c.dtype))
+        learner = step, averaged(c, optimizer or adamw(c))
+        keep = {"schedule": schedule(c), "by": unit, "memory": memory, "batches": batches}
+        return fitting.in_steps(c, dataset, model.init, learner, validate, picture, **keep)
+
+    held_out = loading.joined(dataset.validation, dataset.test) if text else dataset.test
+    return Experiment(
+        dataset,
+        model,
+        name,
+        "maximum likelihood",
+        fit,
+        score=lambda params, split: {METRIC: score(params, split)},
+        picture=picture,
+        held_out=held_out,
+        split="validation + test" if text else "test",
+        published=(published or {}).get(dataset.name, {}),
+        num_members=c.members,
+    )
+
+
+def schedule(c: options.Fast) -> optax.Schedule:
+    """Up from zero over a twentieth of the steps, and down again along a cosine."""
+    return optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, c.num_steps // 20, c.num_steps)
+
+
+def adamw(c: options.Fast) -> optax.GradientTransformation:
+    """AdamW."""
+    return optax.adamw(schedule(c), b2=0.99, weight_decay=c.weight_decay)
+
+
+def muon(c: options.Fast) -> optax.GradientTransformation:
+    """Orthogonal updates of matrices (Jordan et al. 2024), Adam's of the rest."""
+    return optax.contrib.muon(schedule(c), weight_decay=c.weight_decay, consistent_rms=0.2)
+
+
+def averaged(
+    c: options.Fast, inner: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """The optimizer, with clipped gradients and averaged parameters."""
+    clipped = optax.chain(optax.clip_by_global_norm(c.clip_norm), inner)
+    return train.with_ema(clipped, c.ema_decay)
