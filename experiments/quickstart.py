@@ -3,15 +3,16 @@
 python experiments/quickstart.py
     About 2 minutes on 2 CPU cores, no download.
 
-The training itself is in made.py, vae.py and gan.py beside this file. Samples are compared with
-unseen images as integers: the GAN's real values are rounded down to levels first, so that they are
-harder to tell apart than in gan.py, which compares real values.
+The training is that of autoregressive/made.py, latent/vae.py and implicit/gan.py in this folder.
+Samples are compared with unseen images as integers: the GAN's real values are rounded down to
+levels first, so that they are easier to tell from data than in gan.py, which compares real values.
 """
 
 import dataclasses
 import pathlib
+import sys
 
-import command
+from gm.recipes import command
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,23 +33,27 @@ class Config:
     """For samples.png and learning_curves.png."""
 
 
+PRESETS = {"digits": Config()}
+
 if __name__ == "__main__":
-    CONFIG = command.parse(Config)
+    ASKED = command.parse(PRESETS)  # before JAX is imported, so that --help is quick
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))  # the root of the repository
 
 import tempfile
 
-import cells
-import gan
 import jax
-import made
 import numpy as np
-import vae
 from rich import box, console, table
 
+from experiments.autoregressive import made
+from experiments.implicit import gan
+from experiments.latent import vae
 from gm import core, data, metrics, plot, train
+from gm.recipes import tables
 
 TITLE = "8x8 digits of 17 levels: 180 test images; samples of 17 levels against 360 unseen images"
-HEADER = ("model", "learning principle", "nats", "bits/dim", "", "told apart", "1000 MMD²")
+HEADER = ("model", "learning principle", "nats", "bits/dim", "", "C2ST", "1000 MMD²")
 HEADER += ("train s", "samples/s")
 NATS, MMD = "validation, nats per image", "squared MMD to validation images"
 JOBS = {
@@ -76,24 +81,25 @@ def main(c: Config) -> dict[str, float]:
     panels, curves, scores = {"data": unseen}, {}, {}
     rows = table.Table(*HEADER, box=box.SIMPLE_HEAD, title=TITLE, padding=(0, 1, 0, 0))
     independent = metrics.baselines.independent(digits.train.x, digits.test.x, 17)
-    rows.add_row("independent pixels", "closed form", *cells.likelihood(independent, digits.event))
+    rows.add_row("independent pixels", "closed form", *tables.likelihood(independent, digits.event))
     for name, bits in metrics.baselines.compressors(digits.test.x).items():
         rows.add_row(name, "compression", "", f"{bits:.2f}", "exact")
-    rows.add_row("training images", "", "", "", "", *cells.two_sample(unseen, digits.train.x))
+    rows.add_row("training images", "", "", "", "", *tables.two_sample(unseen, digits.train.x))
     steps = {"MADE": c.made_steps, "VAE": c.vae_steps, "GAN": c.gan_steps}
     for name, (principle, experiment, curve) in JOBS.items():
         with tempfile.TemporaryDirectory() as run:
             own = {"num_steps": steps[name], "seed": c.seed, "folder": pathlib.Path(run)}
-            _, model, fitted = experiment.fit(experiment.Config(**own))
+            built = experiment.build(experiment.Config(**own))
+            model, fitted = built.model, built.fit()
             log = [row for row in train.read_metrics(run) if curve in row]
         curves[name] = [row["step"] for row in log], [row[curve] for row in log]
         row = "", "", "no likelihood"
         if isinstance(model, core.Density | core.Latent):
             choices = {"key": jax.random.key(c.seed), "num_samples": c.eval_samples}
             score = metrics.evaluate(model, fitted.params, digits.test, **choices)
-            scores[name], row = score.value, cells.likelihood(score, digits.event)
-        panels[name], speed = cells.sample(model, fitted.params, 1000)
-        told = cells.two_sample(unseen, panels[name])
+            scores[name], row = score.value, tables.likelihood(score, digits.event)
+        panels[name], speed = tables.sample(model, fitted.params, 1000)
+        told = tables.two_sample(unseen, panels[name])
         rows.add_row(name, principle, *row, *told, f"{fitted.seconds:.0f}", f"{speed:,.0f}")
     console.Console(width=132).print(rows)
     pictures(c, panels, curves, independent)
@@ -101,4 +107,4 @@ def main(c: Config) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    command.run(main, CONFIG)
+    command.with_sentences(main, ASKED)

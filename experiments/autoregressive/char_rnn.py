@@ -61,12 +61,14 @@ def build(c: Config) -> Experiment:
     trained, model = (CausalModel(d.event, head, network) for d in (short, long))
 
     def memory(params):
-        return jax.vmap(trained.memory, None, axis_size=c.batch_size)(params)
+        return jax.vmap(trained.initial_hidden_state, None, axis_size=c.batch_size)(params)
 
     on_device = c.steps_per_dispatch > 1
-    own = {"trained": trained, "loss": likelihood.continued_negative_log_likelihood}
+    own = {"trained": trained, "loss": likelihood.truncated_bptt_nll}
     own |= {"memory": memory, "num_texts": 1, "batch_size": 128}
-    own["batches"] = data.streams(short.train, c.batch_size, c.seed, on_device=on_device)
+    own["batches"] = data.truncated_bptt_windows(
+        short.train, c.batch_size, c.seed, on_device=on_device
+    )
     name = f"{'LSTM' if c.lstm else 'GRU'} {'+'.join(map(str, c.widths))}"
     return texts.experiment(c, long, model, name, **own)
 

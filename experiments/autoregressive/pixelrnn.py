@@ -1,4 +1,4 @@
-"""PixelRNN by maximum likelihood: Diagonal BiLSTM, or Row LSTM; class-conditional with --conditional.
+"""PixelRNN by maximum likelihood: Diagonal BiLSTM or Row LSTM; --conditional: class-conditional.
 
 van den Oord, Kalchbrenner & Kavukcuoglu (2016), arXiv:1601.06759.
 

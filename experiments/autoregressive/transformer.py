@@ -63,7 +63,10 @@ from gm.networks import Transformer
 from gm.recipes import loading, texts
 from gm.recipes.experiment import Experiment
 
-SMALL, ONE = (1.88, "Karpathy, nanoGPT, 2,000 steps on a CPU"), (1.4697, "Karpathy, nanoGPT, one GPU")
+SMALL, ONE = (
+    (1.88, "Karpathy, nanoGPT, 2,000 steps on a CPU"),
+    (1.4697, "Karpathy, nanoGPT, one GPU"),
+)
 
 
 def build(c: Config) -> Experiment:

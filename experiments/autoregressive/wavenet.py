@@ -81,7 +81,10 @@ def build(c: Config) -> Experiment:
     network = WaveNet(dilations=c.dilations * c.repeats, **sizes)
     head = dist.head_for(dataset.event, ordered=not c.softmax)
     model = CausalModel(dataset.event, head, network, labels)
-    name, see = f"WaveNet, {len(network.dilations)} blocks of {c.channels}", functools.partial(seen, c)
+    name, see = (
+        f"WaveNet, {len(network.dilations)} blocks of {c.channels}",
+        functools.partial(seen, c),
+    )
     made = class_conditional.experiment(c, dataset, model, name, features=see)
 
     def picture(params, path: pathlib.Path) -> None:

@@ -50,9 +50,15 @@ def build(c: Config) -> Experiment:
     network = MLP(c.hidden, dataset.event.shape, output_activation=squash)
     generator = Generator(dataset.event, network, c.latent_dim)
     critic = Critic(dataset.event, MLP(c.hidden, (), len(dataset.event.shape), jax.nn.leaky_relu))
-    losses, principle = adversarial.non_saturating(generator, critic, r1=c.penalty), "non-saturating game"
+    losses, principle = (
+        adversarial.non_saturating(generator, critic, r1=c.penalty),
+        "non-saturating game",
+    )
     if c.wasserstein:
-        losses, principle = adversarial.wasserstein(generator, critic, penalty=c.penalty), "Wasserstein game"
+        losses, principle = (
+            adversarial.wasserstein(generator, critic, penalty=c.penalty),
+            "Wasserstein game",
+        )
     name = f"GAN {'x'.join(map(str, c.hidden))}"
     own = {"published": PUBLISHED}
     return games.experiment(c, dataset, generator, critic, losses, name, principle, **own)

@@ -9,11 +9,11 @@ import numpy as np
 
 from gm import data
 from gm.core import Params
-from gm.metrics import Score, recognition
+from gm.metrics import Score, classifier_accuracy
 from gm.recipes import likelihood, options
 from gm.recipes.experiment import Experiment
 
-REAL, SAMPLED = "classifier accuracy on real examples", "classifier accuracy on samples"
+REAL, SAMPLED = "classifier accuracy of test examples", "classifier accuracy of samples"
 
 
 def experiment(
@@ -22,7 +22,7 @@ def experiment(
     model: Any,
     name: str,
     *,
-    features: recognition.Features = recognition.flat,
+    features: classifier_accuracy.Features = classifier_accuracy.flat,
     **fields: Any,
 ) -> Experiment:
     """p(x | label) by maximum likelihood, with the accuracy of a classifier on its samples.
@@ -50,10 +50,10 @@ def accuracy(
     model: Any,
     params: Params,
     split: data.Split,
-    features: recognition.Features = recognition.flat,
+    features: classifier_accuracy.Features = classifier_accuracy.flat,
 ) -> dict[str, Score]:
-    """How often a classifier fitted on training data gives the labels of a split, and of samples."""
-    classifier = recognition.fit(dataset.train.x, dataset.train.y, features=features)
+    """How often a classifier of training data gives the labels of a split, and of samples."""
+    classifier = classifier_accuracy.fit(dataset.train.x, dataset.train.y, features=features)
     x = likelihood.sample(model, params, c.seed, c.eval_samples)
     y = np.arange(len(x)) % model.context.num_values
     return {REAL: classifier.accuracy(split.x, split.y), SAMPLED: classifier.accuracy(x, y)}

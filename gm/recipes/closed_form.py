@@ -54,7 +54,7 @@ def experiment(
         dataset,
         model,
         name,
-        "maximum likelihood, closed form",
+        "maximum likelihood (closed form)",
         fit,
         score=lambda params, split: {METRIC: nats(params, split)},
         picture=picture,

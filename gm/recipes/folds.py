@@ -104,7 +104,8 @@ def standardized(
 
 @functools.partial(jax.jit, static_argnames=("c", "scored"))
 def fit_fold(
-    c: options.Folds, scored: Any, key: Key, x: np.ndarray, validation: np.ndarray) -> Params:
+    c: options.Folds, scored: Any, key: Key, x: np.ndarray, validation: np.ndarray
+) -> Params:
     """The parameters that, of those after each round, score best on the validation examples."""
     many, one = order_agnostic.order_agnostic_nll, likelihood.negative_log_likelihood
     model, loss = (scored.model, many) if isinstance(scored, Ensemble) else (scored, one)

@@ -88,7 +88,7 @@ def experiment(
 
 def compare(dataset: data.Dataset, split: data.Split, x: Any) -> dict[str, metrics.Score]:
     """Samples and unseen data: a classifier two-sample test, the modes of a known density, MMD."""
-    scores = {"classifier two-sample test": metrics.classifier.two_sample(split.x, x)}
+    scores = {"C2ST accuracy": metrics.c2st.accuracy(split.x, x)}
     if hasattr(density := dataset.density, "centers"):
         return scores | metrics.modes.mode_coverage(x, density.centers, density.scale).scores()
     mmd, error = metrics.mmd.squared_mmd(split.x, x[:1000])

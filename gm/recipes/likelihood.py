@@ -41,8 +41,8 @@ def experiment(
       model: what is scored and sampled.
       name: of the model in reports.
       loss: loss(model, params, key, batch).
-      trained: a model with the same parameters that is trained, and asked by validation, in place of
-        `model`.
+      trained: a model with the same parameters that is trained, and scored by validation, in place
+        of `model`.
       principle: in reports.
       published: values of the literature.
     """

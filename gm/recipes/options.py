@@ -1,7 +1,7 @@
 """What experiments can be asked: each option with its meaning, its unit and its default.
 
-An experiment file takes the class that fits its principle and adds what its model needs. What can be
-asked of a run's folder after training stands at the end. Without JAX, so that `--help` is quick.
+An experiment file takes the class that fits its principle and adds what its model needs; what can
+be asked of a run's folder after training comes last. Without JAX, so that `--help` is quick.
 """
 
 import dataclasses
@@ -90,7 +90,6 @@ class Fast(Chosen):
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the products in training; scores and samples are in float32."""
-
 
     clip_norm: float = 1e6
     """The longest gradient that is followed, in nats per unit of the parameters; longer ones are \

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gm import metrics, train
+from gm import data, metrics, train
 from gm.core import Params
 from gm.metrics import results
 from gm.recipes import options
@@ -20,7 +20,7 @@ SEEDS = ", mean over seeds"
 def report(
     build: Callable[[Any], Experiment], c: options.Data, experiment: Experiment, fitted: Fitted
 ) -> dict[str, float]:
-    """Scores what was held out and prints it; with a folder, leaves the scores and what they are of.
+    """Scores what was held out and prints it; with a folder, leaves result.json and parameters.
 
     Args:
       build: of the experiment file, whose name results have.
@@ -32,10 +32,9 @@ def report(
       {metric: value}, and "seconds" of training.
     """
     scores, steps = _all_scores(experiment, fitted)
-    event = experiment.reported.scored_event
     for metric, found in scores.items():
-        bits = f" = {found.bits_per_dim(event).value:.3f} bits/dim" if found.unit == "nats" else ""
-        print(f"{experiment.name}, {experiment.dataset.name}: {experiment.split} {metric} {found}{bits}")
+        print(f"{experiment.name}, {experiment.dataset.name}: {experiment.split}", end=" ")
+        print(sentence(metric, found, experiment.reported))
     if c.folder is not None:
         rows = []
         for metric, found in scores.items():
@@ -69,6 +68,13 @@ def score(experiment: Experiment, params: Params, split: Any) -> dict[str, metri
         means[metric + SEEDS] = metrics.Score.mean(values, unit=one.unit, kind="estimate")
         print(f"{metric}, seed by seed:", ", ".join(f"{value:.4g}" for value in values), one.unit)
     return means
+
+
+def sentence(metric: str, found: metrics.Score, split: data.Split) -> str:
+    """A metric with its value; a likelihood in bits/dim too."""
+    if found.unit != "nats" or found.kind == "estimate":
+        return f"{metric} {found}"
+    return f"{metric} {found} = {found.bits_per_dim(split.scored_event).value:.3f} bits/dim"
 
 
 def save(c: options.Data, experiment: Experiment, fitted: Fitted) -> pathlib.Path:

@@ -16,6 +16,7 @@ it is of is for the caller to say, and is checked against the parameters.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 import os
 import pathlib
@@ -97,8 +98,14 @@ def options_of(config: type[C], folder: pathlib.Path) -> C:
             f"{path} is not of this experiment: {', '.join(wrong)} differ. Use the file that "
             "trained it, of the same release."
         )
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
-    return config(**values, folder=folder)
+    return config(**{k: _restored(getattr(config, k), v) for k, v in saved.items()}, folder=folder)
+
+
+def _restored(default: Any, saved: Any) -> Any:
+    """What JSON has for an option, as the kind of value that its default is."""
+    if isinstance(default, enum.Enum):
+        return type(default)[str(saved).rpartition(".")[2]]
+    return tuple(saved) if isinstance(saved, list) else saved
 
 
 def sample(asked: options.Sample, experiment: Experiment, params: Params) -> None:
@@ -136,11 +143,9 @@ def evaluate(asked: options.Evaluate, experiment: Experiment, params: Params) ->
             )
         name, reported = other.name, other.test
         splits = {"train": other.train, "validation": other.validation, "test": other.test}
-    for metric, found in experiment.score(params, {**splits, "reported": reported}[asked.split]).items():
-        bits = ""
-        if found.unit == "nats":
-            bits = f" = {found.bits_per_dim(reported.scored_event).value:.3f} bits/dim"
-        print(f"{experiment.name}, {name}, {asked.split}: {metric} {found}{bits}")
+    split = {**splits, "reported": reported}[asked.split]
+    for metric, found in experiment.score(params, split).items():
+        print(f"{experiment.name}, {name}, {asked.split}: {reports.sentence(metric, found, split)}")
 
 
 def complete(asked: options.Complete, experiment: Experiment, params: Params) -> None:
@@ -185,7 +190,8 @@ def export(asked: options.Export, experiment: Experiment, params: Params) -> Non
         np.savez(out, **{n: np.asarray(x) for n, (_, x) in zip(names, leaves, strict=True)})
     else:
         raise ValueError(f"export writes .safetensors and .npz; got {out}.")
-    print(f"{experiment.name}: {sum(a.size for a in jax.tree.leaves(params)):,} parameters are in {out}")
+    size = sum(a.size for a in jax.tree.leaves(params))
+    print(f"{experiment.name}: {size:,} parameters are in {out}")
 
 
 def _one(model: Any) -> Any:
@@ -194,7 +200,7 @@ def _one(model: Any) -> Any:
 
 
 def _labels(model: Any, asked: options.Sample | options.Complete) -> tuple[np.ndarray, ...]:
-    """The context of each sample: one label for all, or each in turn; nothing where there is none."""
+    """The context of each sample: one label for all, or each in turn; () where there is none."""
     label = getattr(asked, "label", None)
     context = getattr(model, "context", None)
     if context is None:

@@ -107,9 +107,7 @@ def muon(c: options.Fast) -> optax.GradientTransformation:
     return optax.contrib.muon(schedule(c), weight_decay=c.weight_decay, consistent_rms=0.2)
 
 
-def averaged(
-    c: options.Fast, inner: optax.GradientTransformation
-) -> optax.GradientTransformation:
+def averaged(c: options.Fast, inner: optax.GradientTransformation) -> optax.GradientTransformation:
     """The optimizer, with clipped gradients and averaged parameters."""
     clipped = optax.chain(optax.clip_by_global_norm(c.clip_norm), inner)
     return train.with_ema(clipped, c.ema_decay)

@@ -1,4 +1,4 @@
-"""Experiments are imported as they import one another; dry ones are traced in place of run."""
+"""Experiments are imported as modules; dry ones are traced in place of run."""
 
 import importlib
 import pathlib
@@ -10,18 +10,36 @@ import pytest
 
 from gm import core, metrics, train
 from gm.metrics import importance
+from gm.recipes import fitting
 
-FOLDER = pathlib.Path(__file__).resolve().parents[2] / "experiments"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def experiment(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module
+    """A function that gives the module of an experiment file by its name."""
+    monkeypatch.syspath_prepend(str(ROOT))
+
+    def named(name):
+        (path,) = (ROOT / "experiments").rglob(f"{name}.py")
+        return importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+
+    return named
 
 
 @pytest.fixture
-def dry(monkeypatch, experiment):
+def main(experiment):
+    """A function that trains and reports an experiment with options, given its name."""
+
+    def run(name, **options):
+        module = experiment(name)
+        return fitting.main(module.build, module.Config(**options))
+
+    return run
+
+
+@pytest.fixture
+def dry(monkeypatch):
     """The step, the scores and the samples are traced in place of run; returns what was traced."""
     seen = SimpleNamespace(steps=0, scored=[], validated=[], how=[], labels=[])
 
@@ -29,10 +47,9 @@ def dry(monkeypatch, experiment):
         (batch, *_) = zip(batches.starting_at(0), range(1), strict=False)
         jax.eval_shape(step, state, batch[0])
         seen.steps += num_steps
-        if "evaluate" in keep:
-            reported, seen.scored = seen.scored, seen.validated
-            keep["evaluate"](state)
-            seen.scored = reported
+        reported, seen.scored = seen.scored, seen.validated
+        keep["evaluate"](state)
+        seen.scored = reported
         return state
 
     def evaluate(model, params, data, *, key=None, num_samples=1, context=None, **options):
@@ -62,12 +79,17 @@ def dry(monkeypatch, experiment):
         seen.labels += map(np.ravel, y)
         return np.zeros((len(keys), *one.shape), one.dtype)
 
-    def init(model, key):
-        return jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(model.init, key))
+    begin = fitting._init
 
-    monkeypatch.setattr(experiment("fitting"), "init", init)
+    def zeros(c, init, optimizer, memory):
+        def params(key):
+            shapes = jax.eval_shape(init, key)
+            return jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+
+        return begin(c, params, optimizer, memory)
+
+    monkeypatch.setattr(fitting, "_init", zeros)
+    monkeypatch.setattr(fitting, "_sample", sample)
     monkeypatch.setattr(train, "run", run)
     monkeypatch.setattr(metrics, "evaluate", evaluate)
-    monkeypatch.setattr(experiment("maximum_likelihood"), "_sample", sample)
-    monkeypatch.setattr(experiment("texts"), "_sample", sample)
     return seen
