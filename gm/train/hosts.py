@@ -12,17 +12,17 @@ Without flags the hosts find each other as JAX finds them:
 SLURM, one task for each GPU:
 
     #SBATCH --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 --signal=TERM@120 --requeue
-    srun python -m gm.train.hosts experiments/made.py --folder $SCRATCH/made
+    srun python -m gm.train.hosts experiments/autoregressive/made.py --folder $SCRATCH/made
 
 A TPU pod slice, from anywhere:
 
     gcloud compute tpus tpu-vm ssh NAME --worker=all \
-        --command="cd gm && python -m gm.train.hosts experiments/made.py --folder /shared/made"
+        --command="cd gm && python -m gm.train.hosts experiments/autoregressive/made.py --folder /shared/made"
 
 Kubernetes, an Indexed Job with a headless service (or a JobSet), in each container:
 
     python -m gm.train.hosts --coordinator $JOB-0.$SERVICE:1234 --num-hosts $N \
-        --host $JOB_COMPLETION_INDEX experiments/made.py --folder /shared/made
+        --host $JOB_COMPLETION_INDEX experiments/autoregressive/made.py --folder /shared/made
 
 Two machines by hand: the same with `--coordinator 10.0.0.1:1234 --num-hosts 2 --host 0` on the
 first, at whose address the others meet, and `--host 1` on the second. `JAX_COORDINATOR_ADDRESS`,
