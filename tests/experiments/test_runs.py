@@ -44,6 +44,11 @@ def act(experiment):
     return of
 
 
+def samples_in(path):
+    with np.load(path) as arrays:
+        return arrays["x"]
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_run_is_sampled_scored_exported_and_loaded(
     name, trained, main, act, experiment, tmp_path, capsys
@@ -54,7 +59,7 @@ def test_a_run_is_sampled_scored_exported_and_loaded(
     assert (dataset.name, model.event) == (reported[0].dataset, dataset.event)
 
     act(name, options.Sample(folder, num=5))
-    x = np.load(folder / "sampled.npz")["x"]
+    x = samples_in(folder / "sampled.npz")
     assert (x.shape, x.dtype) == ((5, *model.event.shape), model.event.dtype)
     model.event.check(x)
     assert (folder / "sampled.png").stat().st_size > 0
@@ -71,8 +76,9 @@ def test_a_run_is_sampled_scored_exported_and_loaded(
         assert str(metrics.evaluate(model, params, rows)) in capsys.readouterr().out
 
     act(name, options.Export(folder, out=tmp_path / "out.npz"))
-    arrays = np.load(tmp_path / "out.npz")
-    assert sum(a.size for a in arrays.values()) == sum(a.size for a in jax.tree.leaves(params))
+    with np.load(tmp_path / "out.npz") as arrays:
+        size = sum(a.size for a in arrays.values())
+    assert size == sum(a.size for a in jax.tree.leaves(params))
     act(name, options.Export(folder, out=tmp_path / "out.safetensors"))
     with pytest.raises(ValueError, match=r"writes \.safetensors and \.npz; got out\.h5"):
         act(name, options.Export(folder, out=pathlib.Path("out.h5")))
@@ -81,7 +87,7 @@ def test_a_run_is_sampled_scored_exported_and_loaded(
 def test_examples_are_completed_from_their_beginning(trained, main, act, experiment):
     folder = trained("made", main)
     act("made", options.Complete(folder, num=3, known=0.25))
-    x = np.load(folder / "completed.npz")["x"].reshape(3, 64)
+    x = samples_in(folder / "completed.npz").reshape(3, 64)
     dataset, *_ = runs.load(experiment("made").build, experiment("made").Config, folder)
     given = dataset.test.x[:3].reshape(3, 64)
     np.testing.assert_array_equal(x[:, :16], given[:, :16])
@@ -95,7 +101,7 @@ def test_examples_are_completed_from_their_beginning(trained, main, act, experim
 def test_greedy_samples_do_not_differ_and_need_conditionals(trained, main, act):
     folder = trained("made", main)
     act("made", options.Sample(folder, num=2, temperature=0.0))
-    first, second = np.load(folder / "sampled.npz")["x"]
+    first, second = samples_in(folder / "sampled.npz")
     np.testing.assert_array_equal(first, second)
     with pytest.raises(TypeError, match="temperature, top_k and nucleus needs a model with"):
         act("vae", options.Sample(trained("vae", main), top_k=1))
