@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+
 from gm import core
 from gm.core import Key, Params, PyTree
 from gm.laws import any_model, autoregressive, bijection, bounded, density, fitted, latent
@@ -133,6 +135,8 @@ def check(
 ) -> dict[str, str]:
     """Runs every law that the model's capabilities call for; p(x | y) at one random y.
 
+    Products are of float32, where an accelerator would take them of fewer bits by default.
+
     Args:
       model: any model, or a bijection; a small one.
       key: for parameters, points and samples.
@@ -154,7 +158,8 @@ def check(
     trial = Trial(model, key, measures, params, event, context)
     for law in laws:
         try:
-            remark = law.check(trial)
+            with jax.default_matmul_precision("highest"):
+                remark = law.check(trial)
             verdicts[law.sentence] = "holds" if remark is None else f"holds: {remark}"
         except NotApplicable as reason:
             verdicts[law.sentence] = f"not checked: {reason}"

@@ -183,7 +183,10 @@ def _log_probs(
     y: PyTree,
     num_samples: int | None,
 ) -> Array:
-    """log p(x | y): [B] for x: [B, ...], exact where num_samples is None."""
+    """log p(x | y): [B] for x: [B, ...], exact where num_samples is None.
+
+    Products are of float32, where an accelerator would take them of fewer bits by default.
+    """
 
     def log_prob(i: Array, x_i: Array, y_i: PyTree) -> Array:
         p = core.given(model, y_i)
@@ -195,7 +198,8 @@ def _log_probs(
         keys = jax.random.split(key_i, num_samples)
         return jnp.mean(jax.vmap(lambda k: p.lower_bound(params, k, x_i))(keys))
 
-    return jax.vmap(log_prob)(index, x, y)
+    with jax.default_matmul_precision("highest"):
+        return jax.vmap(log_prob)(index, x, y)
 
 
 def _batches(

@@ -17,7 +17,7 @@ SLURM, one task for each GPU:
 A TPU pod slice, from anywhere:
 
     gcloud compute tpus tpu-vm ssh NAME --worker=all \
-        --command="cd gm && python -m gm.train.hosts experiments/autoregressive/made.py --folder /shared/made"
+        --command="cd gm && python -m gm.train.hosts SCRIPT --folder /shared/made"
 
 Kubernetes, an Indexed Job with a headless service (or a JobSet), in each container:
 

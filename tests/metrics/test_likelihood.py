@@ -278,3 +278,20 @@ def test_examples_without_a_finite_score_are_counted_and_named(independent):
     x = np.array([[0, 1, 1], [2, 1, 1], [0, 0, 0], [1, 1, 2]])
     with pytest.raises(FloatingPointError, match=r"2 of 4 .* index 1 \(inf\), 2 \(nan\)\."):
         evaluate(independent, params, x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Product:
+    """log_prob is a product of matrices; what matters is the precision that it is asked for."""
+
+    event: core.Event = core.Event((2,))
+
+    def log_prob(self, params, x):
+        return jnp.dot(params, x)
+
+
+def test_scores_take_products_of_float32_on_every_backend():
+    """An accelerator would round the factors to 10 bits of mantissa; the program says not to."""
+    args = Product(), jnp.ones(2), None, jnp.arange(3), jnp.ones((3, 2)), None, None
+    text = likelihood._log_probs.lower(*args).as_text()
+    assert "precision = [HIGHEST, HIGHEST]" in text
