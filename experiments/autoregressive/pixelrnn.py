@@ -35,7 +35,7 @@ class Config(options.ClassConditional):
     """Pixels along a side of the first convolution."""
 
 
-MNIST = Config("binarized_mnist", num_layers=7, num_steps=20_000, batch_size=128)
+MNIST = Config("binarized_mnist", num_layers=7, num_steps=12_000, batch_size=128)
 PRESETS = {
     "digits": Config(),
     "row": Config(row=True),
