@@ -84,7 +84,7 @@ def row(model: MADE, params: Params, size: int, c: Config) -> str:
     line = f"{size:5} {float(jnp.mean(num_passes)):8.1f} {int(jnp.max(num_passes)):5} "
     line += f"{1e3 * of_jacobi:10.1f} {1e3 * of_walk:9.1f} {of_walk / of_jacobi:14.2f} "
     if c.naive:
-        naive = batched(ancestral.sample_by_passes)
+        naive = batched(ancestral.sample_by_forward_passes)
         (of_naive,) = quickest([lambda: naive(keys)], 2)
         line += f"{1e3 * of_naive:9.0f} {of_naive / of_jacobi:14.1f} "
     return f"{line} {same:6.1%}"

@@ -75,7 +75,7 @@ def main(c: Config) -> None:
 
         score = jax.jit(jax.vmap(model.log_prob, (None, 0)))
         draw = batched(lambda k, m=model, p=params: m.sample(p, k))
-        naive = batched(lambda k, m=model, p=params: ancestral.sample_by_passes(m, p, k))
+        naive = batched(lambda k, m=model, p=params: ancestral.sample_by_forward_passes(m, p, k))
         of_draw, before = 0.0, 1
         for size in c.batch_sizes:
             if of_draw * size / before * (c.repeats + 1) > 4 * c.longest:

@@ -39,15 +39,15 @@ DENSITY_MAP = "Blues"
 GAP = 0.85  # grey between images, away from both ends of the scale
 
 
-def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draws in one style, and leaves the caller's matplotlib settings alone."""
+def _styled(plot: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Plots in one style, and leaves the caller's matplotlib settings unchanged."""
 
-    @functools.wraps(draw)
+    @functools.wraps(plot)
     def styled(*args: Any, **kwargs: Any) -> Figure:
         import matplotlib
 
         with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
+            return plot(*args, **kwargs)
 
     return styled
 
@@ -260,8 +260,8 @@ def density_1d(
     Args:
       log_probs: the name of each density and its log p of one scalar x, in nats.
       xlim: what to show.
-      samples: named samples, each [N]; drawn as histograms of unit area over all of the line.
-      resolution: points at which each density is drawn.
+      samples: named samples, each [N]; histograms of unit area over all of the line.
+      resolution: points at which each density is evaluated.
       xlabel: name of the axis.
       title: over the picture.
     """

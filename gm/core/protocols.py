@@ -96,7 +96,7 @@ class _Spaced(Protocol):
 
 @runtime_checkable
 class Samplable(_Spaced, Protocol):
-    """A model that draws."""
+    """A model that samples."""
 
     def sample(self, params: Params, key: Key) -> Array:
         """One x ~ p(x)."""
@@ -120,11 +120,11 @@ class Bounded(_Spaced, Protocol):
 
 @runtime_checkable
 class Autoregressive(_Spaced, Protocol):
-    r"""p(x | y) = \prod_i p(x_{o(i)} | x_{o(<i)}, y), whole in one pass or one element at a time.
+    r"""p(x | y) = \prod_i p(x_{o(i)} | x_{o(<i)}, y), in one forward pass or one element at a time.
 
     Attributes:
-      event: the space of x.
-      order: o, a permutation of the D elements of x in raster order; o(0) comes first.
+      event: the space of x. An element is one of its D dimensions.
+      order: o, a permutation of the elements in raster order; o(0) comes first.
     """
 
     @property
@@ -210,7 +210,7 @@ class Flow(_Spaced, Protocol):
 
 @runtime_checkable
 class Implicit(_Spaced, Protocol):
-    """x = g(z) with z ~ p(z): draws, but has no density."""
+    """x = g(z) with z ~ p(z): samples without a density."""
 
     def prior(self, params: Params) -> Distribution:
         """p(z)"""

@@ -38,8 +38,8 @@ DEVICE_MEMORY = 8 * 2**30  # bytes of a split that may be copied to every device
 def permutation(seed: int, epoch: int, num_x: int) -> np.ndarray:
     """The order of the examples in one epoch: [N] int64, a permutation of 0, ..., N - 1.
 
-    Sorts N raw draws of Philox with the key (seed, epoch). The raw draws are the part of NumPy's
-    random numbers that no release may change.
+    Sorts N raw numbers of Philox with the key (seed, epoch). The raw numbers are the part of
+    NumPy's random numbers that no release may change.
     """
     bits = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(num_x)
     order = np.argsort(bits, kind="stable")
@@ -50,7 +50,7 @@ def permutation(seed: int, epoch: int, num_x: int) -> np.ndarray:
 def step_key(seed: int, step: int | Array) -> Key:
     """The key of a batch's transforms.
 
-    Folds in a word of its own first: the same seed given to a model then draws other numbers.
+    Folds in a constant first, so that the same seed gives a model other random numbers.
     """
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 0x64617461), step)
 
@@ -68,7 +68,7 @@ class Batches:
     """Endless training batches of a split; `batches(step)` is a pure function of (seed, step).
 
     A batch is {"x": [B, ...]} with "label": [B] int32 where the split has labels. x is int32 in
-    [0, K) or float32, a NumPy array, or a JAX array where the split has transforms; these draw
+    [0, K) or float32, a NumPy array, or a JAX array where the split has transforms; these sample
     afresh at every step.
 
     Batches are equal, and hash alike, when they have the same fields and the very same split: jit
@@ -78,7 +78,7 @@ class Batches:
       endless: true of every one: what needs each example once is to refuse these.
       split: where the examples come from.
       batch_size: B, examples of one batch over all hosts.
-      seed: of the order and of the transforms' draws; at least 0.
+      seed: of the order and of random transforms; at least 0.
       shard_index: which contiguous part of each batch this host reads.
       shard_count: how many hosts share each batch.
       on_device: whether training is to make the batches with `gather`; the split must then be in
@@ -190,7 +190,7 @@ class Batches:
         # Stored floats are never added to: XLA may flush the smallest of them to zero.
         if self.split.transforms and not self.split.event.discrete:
             batch["x"] = _rounded(batch["x"], step)
-        # Keeps XLA from drawing the batch afresh for each of its uses, where the backend heeds it.
+        # Keeps XLA from sampling the batch again for each use, where the backend supports it.
         return jax.lax.optimization_barrier(batch)
 
     @property
@@ -203,7 +203,7 @@ class Batches:
         return self.split.source.take(self.indices(step))
 
     def _finish(self, batch: Batch, step: int | Array, places: np.ndarray) -> Batch:
-        # A key costs as much to make as a small batch: only where something draws.
+        # A key costs as much to make as a small batch: only where a transform is random.
         key = step_key(self.seed, step) if self.split.transforms else None
         return self.split.finish(batch, key, places)
 

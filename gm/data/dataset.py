@@ -21,15 +21,15 @@ from gm.data.transforms import Lossless, Transform
 class Split:
     """One part of a data set.
 
-    `batches` is for training: endless, shuffled, and a transform draws afresh at every step.
-    `in_order`, `x` and `arrays` are for evaluation: a transform draws once, with a fixed key per
-    split and example, so that every model is scored on the same numbers.
+    `batches` is for training: endless, shuffled, and random transforms are sampled at every step.
+    `in_order`, `x` and `arrays` are for evaluation: random transforms are sampled once, with a
+    fixed key per split and example, so that every model is scored on the same numbers.
 
     Attributes:
       source: the examples as stored.
       stored: the space of the stored examples.
       transforms: what is done to them, in this order.
-      seed: of the fixed draw.
+      seed: of the random transforms in evaluation.
       stored_log_volume: nats to add to the log density of the stored examples for that of what
         they were made from, where they were standardized before they were stored.
     """
@@ -108,7 +108,7 @@ class Split:
 
         Args:
           batch_size: B, examples per step over all hosts.
-          seed: of the order and of the transforms' draws.
+          seed: of the order and of random transforms.
           shard_index: which host this is; by default `jax.process_index()`.
           shard_count: how many there are; by default `jax.process_count()`.
           on_device: ask `gm.train` to copy the split to every device once and to make the batches
@@ -168,7 +168,7 @@ class Split:
         return dataclasses.replace(self, transforms=(*self.transforms, transform))
 
     def finish(self, batch: Batch, key: Key | None, numbers: np.ndarray) -> Batch:
-        """Stored examples to the batch that a model sees; example i draws with fold_in(key, i).
+        """Stored examples to the batch that a model sees; example i uses fold_in(key, i).
 
         NumPy arrays stay NumPy arrays where there are no transforms; works inside jit too.
         """
@@ -211,7 +211,7 @@ class Dataset:
       num_labels: labels lie in [0, num_labels); None without labels, or where it is not known.
       preprocessing: one phrase for result files.
       vocabulary: of text, the symbol of every value; "" otherwise.
-      density: where the examples were drawn from, when that is known.
+      density: that the examples were sampled from, where it is known.
       made: the splits that were cut from the training examples, for want of official ones.
     """
 

@@ -41,7 +41,7 @@ def load(
     |---|---|---|
     | `digits` | 8x8 images of 17 levels, labels | 1,437 / 180 / 180, fixed |
     | `python_docs` | text that ships with Python | first 90 %, next 5 %, last 5 % |
-    | a name in `toy.DENSITIES` | drawn from a known density | 50,000 / 5,000 / 5,000 |
+    | a name in `toy.DENSITIES` | sampled from a known density | 50,000 / 5,000 / 5,000 |
     | a TFDS name: `mnist`, `wine_quality/red`, `set/config:version` | what TFDS has prepared | \
 the official ones; a missing one is cut from the end of train, test first: 10,000 examples of \
 50,000 or more, else a tenth (MNIST: 50,000 / 10,000 / 10,000) |
@@ -137,7 +137,7 @@ def _built_in(name: str, window: int) -> Dataset | None:
         return digits.digits()
     if name == "python_docs":
         return text.python_docs(window)
-    return toy.drawn(name, toy.DENSITIES[name]) if name in toy.DENSITIES else None
+    return toy.sampled(name, toy.DENSITIES[name]) if name in toy.DENSITIES else None
 
 
 def _is_own(name: str) -> bool:

@@ -67,7 +67,7 @@ class GaussianMixture:
         """One x: [D]."""
         centers, scales, log_weights = self._arrays()
         key_mode, key_noise = jax.random.split(key)
-        # By the inverse distribution function: one uniform draw, not one per mode.
+        # By the inverse distribution function: one uniform number, not one per mode.
         below = jnp.cumsum(jnp.exp(log_weights))[:-1]
         u = jax.random.uniform(key_mode, (), jnp.float32)
         mode = jnp.searchsorted(below, u, side="right")
@@ -181,7 +181,7 @@ DENSITIES = {
 }
 
 
-def drawn(name: str, density: GaussianMixture | Checkerboard) -> Dataset:
+def sampled(name: str, density: GaussianMixture | Checkerboard) -> Dataset:
     """50,000 training, 5,000 validation and 5,000 test examples, always the same."""
     keys = jax.random.split(jax.random.key(0), sum(SIZES))
     x = np.asarray(jax.jit(jax.vmap(density.sample))(keys))

@@ -95,11 +95,11 @@ class Threshold:
 
 @dataclasses.dataclass(frozen=True)
 class DynamicBinarization:
-    """x' ~ Bernoulli(x / (K - 1)), drawn afresh whenever an example is met in training.
+    """x' ~ Bernoulli(x / (K - 1)), sampled at every use of an example in training.
 
-    Salakhutdinov & Murray (2008), "On the quantitative analysis of deep belief networks", drew
-    once: those are the files of `binarized_mnist`. Fresh draws augment the data, so numbers on
-    fixed and on dynamic binarization do not compare.
+    Salakhutdinov & Murray (2008), "On the quantitative analysis of deep belief networks",
+    sampled once: those are the files of `binarized_mnist`. Sampling at every use augments the data,
+    so results on fixed and dynamic binarization are not comparable.
     """
 
     suffix: ClassVar[str] = "_dynamic"

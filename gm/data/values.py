@@ -118,7 +118,7 @@ def check_precision(
         more = f" (and {lost.size - 1} others)" if lost.size > 1 else ""
         raise ValueError(
             f"{name} has a column that float32 does not hold, {first}{more}: values up to "
-            f"{largest[lost[0]]:g}, which float32 tells apart in steps of {spacing[lost[0]]:g}, "
+            f"{largest[lost[0]]:g}, where float32 has steps of {spacing[lost[0]]:g}, "
             f"with a standard deviation of {train[:, lost[0]].std():g}. With standardize=True, "
             "gm.data.from_arrays standardizes it in double precision first; or subtract an offset."
         )

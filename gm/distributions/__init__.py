@@ -1,7 +1,7 @@
 """Densities over one event, their divergences, and the heads that make them.
 
 A distribution is a pytree of parameters in the shape of the event, one per element, and there is
-no batch shape: `log_prob(x)` sums over the whole of x, `sample(key)` draws one x, and `jax.vmap`
+no batch shape: `log_prob(x)` sums over all of x, `sample(key)` samples one x, and `jax.vmap`
 makes batches.
 
     q = Normal(loc, scale)                                  # loc, scale, x: [D]

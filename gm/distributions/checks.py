@@ -55,7 +55,7 @@ def one_event(owner: object, x: Array, *like: Array) -> None:
 def as_wide(values: Array, *like: Array) -> Array:
     """Numbers or noise in float64 where a parameter in `like` is, else in float32.
 
-    So that no dtype is promoted, and counts stay whole where parameters are in half precision.
+    So that no dtype is promoted, and counts stay integers where parameters are in half precision.
     """
     wide = any(jnp.result_type(parameter) == jnp.float64 for parameter in like)
     return values.astype(jnp.float64 if wide else jnp.float32)

@@ -1,4 +1,4 @@
-r"""The coupled mixture of PixelCNN++: one component for all colours of a pixel, drawn in turn.
+r"""The coupled mixture of PixelCNN++: one component for all colours of a pixel.
 
 Salimans, Karpathy, Chen & Kingma (2017), "PixelCNN++", arXiv:1701.05517, section 2.2. With values
 v = 2 x / (K - 1) - 1 in [-1, 1] and discretised logistics P_m,

@@ -3,7 +3,7 @@
 `jax.random.uniform` has steps of 2^-23, so that what is made of it has no sample rarer than 1e-7
 and too many near there. Here 32 bits are taken whole, u = (bits + 1/2) / 2^32, and rounded to a
 float, which is fine near zero. A symmetric distribution takes its sign from the last bit and the
-size of its tail from the others. What is rarer than 2^-33 on one side is never drawn.
+size of its tail from the others. Events rarer than 2^-33 on one side are never sampled.
 """
 
 from __future__ import annotations

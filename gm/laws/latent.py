@@ -98,7 +98,7 @@ def _demand_integral(trial: Trial, log_prob: Any, given: PyTree, fineness: int) 
 def samples_follow_the_generative_process(
     trial: Trial, samples: np.ndarray, others: np.ndarray
 ) -> None:
-    """`sample` against z ~ p(z), x ~ p(x | z) with keys of their own: a two-sample test."""
+    """`sample` against z ~ p(z), x ~ p(x | z) with other keys: a chi-squared test."""
     event, rng = trial.event, trial.rng("directions")
     if spaces.num_states(event) <= MAX_ROWS:
         tests = [(spaces.number(event, samples), spaces.number(event, others))]

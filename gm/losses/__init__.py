@@ -9,7 +9,7 @@ model)` is what `gm.train.make_step` takes.
   likelihood      maximum likelihood: negative log-likelihood, bits per dimension
   order_agnostic  all orders of an autoregressive model at once
   variational     lower bounds on log p(x): ELBO, importance-weighted bound
-  adversarial     two-player games: objectives, penalties, and what is told apart, combined freely
+  adversarial     two-player games: objectives, penalties and generator losses, combined freely
 
 `batches` checks what they are given.
 """

@@ -296,7 +296,7 @@ def _scores(critic: Scores, x: PyTree) -> Array:
 
 
 def _in_packs(critic: Critic, side: PyTree, y: PyTree) -> PyTree:
-    """One side of the game, [B, ...], as the critic looks at it: [B / m, m, ...] in packs of m."""
+    """One side of the game, [B, ...], as the critic is given it: [B / m, m, ...] in packs of m."""
     events, tree = jax.tree.flatten(critic.event)
     shapes = [leaf.shape[1:] for leaf in jax.tree.leaves(side)]
     if jax.tree.structure(side) != tree or shapes != [event.shape for event in events]:

@@ -4,7 +4,7 @@ r"""Learning all orders at once.
 
 Uria, Murray & Larochelle (2014), "A deep and tractable density estimator", arXiv:1310.1757: by
 linearity one random place d of one random order is an unbiased estimate of the whole sum, and where
-the conditionals depend on the set o(<d) alone, one pass gives all that could come next,
+the conditionals depend on the set o(<d) alone, one forward pass gives all of them,
 
     D / (D - d) \sum_{i not in o(<d)} -log p(x_i | x_o(<d)),    d uniform in {0, ..., D - 1}.
 
@@ -54,7 +54,7 @@ def random_prefix(key: Key, size: int) -> Array:
 def order_agnostic_nll(
     model: OrderAgnostic, params: Params, key: Key, batch: Batch, *, context: str | None = None
 ) -> tuple[Array, Metrics]:
-    """An unbiased estimate of E_o[-log p_o(x)], averaged over the batch; one pass per example.
+    """Unbiased estimate of E_o[-log p_o(x)], averaged over the batch; one forward pass an example.
 
     Args:
       model: a model with `conditionals_given`: DeepNADE.
@@ -84,7 +84,7 @@ def order_agnostic_nll(
 def sampled_member_nll(
     model: MixtureOfMembers, params: Params, key: Key, batch: Batch, *, context: str | None = None
 ) -> tuple[Array, Metrics]:
-    """-log p_m(x) of one member drawn at random for the whole batch, averaged over the batch.
+    """-log p_m(x) of one random member for the whole batch, averaged over the batch.
 
     Args:
       model: an ensemble with `member_log_prob`: MADE over orders and masks, NADE over orders.

@@ -42,7 +42,7 @@ class Score:
 
     Attributes:
       value: the number, in `unit`.
-      standard_error: of `value`, over the draw of the examples; None where it is unknown.
+      standard_error: of `value`, over random examples; None where it is unknown.
       count: the number of examples behind `value`.
       unit: "nats", "bits/dim", "accuracy", "%", ...
       kind: "exact"; "bound" when a negative log-likelihood is, in expectation, above the true

@@ -3,8 +3,8 @@ r"""Causal self-attention, and the Transformer made of it.
     y_i = \sum_{j <= i} a_ij v_j,    a_i = softmax_j(q_i k_j / sqrt(d))        for each head
 
 Vaswani et al. (2017), "Attention is all you need", arXiv:1706.03762. Scoring D elements costs D^2
-products of queries and keys; a walk keeps the keys and values of the elements behind it and costs
-the same.
+products of queries and keys; incremental sampling keeps the keys and values of earlier elements and
+costs the same.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class LayerNorm(nn.Module):
 class Dropout(nn.Module):
     """Zeroes a share of x and scales the rest up, where `apply` is given a key for "dropout".
 
-    Srivastava et al. (2014), "Dropout". Without a key, as in scoring and drawing, x stays as it is.
+    Srivastava et al. (2014), "Dropout". Without a key, as in scoring and sampling, x is unchanged.
 
     Attributes:
       rate: the share.
@@ -73,7 +73,7 @@ class CausalSelfAttention(nn.Module):
     concatenated, with no projection behind it. Scores and softmax are in float32.
 
     Attributes:
-      length: T, the elements of a walk, all of whose keys and values are kept.
+      length: T, the number of elements, whose keys and values are cached.
       features: of y; a multiple of num_heads.
       num_heads: heads, each of features / num_heads values.
       key_features: width of the queries and of the keys, over all heads; features by default.

@@ -69,7 +69,7 @@ class Dense(nn.Module):
     Attributes:
       features: outputs.
       dtype: of the factors of the product; parameters and outputs are in float32.
-      kernel_init: draws W: [inputs, features].
+      kernel_init: initializer of W: [inputs, features].
     """
 
     features: int

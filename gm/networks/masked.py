@@ -3,7 +3,7 @@ r"""Dense networks masked by degrees: MADE's, and FVSBN's without hidden layers.
 Germain, Gregor, Murray & Larochelle (2015), "MADE: masked autoencoder for distribution
 estimation", arXiv:1502.03509. Element i arrives at time i. A hidden unit of degree d may see
 elements 0..d, so its value is known at time d; the parameters of element i may see units of degree
-below i. A weight is kept where it never looks forward:
+below i. A weight is kept only where it connects to the past:
 
     W^l[j, k] != 0 only if degree(j) <= degree(k),      V[k, i] != 0 only if degree(k) < i.
 
@@ -80,7 +80,7 @@ class _Slots:
 
 
 class MaskedDense(nn.Module):
-    """A dense layer whose weights never look forward.
+    """A dense layer with masked weights.
 
     Attributes:
       inputs: n.
@@ -101,7 +101,7 @@ class MaskedDense(nn.Module):
 
     @nn.compact
     def parts(self, mask: Array) -> tuple[Array, Array | None]:
-        """Kernel [n, m] with zeros where it would look forward, and bias [m]."""
+        """Kernel [n, m] with zeros outside the mask, and bias [m]."""
 
         def initial(key: Array) -> Array:
             if self.zero:
@@ -277,7 +277,7 @@ class MaskedMLP(Frozen):
     def step(self, cache: dict, f_i: Array) -> tuple[dict, Array]:
         """Takes the features [C] of the next element; returns the raw parameters of the one after.
 
-        As in every walk, `time` must stay unbatched under `vmap` (`gm.networks.causal`).
+        `time` must stay unbatched under `vmap` (`gm.networks.causal`).
         """
         block, offset = cache["time"] // self.block, cache["time"] % self.block
         units = list(cache["units"])

@@ -1,14 +1,14 @@
-r"""Masked convolutions over images, and convolutions over whole rows; each in one pass or by steps.
+r"""Masked convolutions over images, and convolutions over rows; in parallel or step by step.
 
 van den Oord, Kalchbrenner & Kavukcuoglu (2016), "Pixel recurrent neural networks",
 arXiv:1601.06759, section 3.4. Pixels come in raster order, colours inside a pixel:
 
     y(r, c) = b + sum of W(dr, dc) x(r + dr, c + dc) over dr < 0, and over dr = 0, dc <= 0
 
-and the tap at the pixel itself is masked between colours. There are weights for taps that are seen
-only. A pass fills the rest of the last row with zeros and convolves: on a CPU that takes a third
-to an eighth of the time, gradient included, of one product with the shifted inputs side by side,
-which computes no masked tap.
+and the tap at the pixel itself is masked between colours. Only unmasked taps have weights. The
+forward pass fills the rest of the last row with zeros and convolves: on a CPU that takes a third to
+an eighth of the time, gradient included, of one product with the shifted inputs side by side, which
+computes no masked tap.
 
 Incremental sampling keeps the last rows of a layer's input in a ring buffer; each step reads the
 taps of one pixel.
@@ -30,8 +30,8 @@ from gm.networks.layers import add_bias, convolve, product
 class MaskedConv(nn.Module):
     """A convolution that sees earlier pixels, and the earlier colours of its own.
 
-    Channels belong to colours: x is [H, W, G, C] in a pass, and [C] for one colour of one pixel in
-    a walk.
+    Channels belong to colours: x is [H, W, G, C], or [C] of one colour of one pixel in incremental
+    sampling.
 
     Attributes:
       width: W.
@@ -68,7 +68,7 @@ class MaskedConv(nn.Module):
 
     @property
     def is_dense(self) -> bool:
-        """Whether each output sees one input: a walk then has nothing to remember."""
+        """Whether each output sees one input, so that there is nothing to cache."""
         return not (self.above or self.left or self.strict or self.num_colours > 1)
 
     def setup(self) -> None:

@@ -1,4 +1,4 @@
-r"""NADE's network: one hidden layer that is brought up to date element by element.
+r"""NADE's network: a first hidden layer whose sums accumulate element by element.
 
 Larochelle & Murray (2011), "The neural autoregressive distribution estimator"; Uria, Murray &
 Larochelle (2013), "RNADE", arXiv:1306.0186; Uria, Murray & Larochelle (2014), "A deep and tractable
@@ -6,13 +6,13 @@ density estimator", arXiv:1310.1757.
 
     a_1 = c,   h_i = act(rho_i a_i),   raw_i = V_i h_i + b_i,   a_{i+1} = a_i + W_i f_i
 
-The order-agnostic network is told which elements it has seen: a_{i+1} = a_i + W_i f_i + M_i. Then
-one pass, `given`, takes any set of observed elements and predicts all others. A deep one has dense
-layers from h_i to raw_i; each conditional goes through them afresh.
+The order-agnostic network also has the set of observed elements as an input, a_{i+1} = a_i +
+W_i f_i + M_i; one forward pass, `given`, predicts all others from any observed set. A deep network
+has dense layers from h_i to raw_i, computed for each conditional.
 
-Every element has its own rows of V and W, so a pass costs D H (C + P) products, and there is no
-large matrix product in it (a deep one takes D H^2 more for each layer). What it costs beyond them
-is memory: all h_i of a batch are B D H numbers. The parallel call keeps B H of them at a time: it
+Every element has its own rows of V and W, so a forward pass costs D H (C + P) products, none of
+them in a large matrix product (a deep network costs D H^2 more for each layer). It also needs
+memory: all h_i of a batch are B D H numbers. The parallel call keeps B H of them at a time: it
 scans the elements in blocks of sqrt(D), over the whole batch at once under `vmap`, and the backward
 pass computes each block's h_i again from a at its beginning.
 """
@@ -97,7 +97,7 @@ class NADE(Frozen):
         return 1.0 / jnp.sqrt(1.0 + rank / shape[0])
 
     def _parts(self, context: Array | None, order: Array | None) -> tuple[Array, dict]:
-        """c, and what belongs to each element, in the order of the walk."""
+        """c, and the parameters of each element, in the order of the elements."""
         bias, output_bias = self._biases(context)
         rows = {
             "inputs": self.inputs.astype(self.dtype),
@@ -117,7 +117,7 @@ class NADE(Frozen):
         return self.bias + self.contexts[0](context), self.output_bias + moved
 
     def _order(self, ordering: tuple[Array] | None) -> Array | None:
-        """Places of the elements; None for raster order."""
+        """The order of the elements; None for raster order."""
         if ordering is not None:
             return ordering[0]
         natural = self.order is None and self.mask_seed is None
@@ -162,7 +162,7 @@ class NADE(Frozen):
         """Every element's parameters, [*shape, P], given those that are observed.
 
         Args:
-          f: [*shape, C]; only rows of observed elements are looked at.
+          f: [*shape, C]; only rows of observed elements are used.
           observed: [*shape], booleans.
           context: [E], or None.
         """

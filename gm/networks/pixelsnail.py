@@ -1,4 +1,4 @@
-r"""PixelSNAIL: causal convolutions for what is near, self-attention for all that came before.
+r"""PixelSNAIL: causal convolutions, and self-attention to all earlier elements.
 
 Chen, Mishra, Rohaninejad & Abbeel (2018), "PixelSNAIL: an improved autoregressive generative
 model", arXiv:1712.09763, section 3. Each of `num_blocks` blocks is, with h_i the features of
@@ -9,11 +9,11 @@ element i, x_i its value and p_i its coordinates,
           (x_j, h_j, p_j)
     h  <- a gated residual block of 1 x 1, given r
 
-so that an element finds those that followed what is like its own surroundings. Scoring D elements
-costs D^2 products of queries and keys, and so does a walk, which keeps keys and values.
+so that an element attends to the elements that followed similar surroundings. Scoring D elements
+costs D^2 products of queries and keys; so does incremental sampling, which caches keys and values.
 
 Departures: no dropout and no weight normalisation, as in `gm.networks.pixelcnnpp`; the first
-element, before which there is none, attends to a key of its own, which the others see as well.
+element attends to a learned key, which the others see too.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Coordinates:
 
 
 class Delay:
-    """The input of the element before in place of its own; zeros at the first."""
+    """Replaces the input of each element by that of the element before; zeros at the first."""
 
     def __call__(self, x: Array) -> Array:
         """x: [T, C] -> [T, C]"""
@@ -168,7 +168,7 @@ class PixelSNAIL(ImageNetwork):
         self.last = Dense(self.num_params, self.dtype)
 
     def body(self, f: Array, context: Array | None, run: Run) -> Array:
-        """Convolutions near by, then attention to all before; again and again."""
+        """Blocks of convolutions, then attention."""
         biases = iter([None] * self.num_blocks * self.num_layers)
         if self.context_dim:
             given = run(self.given, context)

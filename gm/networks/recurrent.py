@@ -155,8 +155,8 @@ class RecurrentNetwork(CausalNetwork):
     Graves (2013), "Generating sequences with recurrent neural networks", arXiv:1308.0850, section
     2: every layer sees the element too, and the output sees every layer, so that deep networks
     learn as soon as shallow ones. Nothing depends on how many elements there are: a model with the
-    same parameters draws and scores longer ones, `dataclasses.replace(model, event=Event((10_000,),
-    K))`.
+    same parameters samples and scores longer ones, `dataclasses.replace(model,
+    event=Event((10_000,), K))`.
 
     A context adds to the gates of every layer at every element.
 

@@ -1,4 +1,4 @@
-r"""WaveNet: dilated causal convolutions with gated units, for rows of thousands of elements.
+r"""WaveNet: dilated causal convolutions with gated units, for sequences of thousands of elements.
 
 van den Oord, Dieleman, Zen, Simonyan, Vinyals, Graves, Kalchbrenner, Senior & Kavukcuoglu (2016),
 "WaveNet: a generative model for raw audio", arXiv:1609.03499, sections 2.1, 2.3, 2.4 and 2.5. With
@@ -13,7 +13,7 @@ Departures: x_0 is an elementwise map, where the paper has one more causal convo
 start at 1/sqrt(L) of the usual scale, so that neither sum grows with the depth.
 
 Cost, for C channels, S skip channels and kernels of two taps: L C (5 C + S) multiplications per
-element, in training and in drawing alike; a walk keeps the last d_l + 1 inputs of block l.
+element, in scoring and in sampling; incremental sampling keeps the last d_l + 1 inputs of block l.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from gm.networks.layers import Dense, add_bias, gated
 class WaveNet(CausalNetwork):
     """A stack of dilated causal convolutions over the elements of an event in raster order.
 
-    The sizes of the event do not enter the parameters: what was trained on T elements scores and
-    draws any number of them, `dataclasses.replace(model, event=Event((T2,), K))`.
+    The sizes of the event do not enter the parameters: a model trained on T elements scores and
+    samples any number of them, `dataclasses.replace(model, event=Event((T2,), K))`.
 
     Attributes:
       channels: C, of each gated unit and of the stream between the blocks.

@@ -1,8 +1,8 @@
-"""Sampling: how to draw, where a distribution alone does not say it all.
+"""Sampling of autoregressive models: ancestral sampling, decoding, Jacobi iteration.
 
 ancestral  the one scan over the elements of an autoregressive model: each a function of its own
-decoding   temperature, top-k and nucleus: a conditional made sharper before it is drawn
-jacobi     an autoregressive model's sample by parallel passes, as the fixed point of them
+decoding   temperature, top-k and nucleus: logits processors
+jacobi     a sample as the fixed point of forward passes
 
 sharper = decoding.chain(decoding.temperature(0.8), decoding.nucleus(0.95))
 x = ancestral.sample(model, params, key, logits_processor=sharper)  # one element at a time

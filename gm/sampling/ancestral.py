@@ -1,10 +1,10 @@
-r"""Ancestral sampling, and all else that takes the elements of an autoregressive model in turn.
+r"""Ancestral sampling, and other scans over the elements of an autoregressive model.
 
     x_o(i) = choose(o(i), p(. | x_o(<i), y), random_i, given_i),   i = 0 .. D-1
 
-There is one scan over the elements, with the model's cache: what happens at each is a function of
-its index, its distribution and data given for it. `sample` draws; `gm.tasks.completion` draws what
-is not known; a coder returns the interval of the value it is given; PixelDefend (Song et al., 2018,
+There is one scan over the elements, with the model's cache; `choose` is a function of the index of
+an element, its distribution and given data. `sample` samples; `gm.tasks.completion` samples the
+unknown elements; a coder returns the interval of a given value; PixelDefend (Song et al., 2018,
 arXiv:1710.10766) takes the likeliest value near the given one:
 
     def defend(i, p, random, x_i):
@@ -13,11 +13,10 @@ arXiv:1710.10766) takes the likeliest value near the given one:
 
     x, _ = ancestral.scan(model, params, None, defend, x)
 
-What is chosen from can be made sharper first (`gm.sampling.decoding`). The scan goes by single
-elements or, where the model says that it pays (`core.BlockAutoregressive`), by blocks found as
-fixed points. `sample_by_passes` is the textbook sampler, one whole pass for each element: the same
-sample from the same key, at D times the price of scoring. It is the yardstick of the benchmarks and
-the witness of the tests.
+A logits processor can change each distribution first (`gm.sampling.decoding`). The scan goes by
+single elements or, where that is faster (`core.BlockAutoregressive`), by blocks found as fixed
+points. `sample_by_forward_passes` is the naive sampler, one forward pass per element: the same
+sample from the same key at D times the cost of scoring, the reference of benchmarks and tests.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def scan(
     *,
     logits_processor: LogitsProcessor | None = None,
 ) -> tuple[Array, PyTree]:
-    """One x, chosen element by element in the model's order, and what was found on the way.
+    """One x, chosen element by element in the model's order, and the outputs of `choose`.
 
     Args:
       model: any autoregressive model.
@@ -106,10 +105,10 @@ def scan(
 def _fixed_point(
     model: BlockAutoregressive, params: Params, carry: PyTree, inputs: tuple, one: Callable
 ) -> tuple[PyTree, tuple[Array, PyTree]]:
-    """The next block of elements, all chosen anew from each other until nothing changes.
+    """The next block of elements, by Jacobi iteration until nothing changes.
 
-    Each pass makes at least one more element final (Song, Meng, Liao & Ermon, 2021,
-    arXiv:2002.03629): among 28 pixels of MNIST about six do.
+    Each forward pass makes at least one more element final (Song, Meng, Liao & Ermon, 2021,
+    arXiv:2002.03629); for 28 pixels of MNIST about six suffice.
     """
     size, known = len(inputs[0]), (params, carry, inputs)
 
@@ -117,10 +116,10 @@ def _fixed_point(
         return jax.vmap(one)(model.predict_block(params, carry, x), inputs)
 
     def step(state: tuple) -> tuple[Array, Array, Array | int]:
-        x, _, num_passes = state
-        # Discrete values have no gradients, and a loop of unknown length none to give.
+        x, _, num_forward_passes = state
+        # Discrete values have no gradients, nor has a loop of unknown length.
         new, _ = again(x, *jax.lax.stop_gradient(known))
-        return new, jnp.any(new != x), num_passes + 1
+        return new, jnp.any(new != x), num_forward_passes + 1
 
     first = jnp.zeros(size, model.event.dtype), jnp.ones((), jnp.bool_), 0
     x, *_ = jax.lax.while_loop(lambda state: state[1] & (state[2] < size), step, first)
@@ -148,10 +147,10 @@ def sample(
     return scan(model, params, key, sample_one, None, context, logits_processor=logits_processor)[0]
 
 
-def sample_by_passes(
+def sample_by_forward_passes(
     model: Autoregressive, params: Params, key: Key, context: PyTree = None
 ) -> Array:
-    """One x ~ p(x | y), with one whole parallel pass for every element."""
+    """One x ~ p(x | y), with one forward pass for every element."""
     order = jnp.array(model.order)
     x = jnp.zeros(model.event.shape, model.event.dtype)
 

@@ -1,12 +1,12 @@
-r"""Decoding: a distribution over finitely many values made into a sharper one before it is drawn.
+r"""Decoding: logits processors that change the distribution of an element before it is sampled.
 
     temperature(t)   p_t(k) ∝ p(k)^(1 / t)
     top_k(k)         p restricted to its k likeliest values
     nucleus(p)       p restricted to the smallest set of likeliest values that holds mass p
     greedy           all mass on the mode
 
-Each is a pure function Distribution -> Distribution, so that they compose (`chain`) and any sampler
-that draws element by element can take one:
+Each is a pure function Distribution -> Distribution, so that they compose (`chain`) and any
+ancestral sampler can take one:
 
     sharper = decoding.chain(decoding.temperature(0.8), decoding.nucleus(0.95))
     x = ancestral.sample(model, params, key, logits_processor=sharper)
@@ -14,8 +14,8 @@ that draws element by element can take one:
 A Bernoulli stays a Bernoulli; Categorical, DiscretizedLogistic and mixtures become a Categorical of
 normalised log probabilities. All work elementwise on an event of any shape, under `jit` and `vmap`.
 Where nothing changes (`temperature(1.0)`, `nucleus(1.0)`, `top_k` of all K values) the distribution
-is given back as it is, and draws what it drew. What a chain of processed conditionals draws is in
-general not p(x)^(1/t) of the whole x, for each element is normalised on its own.
+is returned unchanged, with the same samples. The product of processed conditionals is in general
+not p(x)^(1/t) of the whole x, because each element is normalised by itself.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _restrict(d: Distribution, kept: Callable[[Array], Array], name: str) -> Dis
 
 
 def _rank(log_p: Array) -> Array:
-    """The place of every value among the K, the likeliest 0; smaller values first on a tie."""
+    """The rank of every value among the K, the likeliest 0; smaller values first on a tie."""
     return jnp.argsort(jnp.argsort(log_p, axis=-1, descending=True, stable=True), axis=-1)
 
 

@@ -1,4 +1,4 @@
-r"""Jacobi drawing: an autoregressive model's sample as the fixed point of whole parallel passes.
+r"""Jacobi sampling: a sample of an autoregressive model as the fixed point of forward passes.
 
 Song, Meng, Liao & Ermon (2021), "Accelerating feedforward computation via parallel nonlinear
 equation solving", arXiv:2002.03629; Wiggers & Hoogeboom (2020), "Predictive sampling
@@ -8,17 +8,17 @@ With its randomness fixed, e = (e_0 .. e_{D-1}), a sample solves D equations
 
     x_o(i) = sample(p(. | x_o(<i)), e_i),   i = 0 .. D-1
 
-in triangular form. Walking the order solves them by substitution; Jacobi solves all at once from
-the last guess:
+in triangular form. Ancestral sampling solves them by substitution; Jacobi iteration solves all at
+once from the last guess:
 
-    x^{n+1}_o(i) = sample(p(. | x^n_o(<i)), e_i)   for every i, by one pass of `conditionals`
+    x^{n+1}_o(i) = sample(p(. | x^n_o(<i)), e_i)   for every i, by one forward pass
 
-After n passes the first n elements of the order are final, so D passes always do, and a pass that
-changes nothing has found the sample: the very one that the walk draws from the same randomness.
-Each pass costs as much as scoring. How many it takes depends on how much discrete elements depend
-on each other: 20 to 30 of 784 for MADE on binarized MNIST. Real values answer every change before
-them and take all D. It pays where passes are cheap and the walk is bound by latency: deep networks,
-small batches, accelerators, and models with no cache.
+After n forward passes the first n elements of the order are final, so D always suffice. A forward
+pass that changes nothing has found the sample, the one of ancestral sampling with the same
+randomness. Each costs as much as scoring. Their number depends on how strongly discrete elements
+depend on each other: 20 to 30 of 784 for MADE on binarized MNIST. Real values change with every
+earlier element and take all D. It is faster where ancestral sampling is bound by latency: deep
+networks, small batches, accelerators, and models without a cache.
 """
 
 from __future__ import annotations
@@ -41,24 +41,25 @@ def sample(
     x: Array | None = None,
     logits_processor: LogitsProcessor | None = None,
 ) -> tuple[Array, Array]:
-    """One x ~ p(x | y) by parallel passes until nothing changes, at most D of them.
+    """One x ~ p(x | y) by forward passes until nothing changes, at most D of them.
 
     The key becomes the elements' randomness as in the samplers of
-    `gm.sampling.ancestral`: one key gives one sample, whichever draws it (a probability
-    next to a uniform draw may fall on either side by rounding, and real values agree to rounding).
+    `gm.sampling.ancestral`: one key gives the same sample (up to rounding: a probability
+    next to a uniform number may fall on either side, and real values agree to rounding).
     Under `vmap` every example runs until the last one is done, and each reports its own number of
-    passes.
+    forward passes.
 
     Args:
       model: any autoregressive model; only `conditionals` and `order` are used.
       params: of the model.
       key: one key.
       context: y, for a conditional model.
-      x: the first guess, [*event]; zeros by default. It changes the number of passes alone.
+      x: the first guess, [*event]; zeros by default. It changes only the number of forward passes.
       logits_processor: maps each conditional to what is sampled from (`gm.sampling.decoding`).
 
     Returns:
-      x: [*event], and the number of passes, int32, the last one that changed nothing included.
+      x: [*event], and the number of forward passes, int32, including the last, which changed
+        nothing.
 
     Raises:
       TypeError: the model is not autoregressive.
@@ -84,19 +85,19 @@ def sample(
     one = jax.tree.map(lambda leaf: leaf[0], processed(guess, order[:1]))
     random = dist.randomness_of_event(one, key, event.size)
 
-    def one_pass(x: Array) -> Array:
+    def update(x: Array) -> Array:
         sampled = jax.vmap(dist.sample_with)(processed(x, order), random).astype(event.dtype)
         return jnp.zeros_like(sampled).at[order].set(sampled).reshape(event.shape)
 
     def goes_on(state: tuple[Array, Array, Array]) -> Array:
-        _, num_passes, changed = state
-        return changed & (num_passes < event.size)
+        _, num_forward_passes, changed = state
+        return changed & (num_forward_passes < event.size)
 
     def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        x, num_passes, _ = state
-        new = one_pass(x)
-        return new, num_passes + 1, jnp.any(new != x)
+        x, num_forward_passes, _ = state
+        new = update(x)
+        return new, num_forward_passes + 1, jnp.any(new != x)
 
     first = guess.astype(event.dtype), jnp.zeros((), jnp.int32), jnp.ones((), jnp.bool_)
-    x, num_passes, _ = jax.lax.while_loop(goes_on, step, first)
-    return x, num_passes
+    x, num_forward_passes, _ = jax.lax.while_loop(goes_on, step, first)
+    return x, num_forward_passes

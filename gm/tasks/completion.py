@@ -6,9 +6,9 @@ known as they are, and samples those that are not:
     x_o(i) = known value,  or  x_o(i) ~ p(. | x_o(<i), y)
 
 Where the known elements come first in the order (the top of an image in raster order, a prefix of a
-text) that is exact: the rest is a draw from p(x_rest | x_known, y). Elsewhere it is not: a draw
-sees the known elements before it in the order, never those after it. `complete_weighted` then gives
-the weight that makes up for it, so that weighted averages are those of p(x_rest | x_known, y)
+text) that is exact: the rest is a sample of p(x_rest | x_known, y). Otherwise it is not: an element
+depends on the known elements before it in the order, never on later ones. `complete_weighted` then
+gives an importance weight, so that weighted averages are those of p(x_rest | x_known, y)
 (likelihood weighting: Fung & Chang, 1990; Shachter & Peot, 1990). The cost is that of one sample,
 with the model's cache.
 """
@@ -34,17 +34,17 @@ def complete(
     *,
     logits_processor: LogitsProcessor | None = None,
 ) -> Array:
-    """x with its unknown elements drawn, each given all that comes before it in the order.
+    """x with its unknown elements sampled, each given all that come before it in the order.
 
-    A draw from p(x_rest | x_known, y) where the known elements come first in the model's order;
-    otherwise each draw is conditioned only on what comes before it (see the module). With nothing
+    A sample of p(x_rest | x_known, y) where the known elements come first in the model's order;
+    otherwise each is conditioned only on earlier elements (see the module). With nothing
     known it is `model.sample` of the same key.
 
     Args:
       model: any autoregressive model.
       params: of the model.
       key: one key.
-      x: [*event]; what stands at unknown places is not looked at.
+      x: [*event]; values at unknown elements are not used.
       known: [*event] of bools.
       context: y, for a conditional model.
       logits_processor: maps each conditional to what is sampled from (`gm.sampling.decoding`).
@@ -82,7 +82,7 @@ def complete_weighted(
       model: any autoregressive model.
       params: of the model.
       key: one key.
-      x: [*event]; what stands at unknown places is not looked at.
+      x: [*event]; values at unknown elements are not used.
       known: [*event] of bools.
       context: y, for a conditional model.
 
@@ -106,7 +106,7 @@ def continue_from(
     *,
     logits_processor: LogitsProcessor | None = None,
 ) -> Array:
-    """A draw from p(x_rest | the first n elements of the order, y), exact: the rest of a text.
+    """A sample of p(x_rest | the first n elements of the order, y), exact: the rest of a text.
 
     Args:
       model: any autoregressive model.
@@ -145,7 +145,7 @@ def _complete_one(
 
 
 def _checked(model: Autoregressive, x: Array, known: Array, name: str) -> tuple[Array, Array]:
-    """x in the event's dtype, with zeros at unknown places, and known; an error otherwise."""
+    """x in the event's dtype, with zeros at unknown elements, and known; an error otherwise."""
     core.require(model, Autoregressive, name)
     event, x, known = model.event, jnp.asarray(x), jnp.asarray(known)
     for what, array in (("x", x), ("known", known)):
@@ -159,7 +159,7 @@ def _checked(model: Autoregressive, x: Array, known: Array, name: str) -> tuple[
             f"{name} needs known as bools, True where x is given; got {known.dtype}. Compare, "
             "known = mask > 0, if it holds numbers."
         )
-    # A mark for what is missing (-1, nan) may stand at unknown places.
+    # Unknown elements may hold a marker, such as -1 or nan.
     x = jnp.where(known, x, jnp.zeros_like(x))
     event.check(x)
     return x.astype(event.dtype), known

@@ -110,7 +110,7 @@ def test_sampling_by_blocks_takes_the_values_of_the_textbook_sampler(random_para
     assert model.sized_network.num_blocks > 1
     params, keys = random_params(model.init, scale=1.0), jax.random.split(jax.random.key(0), 64)
     samplers = jax.vmap(
-        lambda k: (model.sample(params, k), ancestral.sample_by_passes(model, params, k))
+        lambda k: (model.sample(params, k), ancestral.sample_by_forward_passes(model, params, k))
     )
     by_blocks, by_passes = jax.jit(samplers)(keys)
     np.testing.assert_array_equal(by_blocks, by_passes)

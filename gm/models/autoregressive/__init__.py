@@ -1,9 +1,9 @@
-"""Autoregressive models: scored in one parallel pass, sampled one element at a time with caches.
+"""Autoregressive models: scored in one forward pass, sampled element by element with caches.
 
-Each model has two faces of one distribution. `conditionals(params, x)` gives every p(x_i | x_<i)
-in one parallel pass, for training. `start`, `predict`, `observe` take the same conditionals
-one at a time with a cache, for sampling, completion and compression, which are functions of one
-element in the one scan of `gm.sampling.ancestral`. `benchmarks/sampling.py` measures the
+Each model offers its conditionals in two ways. `conditionals(params, x)` gives every p(x_i | x_<i)
+in one forward pass, for training. `start`, `predict`, `observe` give the same conditionals one at a
+time with a cache, for sampling, completion and compression, which are all functions of one element
+in the scan of `gm.sampling.ancestral`. `benchmarks/sampling.py` measures the
 sampling-to-scoring time ratio.
 """
 

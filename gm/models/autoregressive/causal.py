@@ -1,15 +1,15 @@
-r"""A causal network as a model: MADE, NADE, PixelCNN, PixelRNN, WaveNet, Transformers and others.
+r"""Autoregressive models over causal networks: PixelCNN, PixelRNN, WaveNet, Transformers, others.
 
     p(x | y) = \prod_i p(x_o(i) | x_o(<i), y),    x_o(i) ~ head(network(x, y)_o(i))
 
 in the network's order o: for most of them raster order, rows from the top, columns from the left,
-colours inside a pixel, time. What the literature gives a name of its own is the network:
+colours inside a pixel, time. The network is what distinguishes them:
 
     CausalModel(event, head, networks.GatedPixelCNN(channels=32, num_layers=10))
     CausalModel(event, head, networks.WaveNet(channels=32, dilations=(1, 2, 4, 8)))
 
-`log_prob` is one parallel pass; `sample` walks the elements with the caches of the network's layers
-and costs about the same (`gm.networks.causal`).
+`log_prob` is one forward pass. `sample` takes the elements one at a time, with the caches of the
+network's layers, and costs about the same (`gm.networks.causal`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gm.sampling import ancestral
 
 @core.pytree
 class Carry:
-    """Where a walk stands: the network's cache, and the raw parameters [P] of the next element."""
+    """State of incremental sampling: the cache, and raw parameters [P] of the next element."""
 
     cache: Any
     raw: Array
@@ -42,12 +42,11 @@ def check_order(name: str, event: Event, order: tuple[int, ...] | None) -> None:
         raise ValueError(f"{name} needs an order that permutes 0..{event.size - 1}; got {order}.")
 
 
-def settle(model: CausalFaces, *, random_order: bool = False) -> None:
-    """What a model of its own name does once it has its fields: lists become tuples, None the order
-    that it has, and what does not fit is refused.
+def settle(model: CausalMethods, *, random_order: bool = False) -> None:
+    """Normalizes and checks the fields of a new model: lists become tuples, None the default order.
 
     Args:
-      model: not yet known to anyone, with a field `order`.
+      model: in its `__post_init__`, with a field `order`.
       random_order: whether a seed chooses the order, in place of the one given.
     """
     for field in dataclasses.fields(model):
@@ -59,7 +58,7 @@ def settle(model: CausalFaces, *, random_order: bool = False) -> None:
     object.__setattr__(model, "order", model.sized_network.element_order())
 
 
-def check_parts(model: CausalFaces) -> None:
+def check_parts(model: CausalMethods) -> None:
     """Raises ValueError unless the model's head and network are for its event."""
     if model.head.num_values != model.event.num_values:
         raise ValueError(
@@ -67,13 +66,13 @@ def check_parts(model: CausalFaces) -> None:
             f"as its event; got {model.head}. gm.distributions.head_for(event) gives one "
             "that fits."
         )
-    _ = model.sized_network  # which refuses what does not fit
+    _ = model.sized_network  # raises where the sizes do not fit
 
 
-class CausalFaces:
-    """Both faces of a model over a causal network, from its event, head, network, context.
+class CausalMethods:
+    """Methods of a model over a causal network, from its event, head, network and context.
 
-    `CausalModel` takes any network; MADE, NADE and others that have a name make their own.
+    `CausalModel` takes any network; MADE, NADE and others build their own.
     """
 
     event: Event
@@ -137,16 +136,16 @@ class CausalFaces:
         f_i = self.head.features(x_i)
         return Carry(*self.sized_network.apply(params, carry.cache, f_i, method="step"))
 
-    def with_mask_seed(self, seed: int) -> CausalFaces:
+    def with_mask_seed(self, seed: int) -> CausalMethods:
         """The same model with another `mask_seed`."""
         return dataclasses.replace(self, mask_seed=seed)
 
     @property
     def samples_blocks(self) -> bool:
-        """Whether drawing by blocks pays: the network sees them, and elements have two values.
+        """Whether sampling by blocks is faster: the network takes them, and elements are binary.
 
-        With more values more passes change something, and each has more outputs to compute: seen
-        with four to be even, with seventeen slower than one element after another.
+        With more values it takes more forward passes, and each has more outputs: measured as fast
+        as one element after another with four values, slower with seventeen.
         """
         return isinstance(self.sized_network, BlockNetwork) and self.event.num_values == 2
 
@@ -168,7 +167,7 @@ class CausalFaces:
     def log_prob_with_dropout(
         self, params: Params, key: Key, x: Array, context: Array | None = None
     ) -> Array:
-        """log p(x | y) in nats of the network with its dropout drawn from key: for training."""
+        """log p(x | y) in nats of the network with dropout, for training."""
         self.event.check(x)
         f, given = self.head.features(x), core.context_vector(self, context)
         raw = self.sized_network.apply(params, f, given, rngs={"dropout": key})
@@ -200,7 +199,7 @@ class CausalFaces:
 
 
 @dataclasses.dataclass(frozen=True)
-class CausalModel(CausalFaces):
+class CausalModel(CausalMethods):
     """An autoregressive model over any causal network.
 
     Attributes:

@@ -5,12 +5,12 @@ Uria, Murray & Larochelle (2014), "A deep and tractable density estimator", arXi
 
     p(x) = (1/M) \sum_m p_m(x),    p_m(x) = \prod_i p(x_o_m(i) | x_o_m(<i))
 
-One set of parameters, read in M orders (and, in MADE, through M masks). The probabilities that are
-averaged are those of whole examples. Averaging conditionals element by element, or their logits, is
-no density: an element would see, through the other orders, what comes after it.
+One set of parameters with M orders (and, in MADE, M sets of masks). The average is over
+probabilities of whole examples. An average of conditionals, or of their logits, element by element
+would not be a density: an element would depend, through the other orders, on later ones.
 
-Cost: `log_prob` is M passes, one after the other; `sample` is one walk with a member drawn at
-random (under `vmap`, where each example draws its own member, M walks).
+Cost: `log_prob` is M forward passes, one after the other; `sample` costs one sample of a random
+member (under `vmap`, where each example has its own member, M samples).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, Event, Key, Params, PyTree
-from gm.models.autoregressive.causal import CausalFaces
+from gm.models.autoregressive.causal import CausalMethods
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Ensemble:
       num_members: M.
     """
 
-    model: CausalFaces
+    model: CausalMethods
     num_members: int
 
     def __post_init__(self) -> None:
@@ -62,8 +62,8 @@ class Ensemble:
         """Parameters that all members share."""
         return self.model.init(key)
 
-    def member(self, m: int) -> CausalFaces:
-        """Member m, a model of its own: to walk, to score, to complete with."""
+    def member(self, m: int) -> CausalMethods:
+        """Member m, a model by itself."""
         return self.model.with_mask_seed(self.model.network.mask_seed + m)
 
     def orderings(self) -> PyTree:
@@ -88,8 +88,9 @@ class Ensemble:
         return jax.nn.logsumexp(log_probs) - jnp.log(self.num_members)
 
     def sample(self, params: Params, key: Key, context: Array | None = None) -> Array:
-        """x ~ p(x | y): a member at random, and a walk in its order."""
+        """x ~ p(x | y): a sample of a random member."""
         key_member, key_sample = jax.random.split(key)
         m = jax.random.randint(key_member, (), 0, self.num_members)
-        walks = [functools.partial(self.member(i).sample, params) for i in range(self.num_members)]
-        return jax.lax.switch(m, walks, key_sample, context)
+        members = [self.member(i) for i in range(self.num_members)]
+        samples = [functools.partial(member.sample, params) for member in members]
+        return jax.lax.switch(m, samples, key_sample, context)

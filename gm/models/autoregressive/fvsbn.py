@@ -19,12 +19,12 @@ from typing import Any
 import jax.numpy as jnp
 
 from gm.core import Event, Head
-from gm.models.autoregressive.causal import CausalFaces, settle
+from gm.models.autoregressive.causal import CausalMethods, settle
 from gm.networks import MaskedMLP
 
 
 @dataclasses.dataclass(frozen=True)
-class FVSBN(CausalFaces):
+class FVSBN(CausalMethods):
     """Fully visible sigmoid belief network; the attributes are those of `MADE`."""
 
     event: Event

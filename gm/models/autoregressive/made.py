@@ -14,7 +14,7 @@ unit's own fan-in.
 Order-agnostic and connectivity-agnostic training, and ensembles over masks, are `Ensemble(MADE(...,
 mask_seed=0), num_members=32)`.
 
-Cost, for L hidden layers of H units: `log_prob` is one pass of D H + (L - 1) H^2 + H D
+Cost, for L hidden layers of H units: `log_prob` is one forward pass of D H + (L - 1) H^2 + H D
 multiplications. `sample` computes each hidden unit once, when its last input arrives, and costs the
 same (`gm.networks.MaskedMLP`).
 """
@@ -31,12 +31,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array, Event, Head
-from gm.models.autoregressive.causal import CausalFaces, settle
+from gm.models.autoregressive.causal import CausalMethods, settle
 from gm.networks import MaskedMLP, evenly_spaced_degrees
 
 
 @dataclasses.dataclass(frozen=True)
-class MADE(CausalFaces):
+class MADE(CausalMethods):
     """Masked autoencoder for distribution estimation.
 
     Attributes:
@@ -50,7 +50,7 @@ class MADE(CausalFaces):
       activation: of the hidden units.
       dtype: of the computation; parameters stay in float32.
       degrees: for each hidden layer, the degrees of its units: a unit of degree d sees the first
-        d + 1 elements of the order. Spread evenly by default; `degrees_by_entropy` puts more units
+        d + 1 elements of the order. Evenly spaced by default; `degrees_by_entropy` puts more units
         where the data varies.
       mask_seed: seed that permutes the degrees and the order; None leaves both as they are.
       random_order: whether `mask_seed` replaces the given order by a random one (order-agnostic) or
@@ -106,8 +106,8 @@ def degrees_by_entropy(
 ) -> tuple[tuple[int, ...], ...]:
     """Degrees that give each element hidden units in proportion to the entropy of its marginal.
 
-    On binarized MNIST a quarter of evenly spaced units ends in the blank margin; spread by entropy
-    500 units are worth half a nat more.
+    On binarized MNIST a quarter of evenly spaced units ends in the blank margin; by entropy
+    500 units gain half a nat.
 
     Args:
       x: [N, *event], training examples, integers in [0, K).

@@ -12,9 +12,9 @@ Bernoulli conditionals and logistic units make NADE; Categorical ones, NADE of K
 Normals, Laplaces or Logistics with `rescaled` units make RNADE, whose paper found rectified ones
 better than logistic ones.
 
-`DeepNADE` has more layers and is told which elements it has seen, so that one set of parameters
-models every order; `losses.order_agnostic` trains it in one pass per example, and `Ensemble` of it
-over several orders is EoNADE.
+`DeepNADE` has more layers and the set of observed elements as an input, so that one set of
+parameters models every order; `losses.order_agnostic` trains it in one forward pass per example,
+and `Ensemble` of it over several orders is EoNADE.
 
 Cost, for H units: `log_prob` and `sample` each take D H (C + P) multiplications, for C features and
 P parameters per element. Each further layer takes D H^2 more: a deep NADE goes through it afresh
@@ -33,11 +33,11 @@ import jax.numpy as jnp
 
 from gm import core, networks
 from gm.core import Array, Distribution, Event, Head, Params
-from gm.models.autoregressive.causal import CausalFaces, settle
+from gm.models.autoregressive.causal import CausalMethods, settle
 
 
 @dataclasses.dataclass(frozen=True)
-class NADE(CausalFaces):
+class NADE(CausalMethods):
     """Neural autoregressive distribution estimator.
 
     Attributes:
@@ -84,7 +84,7 @@ class NADE(CausalFaces):
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepNADE(CausalFaces):
+class DeepNADE(CausalMethods):
     """Deep, order-agnostic NADE: the set of observed elements is an input.
 
     Attributes:

@@ -1,4 +1,4 @@
-r"""A causal network over whole pixels, colours coupled by one mixture: PixelCNN++, PixelSNAIL.
+r"""Autoregressive models of pixels with coupled colours: PixelCNN++ and PixelSNAIL.
 
     p(x | y) = \prod_pixels \sum_m π_m \prod_g P_m(x_g | x_<g),   π, P = head(network(x_before, y))
 
@@ -10,7 +10,7 @@ for a pixel once, and its colours come one after the other from what it gives
     PixelModel(event, networks.PixelCNNPlusPlus(channels=32))
     PixelModel(event, networks.PixelSNAIL(channels=32))
 
-`log_prob` is one pass; a walk takes a step of the network at the last colour of a pixel.
+`log_prob` is one forward pass; incremental sampling takes one step of the network per pixel.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gm.sampling import ancestral
 
 @core.pytree
 class Carry:
-    """Where a walk stands: the next element is a colour of a pixel that the network has foreseen.
+    """State of incremental sampling: within a pixel whose parameters the network has given.
 
     Attributes:
       cache: of the network.

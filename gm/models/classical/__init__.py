@@ -8,7 +8,7 @@
 
 All are one model over different graphs. `model.fit(x, weights=None, smoothing=1.0)` gives the
 parameters in closed form (`core.Fittable`); `model.init` and a gradient reach them too. They are
-autoregressive models like any other: scored exactly, drawn, completed and compressed the same way.
+autoregressive models like any other: scored exactly, sampled and completed the same way.
 """
 
 from gm.models.classical import graphs

@@ -14,7 +14,7 @@ are special graphs:
     full_table(event)               all edges: any distribution over K^D states
 
 Maximum likelihood has a closed form (`fit`); parameters are logits, so gradients reach
-the same optimum. Cost: `log_prob` looks up D rows; so does `sample`.
+the same optimum. Cost: `log_prob` and `sample` each read D rows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CHUNK = 1024  # examples that are counted at once
 
 @pytree
 class Carry:
-    """Where a walk stands: how many elements are known, and their values [D] in raster order."""
+    """State of incremental sampling: the number of known elements, and x [D] in raster order."""
 
     num_known: Array
     x: Array

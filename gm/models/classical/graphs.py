@@ -63,7 +63,7 @@ def chow_liu(x: np.ndarray, num_values: int, *, root: int = 0) -> Parents:
     if not 0 <= root < x.shape[1]:
         raise ValueError(f"chow_liu needs a root in [0, {x.shape[1]}); got {root}.")
     information = mutual_information(x, num_values)
-    # csgraph takes 0 for no edge, and looks for the least; the cost of every edge is positive.
+    # csgraph takes 0 for no edge, and minimises; the cost of every edge is positive.
     cost = 1.0 + np.max(information) - information
     np.fill_diagonal(cost, 0.0)
     tree = csgraph.minimum_spanning_tree(cost)

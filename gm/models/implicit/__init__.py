@@ -1,4 +1,4 @@
-"""Implicit models: a map from noise to data that draws but cannot score, and the critics they face.
+"""Implicit models: generators, which sample without a density, and the critics of their games.
 
 `Generator` and `Critic` are two models of one game; `gm.losses.adversarial` gives each its loss
 over its own entry of {"generator": ..., "critic": ...}.

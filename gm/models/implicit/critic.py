@@ -2,7 +2,7 @@
 
 The discriminator of Goodfellow et al. (2014), arXiv:1406.2661, as a logit; the critic of Arjovsky,
 Chintala & Bottou (2017), "Wasserstein GAN", arXiv:1701.07875, as an unbounded function. With
-`pack` = m one example is m draws side by side, so that the critic can tell a lack of variety: Lin,
+`pack` = m one example is m samples side by side, so that the critic detects a lack of variety: Lin,
 Khetan, Fanti & Oh (2018), "PacGAN", arXiv:1712.04086. An event of several parts is that of a
 bidirectional game's pairs (x, z): Donahue, Krähenbühl & Darrell (2017), arXiv:1605.09782.
 """

@@ -1,7 +1,7 @@
 """Generator: x = g(z) with z ~ N(0, I).
 
 Goodfellow et al. (2014), "Generative adversarial networks", arXiv:1406.2661. The distribution of x
-has no density that can be evaluated: it is known by its draws. `sample` costs one pass.
+has no density that can be evaluated, only samples. `sample` costs one forward pass.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ With a context y every part is given it (Sohn, Lee & Yan, 2015, "Learning struct
 representation using deep conditional generative models"), but for the prior, which stays N(0, I).
 
 log p(x) is an integral over z with no closed form: `gm.losses.variational` bounds it for training,
-`gm.metrics` estimates it. `sample` costs one pass of the decoder.
+`gm.metrics` estimates it. `sample` costs one forward pass of the decoder.
 """
 
 from __future__ import annotations
