@@ -1,12 +1,12 @@
-"""Jacobi drawing against the walk and the naive sampler: passes, time, and the same samples.
+"""Jacobi sampling against ancestral sampling and the naive sampler: forward passes and times.
 
     python benchmarks/jacobi.py [--repeats 20]
 
-MADE with two hidden layers of 512, trained first, for a model that has learned nothing draws in few
+MADE with two hidden layers of 512, trained first, because an untrained model needs few forward
 passes: on fixed binarized MNIST where TFDS has it, else on the digits in black and white. All three
-draw from the same keys. Times are of the quickest call among --repeats, in turns in one process,
-compilation apart. A batch runs until its last example is done, so it makes as many passes as the
-example that needs most.
+sample from the same keys. Times are of the quickest call among --repeats, in turns in one process,
+without compilation. A batch runs until its last example is done, so it makes as many forward passes
+as the example that needs most.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ class Config:
     """Of training, one to three minutes on 2 CPU cores."""
     repeats: int = 20
     naive: bool = True
-    """Also time the sampler that makes one whole pass per element."""
+    """Also time the sampler that makes one forward pass per element."""
     seed: int = 0
 
 
@@ -77,12 +77,16 @@ def row(model: MADE, params: Params, size: int, c: Config) -> str:
     def batched(one: Callable) -> Callable:
         return jax.jit(jax.vmap(functools.partial(one, model, params)))
 
-    walked, passed = batched(ancestral.sample), batched(jacobi.sample)
-    x, num_passes = passed(keys)
-    same = float(jnp.mean(jnp.all((x == walked(keys)).reshape(size, -1), axis=1)))
-    of_jacobi, of_walk = quickest([lambda: passed(keys), lambda: walked(keys)], c.repeats)
-    line = f"{size:5} {float(jnp.mean(num_passes)):8.1f} {int(jnp.max(num_passes)):5} "
-    line += f"{1e3 * of_jacobi:10.1f} {1e3 * of_walk:9.1f} {of_walk / of_jacobi:14.2f} "
+    ancestrally, by_jacobi = batched(ancestral.sample), batched(jacobi.sample)
+    x, num_forward_passes = by_jacobi(keys)
+    same = float(jnp.mean(jnp.all((x == ancestrally(keys)).reshape(size, -1), axis=1)))
+    of_jacobi, of_ancestral = quickest(
+        [lambda: by_jacobi(keys), lambda: ancestrally(keys)], c.repeats
+    )
+    line = (
+        f"{size:5} {float(jnp.mean(num_forward_passes)):8.1f} {int(jnp.max(num_forward_passes)):5} "
+    )
+    line += f"{1e3 * of_jacobi:10.1f} {1e3 * of_ancestral:13.1f} {of_ancestral / of_jacobi:19.2f} "
     if c.naive:
         naive = batched(ancestral.sample_by_forward_passes)
         (of_naive,) = quickest([lambda: naive(keys)], 2)
@@ -96,7 +100,7 @@ def main(c: Config) -> None:
     score = metrics.evaluate(model, params, dataset.test.x)
     name = "x".join(map(str, c.hidden))
     print(f"MADE {name} on {dataset.name}, {model.event.size} elements: test NLL {score}")
-    header = "batch  passes  most  jacobi ms   walk ms  walk / jacobi "
+    header = "batch  passes  most  jacobi ms  ancestral ms  ancestral / jacobi "
     print(header + (" naive ms naive / jacobi " if c.naive else "") + "   same")
     for size in c.batch_sizes:
         print(row(model, params, size, c), flush=True)

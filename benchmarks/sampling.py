@@ -1,10 +1,10 @@
-"""What drawing costs against scoring: S/F, and the naive sampler beside it.
+"""The time of sampling over the time of scoring, and of the naive sampler, for every model.
 
     python benchmarks/sampling.py [--only MADE] [--repeats 5]
 
-S/F is the time to draw a batch over the time to score one of the same size: medians of one
-process, compilation apart. The naive sampler makes one whole parallel pass per element; the same
-key gives the same sample, which is checked here too, on the smallest batch where that ends soon.
+The ratio is the sampling-to-scoring time ratio: the time to sample a batch over the time to score
+one of the same size, medians of one process without compilation. The naive sampler makes one
+forward pass per element; the same key gives the same sample, which is checked at one batch size.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ def median_seconds(function: Callable[[], Array], repeats: int) -> float:
 def parameters(model: Any, key: Key) -> Params:
     """Initial ones, with random numbers for what starts at zero.
 
-    A logistic regression of zeros is independent pixels, which are too easily drawn.
+    A logistic regression of zeros is independent pixels, which are too easy to sample.
     """
 
     def move(a: Array) -> Array:
@@ -63,7 +63,7 @@ def main(c: Config) -> None:
     """Prints one row per model and batch size."""
     key = jax.random.key(0)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}")
-    header = ("model", "batch", "score ms", "draw ms", "S/F", "naive ms", "naive / draw")
+    header = ("model", "batch", "score ms", "sample ms", "ratio", "naive ms", "naive/sample")
     print("{:30} {:>6} {:>9} {:>9} {:>6} {:>9} {:>13}".format(*header))
     for name, model in zoo.MODELS.items():
         if c.only not in name:
@@ -74,24 +74,24 @@ def main(c: Config) -> None:
             return jax.jit(jax.vmap(one))
 
         score = jax.jit(jax.vmap(model.log_prob, (None, 0)))
-        draw = batched(lambda k, m=model, p=params: m.sample(p, k))
+        sample = batched(lambda k, m=model, p=params: m.sample(p, k))
         naive = batched(lambda k, m=model, p=params: ancestral.sample_by_forward_passes(m, p, k))
-        of_draw, before = 0.0, 1
+        of_sample, before = 0.0, 1
         for size in c.batch_sizes:
-            if of_draw * size / before * (c.repeats + 1) > 4 * c.longest:
+            if of_sample * size / before * (c.repeats + 1) > 4 * c.longest:
                 break
             keys = jax.random.split(key, size)
-            x = draw(keys)
+            x = sample(keys)
             of_score = median_seconds(lambda s=score, p=params, x=x: s(p, x), c.repeats)
-            of_draw = median_seconds(lambda d=draw, k=keys: d(k), c.repeats)
+            of_sample = median_seconds(lambda s=sample, k=keys: s(k), c.repeats)
             before = size
-            row = f"{name:30} {size:6} {1e3 * of_score:9.2f} {1e3 * of_draw:9.2f} "
-            row += f"{of_draw / of_score:6.1f}"
+            row = f"{name:30} {size:6} {1e3 * of_score:9.2f} {1e3 * of_sample:9.2f} "
+            row += f"{of_sample / of_score:6.1f}"
             if size == c.naive_at and of_score * model.event.size < c.longest:
                 of_naive = median_seconds(lambda n=naive, k=keys: n(k), 1)
-                # A probability next to a uniform draw may fall on either side of it.
+                # A probability next to a uniform number may fall on either side of it.
                 same = float(jnp.mean(jnp.all((naive(keys) == x).reshape(size, -1), axis=1)))
-                row += f" {1e3 * of_naive:9.0f} {of_naive / of_draw:13.0f}   same {same:.1%}"
+                row += f" {1e3 * of_naive:9.0f} {of_naive / of_sample:13.0f}   same {same:.1%}"
             print(row, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The models that the benchmarks of drawing and of training time, at the sizes they state."""
+"""The models of the benchmarks of sampling and training, at the sizes they state."""
 
 from typing import Any
 

@@ -127,7 +127,7 @@ def test_require_says_when_only_a_field_is_missing():
         conditionals = start = predict = observe = Scorer.log_prob
 
     with pytest.raises(TypeError, match=r"missing: order"):
-        core.require(Unordered(), core.Autoregressive, "walk")
+        core.require(Unordered(), core.Autoregressive, "sample")
 
 
 def test_fields_of_a_frozen_dataclass_are_capabilities_and_are_not_computed():

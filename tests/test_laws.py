@@ -29,7 +29,7 @@ VARIANTS = {  # of what others, or the contract table, show; benchmarks/laws.py 
     "coin",
     "Bayesian network",
     "Generator",
-    "NADE, given a label",
+    "NADE, class-conditional",
     "full table",
     "VAE, two latents",
     "VAE, narrow posterior",

@@ -75,7 +75,7 @@ def test_curves_show_every_line_and_reference():
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("step", "nats", "log")
 
 
-def test_a_density_of_the_plane_is_drawn_the_right_way_up():
+def test_a_density_of_the_plane_is_plotted_the_right_way_up():
     """exp(-x - 2 y) on a grid: columns are x, rows are y."""
     figure = plot.density_2d(lambda x: -x[0] - 2 * x[1], (0, 1), (0, 2), resolution=3)
     y, x = np.meshgrid([0.0, 1.0, 2.0], [0.0, 0.5, 1.0], indexing="ij")
@@ -121,7 +121,7 @@ def test_settings_and_pyplot_are_left_alone():
     assert dict(matplotlib.rcParams) == before
 
 
-def test_neither_import_nor_drawing_needs_pyplot():
+def test_neither_import_nor_plotting_needs_pyplot():
     code = (
         "import sys, gm.plot; assert 'matplotlib' not in sys.modules; "
         "gm.plot.curves({'a': ([1], [1])}); assert 'matplotlib.pyplot' not in sys.modules"
@@ -130,7 +130,7 @@ def test_neither_import_nor_drawing_needs_pyplot():
 
 
 @pytest.mark.parametrize("shape", [(70, 4, 5), (70, 4, 5, 3), (70, 2), (70, 9)])
-def test_samples_are_drawn_as_their_shape_asks(shape):
+def test_samples_are_plotted_as_their_shape_asks(shape):
     x = np.random.default_rng(0).random(shape)
     figure = plot.samples({"data": x, "model": x})
     assert [ax.get_title() for ax in figure.axes] == ["data", "model"]

@@ -137,12 +137,12 @@ def test_incremental_sampling_and_forward_pass_agree_in_bfloat16(key):
         def step(carry, x_i):
             return model.observe(params, carry, x_i), model.predict(params, carry).logits
 
-        _, walked = jax.lax.scan(step, model.start(params), x.reshape(-1))
-        return walked, model.conditionals(params, x).logits.reshape(-1)
+        _, incremental = jax.lax.scan(step, model.start(params), x.reshape(-1))
+        return incremental, model.conditionals(params, x).logits.reshape(-1)
 
     x = jax.random.randint(key, (32, 8, 8), 0, 2)
-    walked, passed = jax.jit(jax.vmap(both))(x)
-    gap = np.abs(walked - passed)
+    incremental, passed = jax.jit(jax.vmap(both))(x)
+    gap = np.abs(incremental - passed)
     assert np.mean(gap > 1e-4) < 0.01
     assert np.max(gap) < 2**-8 * np.max(np.abs(passed))
     full = jax.jit(jax.vmap(MADE_.conditionals, (None, 0)))(params, x).logits.reshape(32, -1)

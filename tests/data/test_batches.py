@@ -136,7 +136,7 @@ def test_the_parts_of_all_hosts_are_the_batch(memory):
     assert_same(whole, {name: np.concatenate([p[name] for p in parts]) for name in whole})
 
 
-def test_transforms_draw_other_numbers_than_a_model_with_the_same_seed():
+def test_transforms_use_other_numbers_than_a_model_with_the_same_seed():
     model_keys = jax.random.split(jax.random.fold_in(jax.random.key(3), 4), 2)
     data_key = step_key(3, 4)
     for key in (jax.random.fold_in(jax.random.key(3), 4), *model_keys):

@@ -31,14 +31,14 @@ def test_threshold_is_a_comparison(key):
 
 def test_dynamic_binarization_has_the_right_frequencies(levels):
     dataset = levels.map(DynamicBinarization())
-    draws = np.concatenate([dataset.train.batches(400)(step)["x"] for step in range(5)])
+    samples = np.concatenate([dataset.train.batches(400)(step)["x"] for step in range(5)])
     p = LEVELS / 16
-    np.testing.assert_array_equal(draws.mean(0)[[0, 16]], [0, 1])
-    # Five standard errors of 2,000 Bernoulli draws.
-    np.testing.assert_allclose(draws.mean(0), p, atol=5 * np.sqrt(0.25 / len(draws)))
+    np.testing.assert_array_equal(samples.mean(0)[[0, 16]], [0, 1])
+    # Five standard errors of 2,000 Bernoulli samples.
+    np.testing.assert_allclose(samples.mean(0), p, atol=5 * np.sqrt(0.25 / len(samples)))
 
 
-def test_dynamic_binarization_draws_afresh_in_every_epoch_but_not_for_the_same_step(levels):
+def test_dynamic_binarization_samples_again_in_every_epoch_but_not_for_the_same_step(levels):
     split = levels.map(DynamicBinarization()).train
     batches = split.batches(400, seed=1)
     first, second = batches(0)["x"], batches(1)["x"]
@@ -47,7 +47,7 @@ def test_dynamic_binarization_draws_afresh_in_every_epoch_but_not_for_the_same_s
     assert np.any(np.asarray(split.batches(400, seed=2)(0)["x"] != first))
 
 
-def test_evaluation_draws_once_whatever_the_batch_size(levels):
+def test_evaluation_samples_once_whatever_the_batch_size(levels):
     dataset = levels.map(DynamicBinarization())
     for batch_size in (7, 50):
         parts = [np.asarray(batch["x"]) for batch in dataset.test.in_order(batch_size)]
@@ -174,12 +174,12 @@ class Stamp:
 
 
 def test_each_transform_example_step_seed_and_split_has_noise_of_its_own():
-    """Every number is drawn from a key of its own, so no two are equal."""
+    """Every number has a key of its own, so no two are equal."""
     x = np.zeros((5, 3), np.float32)
     dataset = data.from_arrays(x, x, x)
     for place in range(3):
         dataset = dataset.map(Stamp(place))
     batches = [dataset.train.batches(5, seed=seed)(step)["x"] for seed in (7, 8) for step in (0, 1)]
     scored = [split.x for split in (dataset.train, dataset.validation, dataset.test)]
-    drawn = np.stack([np.asarray(part) for part in (*batches, *scored)])
-    assert len(np.unique(drawn)) == 7 * 5 * 3
+    samples = np.stack([np.asarray(part) for part in (*batches, *scored)])
+    assert len(np.unique(samples)) == 7 * 5 * 3

@@ -181,5 +181,5 @@ def test_uniform_equals_scipy_elsewhere(key):
     np.testing.assert_allclose(p.entropy(), want.entropy().sum(), rtol=1e-6)
     np.testing.assert_allclose(p.mean(), want.mean())
     np.testing.assert_allclose(p.mode(), want.mean())
-    draws = dist.Uniform(jnp.full(4000, -5.0), jnp.full(4000, 10.0)).sample(key)
-    assert stats.kstest(draws, stats.uniform(-5.0, 15.0).cdf).pvalue > 0.01
+    samples = dist.Uniform(jnp.full(4000, -5.0), jnp.full(4000, 10.0)).sample(key)
+    assert stats.kstest(samples, stats.uniform(-5.0, 15.0).cdf).pvalue > 0.01

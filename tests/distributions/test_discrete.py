@@ -75,7 +75,7 @@ def test_bernoulli_entropy_is_accurate_for_rare_events():
     np.testing.assert_allclose(slope.logits, want, rtol=1e-5, atol=1e-37)
 
 
-def test_bernoulli_draws_ones_at_their_rate(key):
+def test_bernoulli_samples_ones_at_their_rate(key):
     rate = jnp.mean(dist.Bernoulli(jnp.full(20000, -1.0)).sample(key).astype(jnp.float32))
     p = special.expit(-1.0)
     assert abs(rate - p) < 3 * np.sqrt(p * (1 - p) / 20000)
@@ -100,8 +100,8 @@ def test_categorical_may_forbid_values():
     value, grad = entropy(dist.Categorical(logits))
     np.testing.assert_allclose(value, stats.entropy([0.25, 0.75]), rtol=1e-6)
     assert np.all(np.isfinite(grad.logits))
-    draws = jax.vmap(dist.Categorical(logits).sample)(jax.random.split(jax.random.key(0), 500))
-    assert not np.any(np.asarray(draws) == 1)
+    samples = jax.vmap(dist.Categorical(logits).sample)(jax.random.split(jax.random.key(0), 500))
+    assert not np.any(np.asarray(samples) == 1)
 
 
 def test_categorical_may_be_certain():
@@ -119,9 +119,9 @@ def test_categorical_may_be_certain():
     assert np.all(np.isfinite(grad.logits))
     np.testing.assert_allclose(p.mean(), [0.0, 1.0])
     np.testing.assert_allclose(p.cdf(jnp.array([0, 1])), [1.0, 0.5])
-    draws = jax.jit(jax.vmap(p.sample))(jax.random.split(jax.random.key(0), 64))
-    assert not np.any(draws[:, 0])
-    assert set(np.unique(draws[:, 1])) == {0, 2}
+    samples = jax.jit(jax.vmap(p.sample))(jax.random.split(jax.random.key(0), 64))
+    assert not np.any(samples[:, 0])
+    assert set(np.unique(samples[:, 1])) == {0, 2}
     kl = jax.jit(dist.kl_divergence)(p, dist.Categorical(jnp.zeros((2, 3))))
     np.testing.assert_allclose(kl, np.log(3.0) + np.log(1.5), rtol=1e-6)
 
@@ -152,7 +152,7 @@ def test_categorical_moments_equal_scipy():
         np.testing.assert_allclose(p.cdf(jnp.full(2, x)), [w.cdf(x) for w in wants], rtol=1e-6)
 
 
-def test_categorical_draws_values_at_their_rates(key):
+def test_categorical_samples_values_at_their_rates(key):
     probs = np.array([0.1, 0.0, 0.6, 0.3])
     logits = jnp.array([0.0, -jnp.inf, np.log(6.0), np.log(3.0)])
     x = dist.Categorical(jnp.broadcast_to(logits, (5000, 4))).sample(key)

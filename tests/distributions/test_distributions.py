@@ -38,8 +38,8 @@ every = pytest.mark.parametrize("name", ELEMENTWISE)
 
 
 @jax.jit
-def draw_and_score(p, key):
-    """A draw, its score, its score by element, and by distributions taken out one by one."""
+def sample_and_score(p, key):
+    """A sample, its score, its score by element, and by distributions taken out one by one."""
     x, log_prob = p.sample_and_log_prob(key)
     single = jax.vmap(lambda i: dist.element(p, SHAPE, i).log_prob(x.reshape(-1)[i]))
     return x, log_prob, dist.element_log_probs(p, x), single(jnp.arange(x.size))
@@ -57,15 +57,15 @@ def through_samples(table, key):
 @every
 def test_one_sample_is_one_event_scored_by_the_sum_of_its_elements(name, key):
     p = ELEMENTWISE[name]
-    x, log_prob, log_probs, singles = draw_and_score(p, key)
+    x, log_prob, log_probs, singles = sample_and_score(p, key)
     assert x.shape == log_probs.shape == SHAPE
     assert x.dtype == (jnp.int32 if name in DISCRETE else jnp.float32)
     assert log_prob.shape == ()
     assert np.isfinite(log_prob)
     np.testing.assert_allclose(log_probs.sum(), log_prob, rtol=1e-5)
     np.testing.assert_allclose(singles, log_probs.reshape(-1), rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(x, draw_and_score(p, jax.random.key(0))[0])
-    assert np.any(x != draw_and_score(p, jax.random.key(4))[0])
+    np.testing.assert_array_equal(x, sample_and_score(p, jax.random.key(0))[0])
+    assert np.any(x != sample_and_score(p, jax.random.key(4))[0])
 
 
 @jax.jit
@@ -113,7 +113,7 @@ def test_samples_are_reparameterized_where_gradients_reach_every_parameter(key):
         assert reached == p.reparameterized == dist.is_reparameterized(p), name
         if name in REAL:  # the score that comes with a sample belongs to it
             # One program rounds where another one fuses.
-            np.testing.assert_allclose(samples[name], draw_and_score(p, key)[0], rtol=1e-6)
+            np.testing.assert_allclose(samples[name], sample_and_score(p, key)[0], rtol=1e-6)
     assert not any(dist.is_reparameterized(p) or p.reparameterized for p in DISCRETE.values())
 
 
@@ -123,9 +123,9 @@ def test_a_vmapped_batch_equals_one_at_a_time(name, key):
     p = ELEMENTWISE[name]
     batch = jax.tree.map(lambda leaf: np.stack([leaf, leaf[::-1]]), p)
     keys = jax.random.split(key)
-    got = jax.jit(jax.vmap(draw_and_score))(batch, keys)
+    got = jax.jit(jax.vmap(sample_and_score))(batch, keys)
     for b in range(2):
-        want = draw_and_score(jax.tree.map(lambda leaf, b=b: leaf[b], batch), keys[b])
+        want = sample_and_score(jax.tree.map(lambda leaf, b=b: leaf[b], batch), keys[b])
         for g, w in zip(got, want, strict=True):
             np.testing.assert_allclose(g[b], w, rtol=1e-5, atol=1e-6)
 
@@ -185,7 +185,7 @@ class Other:
         return jnp.zeros(())
 
 
-def test_samples_of_a_distribution_of_ones_own_are_judged_by_their_dtype():
+def test_samples_of_a_distribution_of_ones_own_are_checked_by_their_dtype():
     assert dist.is_reparameterized(Other(jnp.zeros(3)))
     assert not dist.is_reparameterized(Other(jnp.zeros(3, jnp.int32)))
     assert not dist.is_reparameterized(Other((jnp.zeros(2), jnp.zeros((), jnp.bool_))))

@@ -49,7 +49,7 @@ def test_a_head_keeps_what_it_declares(head, key):
 
 @every
 def test_a_head_survives_extreme_outputs(head, key):
-    """Raw outputs of ±60 give finite scores of what is drawn, and finite gradients."""
+    """Raw outputs of ±60 give finite scores of samples, and finite gradients."""
     raw = jnp.broadcast_to(jnp.linspace(-1.0, 1.0, head.num_params), (*SHAPE, head.num_params))
     raw = raw * jnp.array([[-60.0], [20.0]])[:, None]
     _, _, value, gradient = score_and_gradient(head, raw, key)

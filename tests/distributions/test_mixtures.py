@@ -96,7 +96,7 @@ def test_which_component_and_where_in_it_are_independent(key):
         assert stats.kstest(part, stats.norm(loc).cdf).pvalue > 0.001
 
 
-def test_what_no_component_can_draw_is_impossible_with_gradient_zero():
+def test_what_no_component_can_sample_is_impossible_with_gradient_zero():
     def log_prob(logits, loc, x):
         return dist.Mixture(logits, dist.DiscretizedLogistic(loc, jnp.ones(3), 17)).log_prob(x)
 
@@ -128,7 +128,7 @@ def test_samples_follow_the_mixture(key):
     assert stats.kstest(x, cdf).pvalue > 0.01
 
 
-def test_every_element_draws_from_its_own_mixture(key):
+def test_every_element_samples_from_its_own_mixture(key):
     """A shuffled gather would show: components sit at 10 i + m."""
     i, m = np.meshgrid(np.arange(6), np.arange(3), indexing="ij")
     loc = jnp.asarray((10.0 * i + m).reshape(2, 3, 3), jnp.float32)

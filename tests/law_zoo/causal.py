@@ -153,7 +153,7 @@ RIGHT: dict[str, Any] = {
     "MADE, mixture of Normals": MADE(PLANE, dist.MixtureOfNormalsHead(3), hidden=(8,)),
     "MADE of 40 bits": MADE(Event((40,), 2), dist.BernoulliHead(), hidden=(4,)),
     "MADE, three orders": Ensemble(MADE(BITS, dist.BernoulliHead(), (6,), mask_seed=0), 3),
-    "NADE, given a label": NADE(BITS, dist.BernoulliHead(), 4, context=Event((), 3)),
+    "NADE, class-conditional": NADE(BITS, dist.BernoulliHead(), 4, context=Event((), 3)),
     "RNADE, Laplaces": NADE(PLANE, dist.MixtureOfLaplacesHead(2), 4, rescaled=True),
     "coin": coin(),
     "a bound below a coin": Bound(),

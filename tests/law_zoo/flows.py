@@ -165,7 +165,7 @@ class SkipsALayer(RealNVP):
 
 @dataclasses.dataclass(frozen=True)
 class Coupling:
-    """(a, b) -> (a, b exp(s(a)) + t(a)) in the plane, given a label or not."""
+    """(a, b) -> (a, b exp(s(a)) + t(a)) in the plane, class-conditional or not."""
 
     width: int = 8
     context: Event | None = None
@@ -267,7 +267,7 @@ RIGHT: dict[str, Any] = {
     "affine, tiny": Affine(0.0, 1e-5),
     "affine, three dimensions": Affine(event=Event((3,))),
     "a coupling": Coupling(),
-    "a coupling, given a label": Coupling(context=Event((), 3)),
+    "a coupling, class-conditional": Coupling(context=Event((), 3)),
     "a coupling, inverse first": flow(Inverse(Coupling()), Permutation((1, 0)), Coupling()),
     "a sigmoid": Sigmoid(),
     "a full matrix": bijections.Affine(Event((3, 2)), "full"),

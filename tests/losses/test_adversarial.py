@@ -253,14 +253,16 @@ def test_an_objective_and_a_penalty_of_ones_own_make_a_game():
         return jnp.mean(critic(real) ** 2)
 
     def rules(*models):
-        return adversarial.game(KL, *models, penalty=far, weight=2.0, names=("judge", "maker"))
+        return adversarial.game(
+            KL, *models, penalty=far, weight=2.0, names=("discriminator", "maker")
+        )
 
     losses = rules(Shifted(), Quadratic())
-    params = {"judge": PARAMS["critic"], "maker": PARAMS["generator"]}
-    value, metrics = losses["judge"](params, jax.random.key(0), {"x": DATA})
+    params = {"discriminator": PARAMS["critic"], "maker": PARAMS["generator"]}
+    value, metrics = losses["discriminator"](params, jax.random.key(0), {"x": DATA})
     real = score(DATA)
     np.testing.assert_allclose(metrics["penalty"], np.mean(real**2), rtol=1e-5)
-    assert list(losses) == ["judge", "maker"]
+    assert list(losses) == ["discriminator", "maker"]
     # The same fakes, by hand: what is left is E exp(f - 1).
     fakes = value - 2.0 * metrics["penalty"] + real.mean()
     key_fake, _ = jax.random.split(jax.random.key(0))

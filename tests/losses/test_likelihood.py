@@ -38,7 +38,7 @@ def test_negative_log_likelihood_is_the_mean_over_the_batch(key):
     np.testing.assert_allclose(metrics["bits_per_dim"], want / (3 * np.log(2)), rtol=1e-6)
 
 
-def test_dropout_is_drawn_for_each_example_and_the_context_is_given(key):
+def test_dropout_is_sampled_for_each_example_and_the_context_is_given(key):
     """Noise of one for each of 512 examples: their mean has an error of 0.04."""
     y = np.arange(512) % 10
     batch = {"x": X, "label": y}

@@ -54,8 +54,8 @@ def test_the_estimate_weighs_what_is_not_observed():
 
 def test_every_set_is_as_likely_as_a_random_place_of_a_random_order_makes_it(key):
     keys = jax.random.split(key, 20_000)
-    drawn = jax.jit(jax.vmap(lambda k: order_agnostic.random_prefix(k, 3)))(keys)
-    codes, counts = np.unique(np.asarray(drawn) @ np.array([4, 2, 1]), return_counts=True)
+    samples = jax.jit(jax.vmap(lambda k: order_agnostic.random_prefix(k, 3)))(keys)
+    codes, counts = np.unique(np.asarray(samples) @ np.array([4, 2, 1]), return_counts=True)
     want = {0: 1 / 3, 1: 1 / 9, 2: 1 / 9, 4: 1 / 9, 3: 1 / 9, 5: 1 / 9, 6: 1 / 9}
     assert set(codes) == set(want)  # never all of them
     for code, count in zip(codes, counts, strict=True):

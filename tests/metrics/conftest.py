@@ -71,5 +71,5 @@ def independent():
 
 
 @pytest.fixture
-def draws():
+def sampler():
     return Draws()

@@ -9,7 +9,7 @@ from gm.metrics import c2st
 SMALL = ExtraTreesClassifier(30, random_state=0)
 
 
-def test_equal_distributions_are_not_told_apart():
+def test_equal_distributions_have_an_accuracy_of_one_half():
     """Over 100 pairs, p-values below 0.1 come in a tenth of the cases at most, and in some."""
     rng = np.random.default_rng(0)
     scores = [
@@ -33,7 +33,7 @@ def test_the_accuracy_shows_the_total_variation_distance():
     assert score.p_value < 1e-6
 
 
-def test_separate_distributions_are_always_told_apart():
+def test_separate_distributions_have_an_accuracy_of_one():
     """By the default classifier, with integers; the error of a perfect score is not zero."""
     rng = np.random.default_rng(2)
     x = rng.integers(0, 8, (40, 2, 2))

@@ -65,8 +65,8 @@ def test_weights_far_below_the_float_range_do_not_underflow(linear_gaussian, key
     np.testing.assert_allclose(got, stats.norm(0, np.sqrt(2)).logpdf(1000.0), rtol=1e-6)
 
 
-def test_wrong_calls_have_a_clear_error(linear_gaussian, draws, key):
+def test_wrong_calls_have_a_clear_error(linear_gaussian, sampler, key):
     with pytest.raises(ValueError, match="at least 1; got 0"):
         estimate(linear_gaussian, 1.0, key, 0)
     with pytest.raises(TypeError, match="prior, encode, decode; Draws offers sample"):
-        estimate(draws, 1.0, key, 1)
+        estimate(sampler, 1.0, key, 1)

@@ -244,9 +244,9 @@ def test_a_model_with_a_lower_bound_alone_is_scored_by_it(key):
         evaluate(FromBelow(), (), batch)
 
 
-def test_a_model_that_only_draws_cannot_be_scored(draws):
+def test_a_model_that_only_samples_cannot_be_scored(sampler):
     with pytest.raises(TypeError, match="evaluate needs a model with log_prob; Draws offers sampl"):
-        evaluate(draws, (), np.zeros((2, 3), np.float32))
+        evaluate(sampler, (), np.zeros((2, 3), np.float32))
 
 
 def test_a_bound_needs_a_key(linear_gaussian):

@@ -89,7 +89,7 @@ def test_made_of_two_layers_is_that_of_its_paper(random_params):
     np.testing.assert_allclose(jax.jit(model.log_prob)(params, x, y), want, rtol=1e-5)
 
 
-def test_degrees_are_spread_evenly_and_drawn_again_by_a_seed():
+def test_degrees_are_evenly_spaced_and_permuted_by_a_seed():
     def degrees(**options):
         return MADE(
             Event((5,), 2), dist.BernoulliHead(), (8, 8), **options
@@ -97,13 +97,13 @@ def test_degrees_are_spread_evenly_and_drawn_again_by_a_seed():
 
     for layer in degrees():
         np.testing.assert_array_equal(layer, [0, 0, 1, 1, 2, 2, 3, 3])
-    drawn = [tuple(layer) for seed in (0, 1) for layer in degrees(mask_seed=seed)]
-    assert {tuple(sorted(layer)) for layer in drawn} == {(0, 0, 1, 1, 2, 2, 3, 3)}
-    assert len(set(drawn)) == 4  # another place in each layer, and by each seed
+    samples = [tuple(layer) for seed in (0, 1) for layer in degrees(mask_seed=seed)]
+    assert {tuple(sorted(layer)) for layer in samples} == {(0, 0, 1, 1, 2, 2, 3, 3)}
+    assert len(set(samples)) == 4  # another permutation in each layer, and by each seed
 
 
 def test_sampling_by_blocks_takes_the_values_of_the_textbook_sampler(random_params):
-    """Each block's fixed point, found to the end: a pass for every element gives the same x."""
+    """Each fixed point is complete: one forward pass per element gives the same x."""
     order = tuple(map(int, np.random.default_rng(1).permutation(20)))
     model = MADE(Event((20,), 2), dist.BernoulliHead(), (16,), order=order)
     assert model.samples_blocks
@@ -112,9 +112,9 @@ def test_sampling_by_blocks_takes_the_values_of_the_textbook_sampler(random_para
     samplers = jax.vmap(
         lambda k: (model.sample(params, k), ancestral.sample_by_forward_passes(model, params, k))
     )
-    by_blocks, by_passes = jax.jit(samplers)(keys)
-    np.testing.assert_array_equal(by_blocks, by_passes)
-    assert len(np.unique(by_passes, axis=0)) > 16
+    by_blocks, by_forward_passes = jax.jit(samplers)(keys)
+    np.testing.assert_array_equal(by_blocks, by_forward_passes)
+    assert len(np.unique(by_forward_passes, axis=0)) > 16
 
 
 def test_elements_are_put_back_where_they_came_from():

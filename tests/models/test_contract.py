@@ -73,7 +73,7 @@ ROWS = {
         dist.BernoulliHead(),
         PixelCNN(channels=6, num_layers=2, first_size=5, head_channels=6),
     ),
-    "Gated PixelCNN, given a label": CausalModel(
+    "Gated PixelCNN, class-conditional": CausalModel(
         SQUARE,
         dist.BernoulliHead(),
         GatedPixelCNN(channels=3, num_layers=2, first_size=3, head_channels=4),
@@ -84,7 +84,7 @@ ROWS = {
         dist.BernoulliHead(),
         PixelRNN(layer=RowLSTM, channels=3, num_layers=2, first_size=3, head_channels=4),
     ),
-    "Diagonal BiLSTM, given a label": CausalModel(
+    "Diagonal BiLSTM, class-conditional": CausalModel(
         SQUARE,
         dist.BernoulliHead(),
         PixelRNN(layer=DiagonalBiLSTM, channels=3, num_layers=2, first_size=3, head_channels=4),
@@ -118,7 +118,7 @@ ROWS = {
     "VAE of two layers, five dimensions": tenants.TwoLayers(3, 2),
     "VAE of discrete latents": tenants.Discrete(),
     "VAE of a cluster and a place in it": tenants.Mixed(),
-    "VAE, given a label": VAE(
+    "VAE, class-conditional": VAE(
         TRITS,
         dist.CategoricalHead(3),
         MLP((4,), (2,), input_ndim=3),
@@ -147,14 +147,14 @@ MATRIX = {
         BITS, dist.BernoulliHead(), hidden=(6,), degrees=((0, 1, 1, 1, 1, 3),)
     ),
     "MADE Categorical": MADE(TRITS, dist.CategoricalHead(3), hidden=(12,), order=(2, 0, 3, 1)),
-    "MADE drawn anew, given a label": MADE(
+    "MADE with a mask_seed, class-conditional": MADE(
         BITS, dist.BernoulliHead(), hidden=(7, 6), mask_seed=1, context=Event((), 3)
     ),
     "MADE, three masks": Ensemble(
         MADE(BITS, dist.BernoulliHead(), hidden=(12,), mask_seed=0, random_order=False), 3
     ),
     "FVSBN": FVSBN(BITS, dist.BernoulliHead(), order=(3, 0, 4, 1, 2)),
-    "NADE Categorical, given a label": NADE(
+    "NADE Categorical, class-conditional": NADE(
         TRITS, dist.CategoricalHead(3), 6, context=Event((), 4)
     ),
     "RNADE mixture of Normals": NADE(
@@ -162,7 +162,7 @@ MATRIX = {
     ),
     "RNADE mixture of Logistics": NADE(PLANE, dist.MixtureOfLogisticsHead(2), 8, rescaled=True),
     "EoNADE, three orders": Ensemble(DeepNADE(BITS, dist.BernoulliHead(), (7,), mask_seed=0), 3),
-    "EoNADE, given a label": Ensemble(
+    "EoNADE, class-conditional": Ensemble(
         DeepNADE(TRITS, dist.CategoricalHead(3), (7,), mask_seed=0, context=Event((), 2)), 2
     ),
     "PixelCNN in colour, given a vector": CausalModel(
@@ -176,7 +176,7 @@ MATRIX = {
         dist.BernoulliHead(),
         GatedPixelCNN(channels=3, num_layers=2, first_size=3, head_channels=4),
     ),
-    "PixelCNN++ in colour, given a label": PixelModel(
+    "PixelCNN++ in colour, class-conditional": PixelModel(
         Event((2, 1, 3), 3),
         PixelCNNPlusPlus(channels=2, num_blocks=1, num_levels=2),
         2,
@@ -194,13 +194,13 @@ MATRIX = {
     "affine flow, full, of logistic noise": Flow(
         PLANE, Standard(PLANE, dist.Logistic), Affine(PLANE, "full")
     ),
-    "WaveNet Bernoulli, given a label": CausalModel(
+    "WaveNet Bernoulli, class-conditional": CausalModel(
         BITS,
         dist.BernoulliHead(),
         WaveNet(channels=6, skip_channels=5, dilations=(1, 2)),
         Event((), 3),
     ),
-    "Transformer, given a label": CausalModel(
+    "Transformer, class-conditional": CausalModel(
         TEXT,
         dist.CategoricalHead(3),
         Transformer(width=8, num_layers=1, num_heads=2),
@@ -217,8 +217,8 @@ MATRIX = {
         latent_dim=1,
         context=Event((2,)),
     ),
-    "Generator, given a label": Generator(PLANE, MLP((8,), (2,)), 3, Event((), 3)),
-    "Critic, given a label": Critic(PLANE, MLP((8,), ()), context=Event((), 3)),
+    "Generator, class-conditional": Generator(PLANE, MLP((8,), (2,)), 3, Event((), 3)),
+    "Critic, class-conditional": Critic(PLANE, MLP((8,), ()), context=Event((), 3)),
     "Critic of pairs": Critic(PLANE, MLP((8,), (), input_ndim=2), pack=2),
 }
 

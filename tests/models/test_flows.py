@@ -54,7 +54,7 @@ def test_parts_of_a_chain_start_from_the_data_that_comes_to_them(key):
 
 
 def test_a_base_may_be_any_density_and_is_given_the_context_if_it_takes_one(key, random_params):
-    """A mixture autoregressive base, given a label, under a shift of 3 in each element."""
+    """A class-conditional mixture autoregressive base, under a shift of 3 in each element."""
     base = MADE(PLANE, dist.MixtureOfNormalsHead(2), hidden=(4,), context=Event((), 2))
     flow = Flow(PLANE, base, Affine(PLANE), context=Event((), 2))
     params = random_params(flow.init)

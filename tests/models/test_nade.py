@@ -183,7 +183,7 @@ def test_samples_of_an_ensemble_come_from_every_member(random_params):
     assert np.sum((count - want) ** 2 / want) < stats.chi2(31).ppf(0.999)
 
 
-def test_wirings_differ_by_seed_and_are_functions_of_it():
+def test_orderings_differ_by_seed_and_are_functions_of_it():
     first, again = (MADE(BITS, dist.BernoulliHead(), (20,), mask_seed=1) for _ in range(2))
     assert first == again
     assert first.order == again.order

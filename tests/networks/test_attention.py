@@ -1,4 +1,4 @@
-"""Attention and the Transformer against NumPy, in one pass and element by element."""
+"""Attention and the Transformer against NumPy, in parallel and element by element."""
 
 import flax.linen as nn
 import jax
@@ -46,7 +46,7 @@ def attention(p, x, source, heads, width, strict=False):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_attention_is_the_textbook_sum_in_a_pass_and_in_steps(name, random_params):
+def test_attention_is_the_textbook_sum_in_parallel_and_in_steps(name, random_params):
     layer, widths = LAYERS[name]
     rng = np.random.default_rng(1)
     inputs = [rng.normal(size=(T, n)).astype(np.float32) for n in widths]

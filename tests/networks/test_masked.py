@@ -1,4 +1,4 @@
-"""Masked networks: the parallel pass, incremental sampling and its blocks are one function."""
+"""Masked networks: the forward pass, incremental sampling and its blocks are one function."""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def by_blocks(network, params, f):
         (198, (250,), (18, 11, 3)),
     ],
 )
-def test_elements_and_blocks_in_turn_give_what_the_parallel_pass_gives(
+def test_elements_and_blocks_in_turn_give_what_the_forward_pass_gives(
     size, hidden, blocks, random_params
 ):
     """At sizes of many blocks and groups, which the laws' small spaces do not have."""

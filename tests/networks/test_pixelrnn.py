@@ -68,7 +68,7 @@ def test_skewing_moves_each_row_by_its_number():
 
 @both
 def test_every_product_takes_bfloat16_where_asked(layer):
-    """In a pass and in a step, by the programs alone, as they are for a GPU."""
+    """In parallel and in a step, by the programs alone, as they are for a GPU."""
     network = PixelRNN(layer=layer, num_layers=1, first_size=3, dtype=jnp.bfloat16, **SMALL)
     model = CausalModel(Event((3, 4), 2), dist.BernoulliHead(), network)
     params = jax.eval_shape(model.init, jax.random.key(0))

@@ -10,17 +10,17 @@ def random_params(model, seed=0):
     """Parameters of the model's shapes: kernels from N(0, 1 / inputs), the rest from N(0, 1/4)."""
     rng = np.random.default_rng(seed)
 
-    def draw(leaf):
+    def sample(leaf):
         is_kernel = leaf.ndim > 1 and leaf.shape[-2] > 2
         scale = leaf.shape[-2] ** -0.5 if is_kernel else 0.5
         return (scale * rng.normal(size=leaf.shape)).astype(np.float32)
 
-    return jax.tree.map(draw, jax.eval_shape(model.init, jax.random.key(0)))
+    return jax.tree.map(sample, jax.eval_shape(model.init, jax.random.key(0)))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def passed(model, params, x, f, context=None):
-    """log p(x | y), and the raw outputs of one pass over all elements.
+    """log p(x | y), and the raw outputs of one forward pass over all elements.
 
     Args:
       model: a model with a causal network.
@@ -35,7 +35,7 @@ def passed(model, params, x, f, context=None):
 
 @functools.partial(jax.jit, static_argnums=0)
 def stepped(model, params, f, context=None):
-    """The raw outputs of incremental steps, in the shape of those of one pass."""
+    """The raw outputs of incremental steps, in the shape of those of one forward pass."""
     apply = functools.partial(model.sized_network.apply, params)
 
     def step(carry, f_i):

@@ -69,7 +69,7 @@ def test_a_coder_returns_the_interval_of_every_value_and_finds_it_again():
 
 
 def test_blocks_complete_as_single_elements_do_and_pass_gradients(random_params):
-    """Of a model taken by blocks: the weight and its gradient are those of the parallel pass."""
+    """Of a model taken by blocks: the weight and its gradient are those of the forward pass."""
     params = random_params(BITS.init, scale=1.0)
     assert BITS.samples_blocks
     x, known = np.arange(20) % 2, np.arange(20) % 3 > 0
@@ -81,11 +81,11 @@ def test_blocks_complete_as_single_elements_do_and_pass_gradients(random_params)
     (weight, completed), gradient = jax.jit(jax.value_and_grad(log_weight, has_aux=True))(params)
     np.testing.assert_array_equal(completed[known], x[known])
 
-    def of_pass(params):
+    def of_forward_pass(params):
         conditionals = BITS.conditionals(params, completed)
         return jnp.sum(dist.element_log_probs(conditionals, completed) * known)
 
-    want, want_gradient = jax.jit(jax.value_and_grad(of_pass))(params)
+    want, want_gradient = jax.jit(jax.value_and_grad(of_forward_pass))(params)
     np.testing.assert_allclose(weight, want, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), gradient, want_gradient)
 

@@ -165,7 +165,7 @@ def test_real_values_and_counts_are_refused(logits_processor, d):
         logits_processor(d)
 
 
-def test_the_walk_takes_them(key):
+def test_ancestral_sampling_takes_them(key):
     model = MADE(Event((4,), 3), dist.CategoricalHead(3), hidden=(8,))
     params = jax.jit(model.init)(key)
 

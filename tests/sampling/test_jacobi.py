@@ -24,18 +24,20 @@ def test_jacobi_samples_what_incremental_sampling_samples_from_the_same_key(
 ):
     params, keys = random_params(model.init, scale=1.0), jax.random.split(key, 64)
     both = jax.vmap(lambda k: (jacobi.sample(model, params, k), ancestral.sample(model, params, k)))
-    (x, num_passes), walked = jax.jit(both)(keys)
-    np.testing.assert_allclose(x, walked, atol=1e-4)  # real values, by rounding
-    assert x.dtype == walked.dtype == model.event.dtype
-    assert np.all((num_passes >= 1) & (num_passes <= model.event.size))
+    (x, num_forward_passes), incremental = jax.jit(both)(keys)
+    np.testing.assert_allclose(x, incremental, atol=1e-4)  # real values, by rounding
+    assert x.dtype == incremental.dtype == model.event.dtype
+    assert np.all((num_forward_passes >= 1) & (num_forward_passes <= model.event.size))
     if model.event.discrete:
-        assert len(np.unique(num_passes)) > 1
+        assert len(np.unique(num_forward_passes)) > 1
 
 
-def test_independent_elements_take_one_pass_and_one_that_sees_no_change(key):
+def test_independent_elements_take_one_forward_pass_and_one_without_a_change(key):
     model = product_of_marginals(Event((12,), 2))
-    _, num_passes = jax.jit(lambda: jacobi.sample(model, {"logits": jnp.full(12, 3.0)}, key))()
-    assert num_passes == 2
+    _, num_forward_passes = jax.jit(
+        lambda: jacobi.sample(model, {"logits": jnp.full(12, 3.0)}, key)
+    )()
+    assert num_forward_passes == 2
 
 
 def copies(size):
@@ -46,23 +48,23 @@ def copies(size):
 
 
 def test_examples_count_their_own_forward_passes(key):
-    """Guesses that are right up to element n need 6 - n passes, whatever the others need.
+    """Guesses that are right up to element n need 6 - n forward passes, whatever the others need.
 
-    A chain of copies takes every pass from a bad guess, and one from the answer.
+    A chain of copies takes every forward pass from a bad guess, and one from the answer.
     """
     model, params = copies(6)
     guesses = np.tril(np.ones((7, 6), np.int32), -1)
     run = jax.vmap(lambda x: jacobi.sample(model, params, key, x=x))
-    x, num_passes = jax.jit(run)(guesses)
+    x, num_forward_passes = jax.jit(run)(guesses)
     np.testing.assert_array_equal(x, np.ones((7, 6)))
-    np.testing.assert_array_equal(num_passes, [6, 6, 5, 4, 3, 2, 1])
+    np.testing.assert_array_equal(num_forward_passes, [6, 6, 5, 4, 3, 2, 1])
 
 
 def test_without_a_guess_the_first_one_is_zeros(key):
     model, params = copies(6)
-    x, num_passes = jax.jit(lambda: jacobi.sample(model, params, key))()
+    x, num_forward_passes = jax.jit(lambda: jacobi.sample(model, params, key))()
     np.testing.assert_array_equal(x, np.ones(6))
-    assert num_passes == 6
+    assert num_forward_passes == 6
 
 
 def test_decoding_and_a_first_guess_give_the_same_sample(key, random_params):

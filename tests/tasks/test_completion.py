@@ -45,9 +45,9 @@ class Bits:
 
     def log_prob(self, x, y=0.0):
         """Of one x, in numpy."""
-        walked = x[list(self.order)]
-        logits = np.tril(PARAMS[:, :4].astype(np.float64), -1) @ walked + PARAMS[:, 4] + y
-        return -np.logaddexp(0.0, (1 - 2 * walked) * logits).sum()
+        incremental = x[list(self.order)]
+        logits = np.tril(PARAMS[:, :4].astype(np.float64), -1) @ incremental + PARAMS[:, 4] + y
+        return -np.logaddexp(0.0, (1 - 2 * incremental) * logits).sum()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,8 +150,8 @@ def test_decoding_changes_what_is_sampled_alone(key):
     got = np.asarray(jax.jit(greedy)(key, x, known))
     want = np.zeros(4, np.int32)
     for d, i in enumerate(MODEL.order):
-        walked = want[list(MODEL.order)]
-        want[i] = 1 if i == 1 else PARAMS[d, :d] @ walked[:d] + PARAMS[d, 4] > 0
+        incremental = want[list(MODEL.order)]
+        want[i] = 1 if i == 1 else PARAMS[d, :d] @ incremental[:d] + PARAMS[d, 4] > 0
     np.testing.assert_array_equal(got, want)
 
 

@@ -36,7 +36,7 @@ def closure(rate):
     return lambda x: x * rate
 
 
-def told_apart(a, b):
+def differences(a, b):
     """The differences of a config from one that another process has written."""
     there = json.loads(json.dumps(configs.as_json(a)))
     here = identity.Description(configs.flat(configs.as_json(b)))
@@ -65,18 +65,18 @@ def told_apart(a, b):
     ],
 )
 def test_a_value_is_itself_made_again_and_another_is_not(make, other):
-    assert told_apart({"a": make()}, {"a": make()}) == []
-    lines = told_apart({"a": make()}, {"a": other()})
+    assert differences({"a": make()}, {"a": make()}) == []
+    lines = differences({"a": make()}, {"a": other()})
     assert lines
     assert all(line.startswith("a") for line in lines)
 
 
 def test_names_with_dots_are_no_paths():
-    assert len(told_apart({"a.b": 1}, {"a": {"b": 1}})) == 2
-    assert len(told_apart({"'a.b'": 1}, {"a.b": 1})) == 2
-    assert len(told_apart({"a": {}}, {"a": {"b": 1}})) == 2
-    assert told_apart({"a": "absent"}, {}) == ["a: 'absent' there, absent here"]
-    assert told_apart({"a": 1}, {"a": 1.0}) == []
+    assert len(differences({"a.b": 1}, {"a": {"b": 1}})) == 2
+    assert len(differences({"'a.b'": 1}, {"a.b": 1})) == 2
+    assert len(differences({"a": {}}, {"a": {"b": 1}})) == 2
+    assert differences({"a": "absent"}, {}) == ["a: 'absent' there, absent here"]
+    assert differences({"a": 1}, {"a": 1.0}) == []
 
 
 def test_only_the_field_of_the_folder_is_left_out():

@@ -1,4 +1,4 @@
-"""What a run is told apart by: loss, optimizer, players and batches; over processes, releases."""
+"""What distinguishes two runs: loss, optimizer, players and batches; over processes, releases."""
 
 import dataclasses
 import functools
@@ -55,7 +55,7 @@ def values(value):
     return identity.describe(value).values
 
 
-def told_apart(a, b):
+def differences(a, b):
     return identity.differences(json.loads(json.dumps(values(a))), identity.describe(b))
 
 
@@ -96,9 +96,9 @@ def schedule(rate, steps=300):
     ],
 )  # fmt: skip
 def test_what_is_made_again_is_the_same_and_another_is_told_by_its_path(make, other, lines):
-    assert told_apart(make(), make()) == []
+    assert differences(make(), make()) == []
     assert "0x" not in json.dumps(values(make()))
-    found = told_apart(make(), other())
+    found = differences(make(), other())
     assert found
     for line in lines:
         assert line in "\n".join(found)
@@ -172,7 +172,7 @@ def test_another_order_or_rate_is_refused_with_the_difference(one, step, new, pr
     assert int(train.run(other, new(), split.batches(24), 5, **options).step) == 5
 
 
-def test_players_of_a_game_are_told_apart_by_their_order_too(problem):
+def test_players_of_a_game_are_distinguished_by_their_order_too(problem):
     def run(game):
         return identity.describe_run(players.game_of(game), None)
 

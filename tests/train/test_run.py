@@ -306,7 +306,7 @@ def test_handlers_are_put_back_and_left_alone_off_the_main_thread(step, new, pro
     assert result == [(3, before)]
 
 
-def test_lines_do_not_flood_a_log_and_a_bar_draws(step, new, problem, capsys, monkeypatch):
+def test_lines_do_not_flood_a_log_and_a_bar_is_shown(step, new, problem, capsys, monkeypatch):
     train.run(step, new(), problem.Batches(), 50, log_every=1)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2  # compiled, and the end

@@ -111,7 +111,7 @@ def test_a_checkpoint_of_any_layout_restores_into_any_other(steps, tmp_path):
             ]
 
 
-def test_a_shared_out_run_logs_evaluates_draws_and_resumes(steps, problem, tmp_path):
+def test_a_shared_out_run_logs_evaluates_plots_and_resumes(steps, problem, tmp_path):
     def plot(state, path):
         assert len(state.params["second"].devices()) == 1
         path.write_text("picture")

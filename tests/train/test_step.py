@@ -217,7 +217,7 @@ def test_what_is_no_loss_or_optimizer_or_another_one_is_refused(one, problem):
             step(adam, problem.Batches()[0])
 
 
-def test_players_and_their_updates_draw_from_keys_of_their_own(problem, one):
+def test_players_and_their_updates_have_keys_of_their_own(problem, one):
     """By hand: split(fold_in(key, 1)) in the order of the updates; metrics are means over them.
 
     The j-th update of either player sees the j-th part of the batch.

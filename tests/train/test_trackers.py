@@ -162,7 +162,7 @@ def events(folder):
     return found
 
 
-def test_a_board_shows_pictures_and_a_run_hands_on_what_was_drawn(tmp_path):
+def test_a_board_shows_pictures_and_a_run_hands_on_its_pictures(tmp_path):
     pytest.importorskip("tensorboardX")
     wide, text = tmp_path / "wide.png", tmp_path / "text.png"
     Image.new("L", (5, 3)).save(wide)
