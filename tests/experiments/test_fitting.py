@@ -172,7 +172,7 @@ def test_smoothing_is_chosen_on_validation(capsys):
 
 
 def test_samples_are_classified_as_what_they_were_asked_to_be(monkeypatch):
-    """Real digits of the label that was given are recognised as it, those of the next are not.
+    """Real digits of the label that was given are classified as it, those of the next are not.
 
     The classifier has learnt from training examples: labels of the test set that are wrong do not
     move it, and are told as wrong.
