@@ -1,0 +1,347 @@
+r"""Divergences of distributions, as functions of log probabilities, of log ratios and of critics.
+
+An f-divergence is E_q f(p(x) / q(x)) for a convex f with f(1) = 0 (Csiszár, 1967; Ali & Silvey,
+1966). Here it is the term that a sum or an integral adds up, q f(p / q) as a function of log p and
+log q, so that zeros of either side and tiny probabilities are right:
+
+    KL                    p log (p / q)                           inf where p leaves q's support
+    REVERSE_KL            q log (q / p)
+    JENSEN_SHANNON        (p log (p / m) + q log (q / m)) / 2     m = (p + q) / 2; at most log 2
+    TOTAL_VARIATION       |p - q| / 2                             at most 1
+    SQUARED_HELLINGER     (sqrt p - sqrt q)^2 / 2                 at most 1
+    PEARSON, NEYMAN       (p - q)^2 / q, (p - q)^2 / p            chi-square
+    alpha(a)              (p^a q^(1-a) - a p - (1 - a) q) / (a (a - 1))
+    skew_jensen_shannon   w p log (p / m) + (1 - w) q log (q / m),  m = w p + (1 - w) q
+
+    between(KL, log_p, log_q)             exact: [K] log probabilities
+    estimate(KL, log_ratio)               Monte Carlo, with its standard error
+    variational_bound(KL, t_p, t_q)       a lower bound from a critic: Nowozin et al. (2016)
+
+The convex conjugate f*(t) = sup_u u t - f(u) makes the bound E_p t - E_q f*(t) <= D(p || q), tight
+at t = f'(p / q): Nguyen, Wainwright & Jordan (2010), arXiv:0809.0853; Nowozin, Cseke & Tomioka
+(2016), arXiv:1606.00709. Kullback & Leibler's divergence has two more bounds, `donsker_varadhan`
+and, of mutual information, `info_nce`. Rényi's divergence is a function of alpha's, and so has
+closed forms between Gaussians with all that alpha holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm.core import Array
+from gm.numerics import exp_times
+
+_LOG_2 = math.log(2.0)
+_RATIOS = np.linspace(-4.0, 4.0, 33)  # log p / q, at which a pair is checked
+
+
+@dataclasses.dataclass(frozen=True)
+class FDivergence:
+    """An f-divergence E_q f(p / q), f convex, f(1) = 0.
+
+    Attributes:
+      term: (log p, log q) -> q f(p / q), elementwise; f(u) is term(log u, 0).
+      critic: log u -> f'(u): the best critic, as a function of the log ratio. As a last layer it
+        maps any real number into the domain of the conjugate.
+      conjugate: t -> f*(t) for t = f'(u) of some u > 0.
+    """
+
+    term: Callable[[Array, Array], Array]
+    critic: Callable[[Array], Array] | None = None
+    conjugate: Callable[[Array], Array] | None = None
+
+
+def _kl(log_p: Array, log_q: Array) -> Array:
+    return exp_times(log_p, log_p - log_q)
+
+
+def _mass(log_p: Array) -> Array:
+    return jnp.exp(log_p)
+
+
+def skew_jensen_shannon(weight: float) -> FDivergence:
+    """w KL(p || m) + (1 - w) KL(q || m), m = w p + (1 - w) q: at most the entropy of (w, 1 - w).
+
+    Lin (1991), "Divergence measures based on the Shannon entropy".
+
+    Args:
+      weight: w, in (0, 1); 1/2 is Jensen and Shannon's.
+
+    Raises:
+      ValueError: another weight.
+    """
+    if not 0.0 < weight < 1.0:
+        raise ValueError(f"skew_jensen_shannon needs a weight between 0 and 1; got {weight}.")
+    w, log_w, log_rest = weight, math.log(weight), math.log1p(-weight)
+
+    def term(log_p: Array, log_q: Array) -> Array:
+        log_m = jnp.logaddexp(log_p + log_w, log_q + log_rest)
+        return w * _kl(log_p, log_m) + (1.0 - w) * _kl(log_q, log_m)
+
+    def critic(log_u: Array) -> Array:  # w log (u / (w u + 1 - w))
+        return -w * jnp.logaddexp(log_w, log_rest - log_u)
+
+    def conjugate(t: Array) -> Array:
+        return (1.0 - w) * (log_rest - jnp.log1p(-w * jnp.exp(t / w)))
+
+    return FDivergence(term, critic, conjugate)
+
+
+def alpha(a: float) -> FDivergence:
+    """(p^a q^(1-a) - a p - (1 - a) q) / (a (a - 1)): Amari's, KL at 1 and reverse KL at 0.
+
+    a = 1/2 is four times the squared Hellinger distance, 2 half of Pearson's chi-square.
+    Minka (2005), "Divergence measures and message passing", section 2.
+
+    Args:
+      a: any number; 0 and 1 are the limits.
+    """
+    if a == 1.0:
+        return KL
+    if a == 0.0:
+        return REVERSE_KL
+
+    def term(log_p: Array, log_q: Array) -> Array:
+        powers = [w * log for w, log in ((a, log_p), (1.0 - a, log_q))]
+        # Of a zero probability to a negative power, inf; of two zeros, 0.
+        both = (log_p == -jnp.inf) & (log_q == -jnp.inf)
+        product = jnp.where(both, 0.0, jnp.exp(jnp.where(both, 0.0, powers[0] + powers[1])))
+        return (product - a * _mass(log_p) - (1.0 - a) * _mass(log_q)) / (a * (a - 1.0))
+
+    def critic(log_u: Array) -> Array:
+        return jnp.expm1((a - 1.0) * log_u) / (a - 1.0)
+
+    def conjugate(t: Array) -> Array:
+        return jnp.expm1(a / (a - 1.0) * jnp.log1p((a - 1.0) * t)) / a
+
+    return FDivergence(term, critic, conjugate)
+
+
+KL = FDivergence(_kl, lambda log_u: 1.0 + log_u, lambda t: jnp.exp(t - 1.0))
+REVERSE_KL = FDivergence(
+    lambda log_p, log_q: _kl(log_q, log_p),
+    lambda log_u: -jnp.exp(-log_u),
+    lambda t: -1.0 - jnp.log(-t),
+)
+JENSEN_SHANNON = skew_jensen_shannon(0.5)
+TOTAL_VARIATION = FDivergence(
+    lambda log_p, log_q: 0.5 * jnp.abs(_mass(log_p) - _mass(log_q)),
+    lambda log_u: 0.5 * jnp.sign(log_u),
+    lambda t: t,
+)
+SQUARED_HELLINGER = FDivergence(
+    lambda log_p, log_q: 0.5 * (_mass(0.5 * log_p) - _mass(0.5 * log_q)) ** 2,
+    lambda log_u: -0.5 * jnp.expm1(-0.5 * log_u),
+    lambda t: t / (1.0 - 2.0 * t),
+)
+_HALF_PEARSON, _HALF_NEYMAN = alpha(2.0), alpha(-1.0)
+PEARSON = FDivergence(
+    lambda log_p, log_q: 2.0 * _HALF_PEARSON.term(log_p, log_q),
+    lambda log_u: 2.0 * jnp.expm1(log_u),
+    lambda t: t + t**2 / 4.0,
+)
+NEYMAN = FDivergence(
+    lambda log_p, log_q: 2.0 * _HALF_NEYMAN.term(log_p, log_q),
+    lambda log_u: -jnp.expm1(-2.0 * log_u),
+    lambda t: 2.0 - 2.0 * jnp.sqrt(1.0 - t),
+)
+
+
+def of_function(
+    f: Callable[[Array], Array], conjugate: Callable[[Array], Array] | None = None
+) -> FDivergence:
+    """An f-divergence of one's own, f given as a function of u = p / q; the critic is its slope.
+
+    Where p or q is zero its terms are limits, which a function does not tell: use `FDivergence`
+    with a term for distributions of different support.
+
+    Args:
+      f: convex, f(1) = 0, elementwise.
+      conjugate: f*(t) = sup_u u t - f(u), elementwise.
+
+    Raises:
+      ValueError: f(1) is not 0, f is not convex, or the conjugate is that of another function, at
+        log u from -4 to 4.
+    """
+    slope = jax.vmap(jax.grad(f))
+
+    def term(log_p: Array, log_q: Array) -> Array:
+        return exp_times(log_q, f(jnp.exp(log_p - log_q)))
+
+    def critic(log_u: Array) -> Array:
+        return slope(jnp.exp(jnp.ravel(log_u))).reshape(jnp.shape(log_u))
+
+    made = FDivergence(term, critic, conjugate)
+    check(made)
+    return made
+
+
+def check(divergence: FDivergence) -> None:
+    """Holds an f-divergence to its definition: f(1) = 0, f' rises, and f*(f'(u)) = u f'(u) - f(u).
+
+    Raises:
+      ValueError: the first that does not hold, with where.
+    """
+    log_u = jnp.asarray(_RATIOS, jnp.float32)
+    f = np.asarray(divergence.term(log_u, jnp.zeros_like(log_u)))
+    middle = len(_RATIOS) // 2
+    if abs(f[middle]) > 1e-5:
+        raise ValueError(f"an f-divergence has f(1) = 0; this one has {f[middle]:g}.")
+    if divergence.critic is None:
+        return
+    slope = np.asarray(divergence.critic(log_u))
+    if np.any(np.diff(slope) < -1e-4 * (1.0 + np.abs(slope[1:]))):
+        raise ValueError("the f of an f-divergence is convex; the slope of this one falls.")
+    if divergence.conjugate is None:
+        return
+    want = np.exp(_RATIOS) * slope - f
+    have = np.asarray(divergence.conjugate(jnp.asarray(slope)))
+    wrong = ~(np.abs(have - want) <= 1e-3 * (1.0 + np.abs(want) + np.exp(_RATIOS) * np.abs(slope)))
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise ValueError(
+            f"a conjugate has f*(f'(u)) = u f'(u) - f(u); at u = {math.exp(_RATIOS[i]):.3g} that is "
+            f"{want[i]:.5g}, and the one given says {have[i]:.5g}."
+        )
+
+
+def between(divergence: FDivergence, log_p: Array, log_q: Array) -> Array:
+    """D(p || q) of two distributions over the same K values, exactly.
+
+    Args:
+      divergence: any f-divergence.
+      log_p, log_q: [K] log probabilities, normalised; -inf for zero.
+
+    Returns:
+      A scalar: nats for KL, its reverse and Jensen-Shannon's.
+    """
+    chex.assert_rank([log_p, log_q], 1)
+    chex.assert_equal_shape([log_p, log_q])
+    return jnp.sum(divergence.term(log_p, log_q))
+
+
+def entropy(log_p: Array) -> Array:
+    """H(p) = -sum_k p_k log p_k, nats; 0 log 0 = 0. log_p: [K]."""
+    chex.assert_rank(log_p, 1)
+    return -jnp.sum(exp_times(log_p, log_p))
+
+
+def cross_entropy(log_p: Array, log_q: Array) -> Array:
+    """H(p, q) = -sum_k p_k log q_k = H(p) + KL(p || q), nats. log_p, log_q: [K]."""
+    chex.assert_rank([log_p, log_q], 1)
+    return -jnp.sum(exp_times(log_p, log_q))
+
+
+def renyi(log_p: Array, log_q: Array, order: float) -> Array:
+    """Rényi's divergence log(sum_k p_k^a q_k^(1-a)) / (a - 1), nats; KL in the limit of order 1.
+
+    Rényi (1961); van Erven & Harremoës (2014), arXiv:1206.2459. It does not fall with the order.
+
+    Args:
+      log_p, log_q: [K] log probabilities.
+      order: a > 0.
+
+    Raises:
+      ValueError: another order.
+    """
+    if not order > 0.0:
+        raise ValueError(f"renyi needs an order above 0; got {order}.")
+    if order == 1.0:
+        return between(KL, log_p, log_q)
+    a = order
+    both = (log_p == -jnp.inf) | ((log_q == -jnp.inf) & (a < 1.0))
+    power = jnp.where(both, -jnp.inf, a * log_p + (1.0 - a) * jnp.where(both, 0.0, log_q))
+    return jax.nn.logsumexp(power) / (a - 1.0)
+
+
+def estimate(
+    divergence: FDivergence, log_ratio: Array, *, samples_of_p: bool = False
+) -> tuple[Array, Array]:
+    """Monte-Carlo estimate of D(p || q), without bias, and its standard error.
+
+        (1/S) sum_s f(p(x_s) / q(x_s)),  x_s ~ q,   or  (q / p) f(p / q) of x_s ~ p
+
+    Args:
+      divergence: any f-divergence.
+      log_ratio: [S], S >= 2, log p(x_s) - log q(x_s) of normalised densities.
+      samples_of_p: whether x_s ~ p, which is better for KL; else x_s ~ q.
+
+    Returns:
+      The mean, and std / sqrt(S), too small where a few ratios have most of the sum.
+    """
+    chex.assert_rank(log_ratio, 1)
+    zero = jnp.zeros_like(log_ratio)
+    sides = (zero, -log_ratio) if samples_of_p else (log_ratio, zero)
+    values = divergence.term(*sides)
+    return jnp.mean(values), jnp.std(values, ddof=1) / math.sqrt(len(log_ratio))
+
+
+def variational_bound(divergence: FDivergence, t_p: Array, t_q: Array) -> Array:
+    """E_p t(x) - E_q f*(t(x)) <= D(p || q): the bound of f-GANs, tight at t = f'(p / q).
+
+    Unbiased, and for every critic t with values in the domain of f*: `divergence.critic` maps a
+    network's output there, which then estimates log p / q.
+
+    Args:
+      divergence: with a conjugate.
+      t_p: [B], the critic at samples of p.
+      t_q: [C], at samples of q.
+
+    Raises:
+      ValueError: the divergence has no conjugate.
+    """
+    if divergence.conjugate is None:
+        raise ValueError(
+            "variational_bound needs a divergence with a conjugate; this one has none. Give "
+            "FDivergence(term, critic, conjugate), or of_function(f, conjugate)."
+        )
+    chex.assert_rank([t_p, t_q], 1)
+    return jnp.mean(t_p) - jnp.mean(divergence.conjugate(t_q))
+
+
+def donsker_varadhan(t_p: Array, t_q: Array) -> Array:
+    """E_p t - log E_q e^t <= KL(p || q), nats, tight at t = log p / q + any constant.
+
+    Donsker & Varadhan (1983); Belghazi et al. (2018), arXiv:1801.04062. Of few samples of q the
+    estimate is too large in expectation, for the logarithm of a mean is too small; and at large
+    divergences its variance grows like e^KL / C (McAllester & Stratos 2020, arXiv:1811.04251).
+
+    Args:
+      t_p: [B], the critic at samples of p.
+      t_q: [C], at samples of q.
+    """
+    chex.assert_rank([t_p, t_q], 1)
+    return jnp.mean(t_p) - (jax.nn.logsumexp(t_q) - math.log(len(t_q)))
+
+
+def info_nce(scores: Array) -> Array:
+    """(1/N) sum_i log (e^s_ii / ((1/N) sum_j e^s_ij)) <= I(x; y), and <= log N, nats.
+
+    van den Oord, Li & Vinyals (2018), arXiv:1807.03748; Poole et al. (2019), arXiv:1905.06922: a
+    bound in expectation, of small variance; biased low, without hope above log N.
+
+    Args:
+      scores: [N, N], the critic of x_i and y_j, of which the pairs i = j were sampled together.
+    """
+    chex.assert_rank(scores, 2)
+    log_mean = jax.nn.logsumexp(scores, axis=1) - math.log(scores.shape[1])
+    return jnp.mean(jnp.diagonal(scores) - log_mean)
+
+
+def log_ratio_of_logits(logits: Array, num_p: int, num_q: int) -> Array:
+    """log p(x) / q(x) of a classifier's logits of "x is of p": the prior odds taken off.
+
+    Sugiyama, Suzuki & Kanamori (2012), "Density ratio estimation in machine learning", chapter 4.
+
+    Args:
+      logits: any shape; log odds that x is of p, from a classifier fitted by cross-entropy.
+      num_p, num_q: examples of each that it was fitted on.
+    """
+    return logits - math.log(num_p / num_q)
