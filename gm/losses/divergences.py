@@ -207,8 +207,8 @@ def check(divergence: FDivergence) -> None:
     if wrong.any():
         i = int(np.argmax(wrong))
         raise ValueError(
-            f"a conjugate has f*(f'(u)) = u f'(u) - f(u); at u = {math.exp(_RATIOS[i]):.3g} that is "
-            f"{want[i]:.5g}, and the one given says {have[i]:.5g}."
+            f"a conjugate has f*(f'(u)) = u f'(u) - f(u); at u = {math.exp(_RATIOS[i]):.3g}, "
+            f"{want[i]:.5g}; the one given says {have[i]:.5g}."
         )
 
 
