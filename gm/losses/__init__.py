@@ -9,11 +9,36 @@ model)` is what `gm.train.make_step` takes.
   likelihood      maximum likelihood: negative log-likelihood, bits per dimension
   order_agnostic  all orders of an autoregressive model at once
   variational     lower bounds on log p(x): ELBO, importance-weighted bound
+  divergences     f-divergences of log probabilities, of ratios and of critics; Rényi's
+  gaussians       divergences and distances between Normals, in closed form
+  transport       Wasserstein distances: on the line, sliced, entropic (Sinkhorn)
+  moments         maximum mean discrepancy, energy distance, kernel Stein discrepancy
+  scores          score matching and noise-contrastive estimation
   adversarial     two-player games: objectives, penalties and generator losses, combined freely
 
 `batches` checks what they are given.
 """
 
-from gm.losses import adversarial, likelihood, order_agnostic, variational
+from gm.losses import (
+    adversarial,
+    divergences,
+    gaussians,
+    likelihood,
+    moments,
+    order_agnostic,
+    scores,
+    transport,
+    variational,
+)
 
-__all__ = ["adversarial", "likelihood", "order_agnostic", "variational"]
+__all__ = [
+    "adversarial",
+    "divergences",
+    "gaussians",
+    "likelihood",
+    "moments",
+    "order_agnostic",
+    "scores",
+    "transport",
+    "variational",
+]

@@ -304,7 +304,7 @@ def sinkhorn_divergence(
 def entropic_map(
     z: Array, y: Array, plan: Plan, epsilon: float, *, weights_y: Array | None = None
 ) -> Array:
-    r"""Where a plan moves points: T(z) = sum_j w_j y_j, w_j \propto b_j e^((g_j - |z - y_j|^2) / e).
+    r"""Where a plan moves z: sum_j w_j y_j, w_j \propto b_j exp((g_j - |z - y_j|^2) / epsilon).
 
     Pooladian & Niles-Weed (2021), arXiv:2109.12004: the barycentre of the plan at x, and defined
     beyond the points that it was found for.

@@ -21,31 +21,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gm.core import Array, pytree
+from gm.core import Array
+from gm.losses.moments import RBF
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-
-
-@pytree
-class RBF:
-    r"""k(x, y) = (1/R) \sum_r exp(-‖x - y‖² / 2 σ_r²), an equal mixture of Gaussian kernels.
-
-    Attributes:
-      bandwidths: σ, [R], in the units of x.
-    """
-
-    bandwidths: Array
-
-    def __call__(self, x: Array, y: Array) -> Array:
-        """k of every x: [A, D] and every y: [B, D] -> [A, B]."""
-        # Distances by one matrix product; a common origin keeps its rounding small.
-        origin = y.mean(0, keepdims=True)
-        x, y = x - origin, y - origin
-        inner = jnp.matmul(x, y.T, precision="highest")
-        square = jnp.sum(x * x, 1)[:, None] + jnp.sum(y * y, 1)[None] - 2 * inner
-        square = jnp.maximum(square, 0.0)
-        kernels = [jnp.exp(-square / (2 * sigma**2)) for sigma in self.bandwidths]
-        return functools.reduce(jnp.add, kernels) / len(kernels)
 
 
 @functools.partial(jax.jit, static_argnames=("factors", "max_points"))
