@@ -4,8 +4,8 @@ r"""Moment matching: distances between distributions by the means of many functi
 
 is the largest difference of means over the unit ball of a kernel's space: Gretton et al. (2012),
 JMLR 13:723-773. With k = -|x - y| it is the energy distance: Székely & Rizzo (2013), Sejdinovic et
-al. (2013), arXiv:1207.6076. The kernel Stein discrepancy needs samples of one side and the score of the
-other: Liu, Lee & Jordan (2016), arXiv:1602.03253; Chwialkowski et al. (2016), arXiv:1602.02964.
+al. (2013), arXiv:1207.6076. The kernel Stein discrepancy needs samples of one side and the score of
+the other: Liu, Lee & Jordan (2016), arXiv:1602.03253; Chwialkowski et al. (2016), arXiv:1602.02964.
 
 All are U-statistics: unbiased, so that around zero they are negative as often as positive, and
 differentiable in the samples, so that they train generators (Li, Swersky & Zemel 2015,

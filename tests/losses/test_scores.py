@@ -64,8 +64,8 @@ def test_noise_contrastive_estimation_finds_the_constant_too():
     """A Normal's precision and log normaliser, within four of the errors of its theory.
 
     Gutmann & Hyvärinen (2012), theorem 3: the covariance of the estimate is
-    I^-1 - (1 + 1/nu) I^-1 g g' I^-1 over the number of data, with I = E_p (1 - h) u u', g = E_p (1 -
-    h) u, u = grad log p and h the posterior of data; here by quadrature.
+    I^-1 - (1 + 1/nu) I^-1 g g' I^-1 over the number of data, with I = E_p (1 - h) u u',
+    g = E_p (1 - h) u, u = grad log p and h the posterior of data; here by quadrature.
     """
     num, nu = 4000, 4
     rng = np.random.default_rng(0)
