@@ -86,9 +86,9 @@ def test_each_row_states_the_updates_behind_its_parameters(fitted, tmp_path, mon
     )
     reports.report(described, options.Data(folder=tmp_path), made, found)
     rows = results.read(tmp_path / "result.json")
-    assert [(row.metric, row.steps, row.published, row.count) for row in rows] == [
-        ("NLL", 40, 0.5, 180),
-        ("NLL, last step", 100, None, 180),
+    assert [(row.metric, row.value, row.steps, row.published, row.count) for row in rows] == [
+        ("NLL", 1.0, 40, 0.5, 180),
+        ("NLL, last step", 2.0, 100, None, 180),
     ]
     assert {row.experiment for row in rows} == {"test_fitting"}
 

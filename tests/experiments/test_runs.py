@@ -121,6 +121,12 @@ def test_a_seed_is_one_of_those_that_were_trained(trained, main, experiment):
     assert published["modes captured, mean over seeds"] == 24.8
 
 
+def test_a_vae_is_scored_by_the_bound_and_with_more_samples(trained, main):
+    bound, estimate = results.read(trained("vae", main) / "result.json")
+    assert (bound.metric, bound.num_samples) == ("negative ELBO", 1)
+    assert (estimate.num_samples, estimate.kind) == (2, "bound")
+
+
 def test_other_data_and_other_folders_are_refused(trained, main, act, experiment, tmp_path):
     folder, made = trained("made", main), experiment("made")
     with pytest.raises(ValueError, match=r"the run was trained on digits.*; claw.* other examples"):
