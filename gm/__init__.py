@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "bijections",
+    "commands",
     "core",
     "data",
     "distributions",
@@ -34,6 +35,7 @@ __all__ = [
 if TYPE_CHECKING:
     from gm import (
         bijections,
+        commands,
         core,
         data,
         distributions,

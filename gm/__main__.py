@@ -15,8 +15,14 @@ import sys
 from collections.abc import Callable, Sequence
 
 import gm
+from gm import commands
 
-COMMANDS = ("laws", "inspect", "hosts", "results")
+COMMANDS = {
+    "laws": commands.laws,
+    "inspect": commands.inspect,
+    "hosts": commands.hosts,
+    "results": commands.results,
+}
 
 
 def main_of(command: str) -> Callable[[Sequence[str], str], int]:
@@ -37,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments and arguments[0] in COMMANDS:
         command, *rest = arguments  # as they are: some belong to a script
-        return main_of(command)(rest, f"gm {command}")
+        name = f"gm {command}"
+        COMMANDS[command](name).parse_args(rest)  # --help and mistakes, without JAX
+        return main_of(command)(rest, name)
     teach = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("gm", description=__doc__, formatter_class=teach)
     parser.add_argument("--version", action="version", version=f"gm {gm.__version__}")

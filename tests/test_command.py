@@ -39,31 +39,42 @@ def test_rooms_are_imported_when_they_are_used_and_not_before():
     assert said[:2] == [f"{gm.__version__} False True", "True False"]
     assert "flows.flow.Flow" in said[2]
     name = "trane"
-    with pytest.raises(AttributeError, match=r"gm has no trane; its rooms are bijections, core"):
+    with pytest.raises(
+        AttributeError, match=r"gm has no trane; its rooms are bijections, commands, core"
+    ):
         getattr(gm, name)
 
 
-def test_help_says_all_commands_without_jax():
+def test_help_says_all_commands_and_theirs_without_jax():
+    """So that it answers at once: JAX takes seconds to import."""
     said = python(
         "import sys, gm.__main__ as command\n"
-        "try:\n"
-        "    command.main(['--help'])\n"
-        "except SystemExit as stop:\n"
-        "    print(stop.code, 'jax' in sys.modules, 'numpy' in sys.modules)\n"
+        "for line in [['--help'], *([name, '--help'] for name in command.COMMANDS), ['inspect']]:\n"
+        "    try:\n"
+        "        command.main(line)\n"
+        "    except SystemExit as stop:\n"
+        "        print(stop.code, 'jax' in sys.modules, 'numpy' in sys.modules)\n"
     )
-    assert said.endswith("0 False False\n")
+    assert said.count("0 False False\n") == 5
+    assert said.endswith("2 False False\n")
     for name in command.COMMANDS:
         assert f"\n    gm {name} " in said
+        assert f"usage: gm {name} " in said
 
 
 @pytest.mark.parametrize(
-    ("name", "module"),
-    [("laws", laws), ("inspect", inspect), ("hosts", hosts), ("results", results)],
+    ("name", "module", "line"),
+    [
+        ("laws", laws, "--seed 3 FILE.py"),
+        ("inspect", inspect, "runs/a runs/b"),
+        ("hosts", hosts, "-m --local 2 -- script --help"),
+        ("results", results, "results README.md --check"),
+    ],
 )
-def test_a_command_gets_its_arguments_and_gives_its_status(name, module, monkeypatch, capsys):
+def test_a_command_gets_its_arguments_and_gives_its_status(name, module, line, monkeypatch, capsys):
     got = []
     monkeypatch.setattr(module, "main", lambda *given: got.append(given) or 3)
-    rest = ["-m", "--local", "2", "--", "script", "--help"]
+    rest = line.split()
     assert command.main([name, *rest]) == 3
     assert got == [(rest, f"gm {name}")]
     monkeypatch.undo()

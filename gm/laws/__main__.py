@@ -1,16 +1,7 @@
-"""Holds models to the laws that their capabilities call for, and says how long that took.
-
-WHAT is FILE.py, FILE.py:NAME or MODULE:NAME. NAME is a model, a table {name: model}, or a function
-of no arguments that gives either; MODELS where nothing is said. Without WHAT it is the project's
-own table, in a checkout. Take small models: many laws sum over all states or integrate over x. The
-exit status is 0 where no law is broken, 1 where one is, 2 where there is nothing to check.
-
-    gm laws gm.models.classical:coin
-"""
+"""The command `gm laws`, also `python -m gm.laws`; `commands.LAWS` says what it does."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.util
 import inspect
@@ -24,7 +15,7 @@ from typing import Any
 
 import jax
 
-from gm import laws
+from gm import commands, laws
 
 TABLE = "tests/models/test_contract.py"
 EXAMPLE = "FILE.py with MODELS = {name: model}, or MODULE:NAME of a model of yours"
@@ -99,10 +90,7 @@ def verdict(model: Any, seed: int) -> tuple[bool, str]:
 
 def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.laws") -> int:
     """Prints the laws, then a line for each model; returns the exit status."""
-    teach = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(name, description=__doc__, formatter_class=teach)
-    parser.add_argument("what", nargs="*", metavar="WHAT", help="models; see above")
-    parser.add_argument("--seed", type=int, default=0, help="for parameters, points and samples")
+    parser = commands.laws(name)
     options = parser.parse_args(arguments)
     print("The laws:", *(f"  {law.sentence}" for law in laws.LAWS), sep="\n", flush=True)
     if not options.what and not pathlib.Path(TABLE).is_file():

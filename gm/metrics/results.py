@@ -9,7 +9,6 @@ and exits 1 where the table is stale. `python -m gm.metrics.results` does the sa
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import json
@@ -22,6 +21,7 @@ from typing import Any
 
 import jax
 
+from gm import commands
 from gm.metrics import provenance
 from gm.metrics.score import KINDS, Score
 
@@ -314,13 +314,7 @@ def updated(text: str, results: Sequence[Result]) -> str:
 
 def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.metrics.results") -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        name,
-        description="Makes the table of results from committed result files.",
-    )
-    parser.add_argument("folder", type=pathlib.Path, help="holds result files, at any depth")
-    parser.add_argument("page", type=pathlib.Path, help="the Markdown page with the two markers")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
+    parser = commands.results(name)
     options = parser.parse_args(arguments)
     try:
         results = [r for path in sorted(options.folder.rglob("*.json")) for r in read(path)]

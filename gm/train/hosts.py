@@ -1,37 +1,6 @@
-"""The same script on several hosts, under `jax.distributed`.
+"""The same script on several hosts, under `jax.distributed`: the command `gm hosts`.
 
-    python -m gm.train.hosts [--coordinator ADDRESS:PORT --num-hosts N --host I] SCRIPT [ARGS...]
-    python -m gm.train.hosts --local 2 SCRIPT [ARGS...]        # two processes of this machine
-
-`gm hosts` is the same, by the `gm` of whichever environment comes first in PATH.
-
-Start one process on every host (on GPU clusters, one for each GPU), with the same code, the same
-arguments and a folder that all of them see. Each reads its own part of each batch; host 0 writes.
-Without flags the hosts find each other as JAX finds them:
-
-SLURM, one task for each GPU:
-
-    #SBATCH --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 --signal=TERM@120 --requeue
-    srun python -m gm.train.hosts experiments/autoregressive/made.py --folder $SCRATCH/made
-
-A TPU pod slice, from anywhere:
-
-    gcloud compute tpus tpu-vm ssh NAME --worker=all \
-        --command="cd gm && python -m gm.train.hosts SCRIPT --folder /shared/made"
-
-Kubernetes, an Indexed Job with a headless service (or a JobSet), in each container:
-
-    python -m gm.train.hosts --coordinator $JOB-0.$SERVICE:1234 --num-hosts $N \
-        --host $JOB_COMPLETION_INDEX experiments/autoregressive/made.py --folder /shared/made
-
-Two machines by hand: the same with `--coordinator 10.0.0.1:1234 --num-hosts 2 --host 0` on the
-first, at whose address the others meet, and `--host 1` on the second. `JAX_COORDINATOR_ADDRESS`,
-`JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` say the same.
-
-SIGTERM, SIGINT, SIGUSR1 or SIGHUP at any host stops all of them after the same step, with a
-checkpoint. When a host is lost, the others cannot go on: they end with an error that says so,
-within half a minute. Starting all hosts again with the same command resumes, on any number of
-hosts.
+`commands.HOSTS` says how it is started on clusters, on pods and by hand.
 """
 
 from __future__ import annotations
@@ -54,6 +23,7 @@ from typing import Any
 
 import jax
 
+from gm import commands
 from gm.train import stopping
 
 HEARTBEAT_SECONDS = 20  # a host that is silent for so long is lost
@@ -218,15 +188,7 @@ def _free_port() -> int:
 
 def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.train.hosts") -> int:
     """The launcher: watches over the process that does the work, or over several of them."""
-    teach = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(name, description=__doc__, formatter_class=teach)
-    parser.add_argument("--coordinator", help="address:port of host 0")
-    parser.add_argument("--num-hosts", type=int, help="how many processes there are")
-    parser.add_argument("--host", type=int, help="which of them this is, from 0")
-    parser.add_argument("--local", type=int, help="start so many processes on this machine")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("-m", dest="module", action="store_true", help="SCRIPT names a module")
-    parser.add_argument("script", nargs=argparse.REMAINDER, help="and its arguments")
+    parser = commands.hosts(name)
     options = parser.parse_args(arguments)
     if not options.script:
         parser.error("a script to run is missing")

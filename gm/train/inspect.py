@@ -1,20 +1,17 @@
 """The state of a run's folder: `gm inspect FOLDER...`, or `python -m gm.train.inspect`.
 
-Says which checkpoints are intact, what the newest of them holds and what is wrong with the others,
-how the last process ended, how to resume, and how to replay a step that was not finite. Reads every
-byte of every checkpoint and changes nothing. The exit status is 0 where all is intact, 1 where a
-checkpoint is damaged or a file broken, 2 where there is no checkpoint to resume from.
+Reads every byte of every checkpoint and changes nothing; `commands.INSPECT` says what it tells.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from gm import commands
 from gm.train import checkpoints, folders, jsons, logs
 
 T = TypeVar("T")
@@ -199,8 +196,7 @@ def _process(i: int, history: Sequence[dict]) -> str:
 
 def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.train.inspect") -> int:
     """Prints the reports; returns the worst status."""
-    parser = argparse.ArgumentParser(name, description=__doc__)
-    parser.add_argument("folder", nargs="+", type=pathlib.Path, help="of a run")
+    parser = commands.inspect(name)
     status = 0
     for i, folder in enumerate(parser.parse_args(arguments).folder):
         try:
