@@ -212,6 +212,12 @@ def test_given_parameters_are_used_as_they_are(key):
         laws.check(coin, key, {"logits": jnp.full(1, jnp.nan)})
 
 
+def test_a_coin_that_all_but_never_falls_otherwise_is_no_fault(key):
+    """Every sample is the same, with a probability of 1 - 8192 e^-30; the density says so too."""
+    coin = law_zoo.RIGHT["coin"]
+    assert set(laws.check(coin, key, {"logits": jnp.full(1, 30.0)}).values()) == {"holds"}
+
+
 def test_parameters_may_be_whole_numbers_too(key):
     @dataclasses.dataclass(frozen=True)
     class Counts(Generator):

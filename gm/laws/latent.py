@@ -10,7 +10,7 @@ import numpy as np
 
 from gm import core
 from gm.core import Array, Key, Params, PyTree
-from gm.laws import integrals, spaces
+from gm.laws import any_model, integrals, spaces
 from gm.laws.any_model import NUM_SAMPLES
 from gm.laws.law import NUM_SIGMAS, NotApplicable, demand
 from gm.laws.statistics import TOO_RARE, two_samples
@@ -98,7 +98,19 @@ def _demand_integral(trial: Trial, log_prob: Any, given: PyTree, fineness: int) 
 def samples_follow_the_generative_process(
     trial: Trial, samples: np.ndarray, others: np.ndarray
 ) -> None:
-    """`sample` against z ~ p(z), x ~ p(x | z) with other keys: a chi-squared test."""
+    """`sample` against z ~ p(z), x ~ p(x | z) with keys of their own: two-sample tests.
+
+    At some parameters x hardly depends on z, and how z was sampled leaves no trace in x: so the two
+    are compared at others too, with more noise on them.
+    """
+    _demand_same(trial, samples, others)
+    for pair in any_model.elsewhere(trial, any_model.samples, ancestors):
+        if all(np.all(np.isfinite(x)) for x in pair):
+            _demand_same(trial, *pair)
+
+
+def _demand_same(trial: Trial, samples: np.ndarray, others: np.ndarray) -> None:
+    """That two sets [NUM_SAMPLES, *event] have one distribution."""
     event, rng = trial.event, trial.rng("directions")
     if spaces.num_states(event) <= MAX_ROWS:
         tests = [(spaces.number(event, samples), spaces.number(event, others))]
@@ -114,7 +126,7 @@ def samples_follow_the_generative_process(
 def bounds_are_ordered(
     trial: Trial, seen: dict[str, PyTree], out: tuple[np.ndarray, Any]
 ) -> str | None:
-    """elbo <= iwae_8 <= log p(x) in expectation, and sampled elbos have the mean that q implies.
+    """elbo <= iwae_8 <= log p(x) in expectation; sampled elbos and -log q have q's means.
 
     log p(x) and the exact elbo come from integrals over z (`gm.laws.integrals`). The weights
     themselves are not averaged: their variance is infinite where q is much narrower than the
@@ -157,15 +169,15 @@ def _demand_order(elbo: np.ndarray, iwae: np.ndarray, exact: _Exact) -> None:
         exact.elbo <= exact.log_p + size_p + size_elbo,
         f"the exact elbo {exact.elbo:.4f} exceeds log p(x) {exact.log_p:.4f}",
     )
-    error = np.std(elbo) / np.sqrt(len(elbo))
+    mean, error = _mean(elbo)
     demand(
-        abs(np.mean(elbo) - exact.elbo) <= NUM_SIGMAS * error + size_elbo,
-        f"sampled elbos average {np.mean(elbo):.4f} ± {error:.4f}; q implies {exact.elbo:.4f}",
+        abs(mean - exact.elbo) <= NUM_SIGMAS * error + size_elbo,
+        f"sampled elbos average {mean:.4f} ± {error:.4f}; q implies {exact.elbo:.4f}",
     )
-    error = np.std(iwae) / np.sqrt(len(iwae))
+    mean, error = _mean(iwae)
     demand(
-        np.mean(iwae) <= exact.log_p + NUM_SIGMAS * error + size_p,
-        f"iwae {np.mean(iwae):.4f} > log p {exact.log_p:.4f}",
+        mean <= exact.log_p + NUM_SIGMAS * error + size_p,
+        f"iwae {mean:.4f} > log p {exact.log_p:.4f}",
     )
 
 
@@ -181,14 +193,20 @@ def _exact_bounds(
         log_prior, log_q = model.prior(params).log_prob(z), model.encode(params, x).log_prob(z)
         return log_prior, log_prior + model.decode(params, z).log_prob(x), log_q
 
+    surprises = -trial.score("bounds", log_densities, given, posterior)[2]
+    entropy, entropy_error = _mean(surprises[np.isfinite(surprises)])
+
     def integrands(z: PyTree, sampled: bool = False) -> np.ndarray:
-        """p(x, z), q's gain over `about`, q and p(z); over half of p(z) + q where sampled."""
+        """p(x, z), q's gain over `about`, q, p(z), -q log q; over half of p(z) + q where sampled.
+
+        The last is centred at the entropy that samples show.
+        """
         log_prior, log_joint, log_q = trial.score("bounds", log_densities, given, z)
         base = np.logaddexp(log_prior, log_q) - np.log(2.0) if sampled else 0.0
         with np.errstate(invalid="ignore", over="ignore"):
             q, gain = np.exp(log_q - base), log_joint - about - log_q
-            gain = np.where(q > 0.0, q * gain, 0.0)
-            parts = [np.exp(log_joint - about - base), gain, q, np.exp(log_prior - base)]
+            gain, surprise = (np.where(q > 0.0, q * v, 0.0) for v in (gain, -log_q - entropy))
+            parts = [np.exp(log_joint - about - base), gain, q, np.exp(log_prior - base), surprise]
             return np.nan_to_num(np.stack(parts, axis=1))
 
     space = integrals.Space.of(posterior, seen["prior"])
@@ -196,9 +214,9 @@ def _exact_bounds(
     total = integrals.exactly(
         integrands, space, lambda f: trial.integrate(f, samples, fineness).total
     )
-    error = np.zeros(4)
+    error = np.zeros(5)
     # What is discrete may have values that no sample shows.
-    unseen = total is not None and len(space.ranges) and max(abs(total[2:] - 1.0)) > TOLERANCE
+    unseen = total is not None and len(space.ranges) and max(abs(total[2:4] - 1.0)) > TOLERANCE
     if total is None or unseen:
         both = trial.run("sampled latents", _sampler(model), given, trial.key)
         total, error = integrals.by_samples(lambda z: integrands(z, sampled=True), both)
@@ -207,11 +225,23 @@ def _exact_bounds(
                 f"{2 * NUM_SAMPLED} samples of z leave log p(x) uncertain by more than {MAX_ERROR}"
             )
     demand(
-        bool(np.all(np.abs(total[2:] - 1.0) < TOLERANCE + NUM_SIGMAS * error[2:])),
+        bool(np.all(np.abs(total[2:4] - 1.0) < TOLERANCE + NUM_SIGMAS * error[2:4])),
         f"the posterior sums to {total[2]:.4f}, the prior to {total[3]:.4f}",
+    )
+    size = TOLERANCE * (1.0 + 0.01 * abs(entropy))
+    demand(
+        abs(total[4]) <= size + NUM_SIGMAS * (error[4] + entropy_error)
+        or not np.all(np.isfinite(surprises)),  # which sampled elbos show
+        f"-log q of samples of q averages {entropy:.4f} ± {entropy_error:.4f}; q's entropy is "
+        f"{entropy + total[4]:.4f}",
     )
     log_p = float(np.log(total[0])) + about
     return _Exact(log_p, float(total[1]) + about, float(error[0] / total[0]), float(error[1]))
+
+
+def _mean(values: np.ndarray) -> tuple[float, float]:
+    """Of values [N], with its standard error."""
+    return float(np.mean(values)), float(np.std(values) / np.sqrt(len(values)))
 
 
 def _sampler(model: Any) -> Callable[[PyTree, Key], tuple[PyTree, PyTree]]:

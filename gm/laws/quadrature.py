@@ -74,6 +74,7 @@ class Quadrature:
         return np.searchsorted(self.begin, _along(self.map.place(x)), side="right") - 1
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of densities that are none
 def integrate(f: Integrand, samples: Sequence[np.ndarray], fineness: int = 1) -> Quadrature:
     """The integrals of f over R^d.
 

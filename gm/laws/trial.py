@@ -21,6 +21,8 @@ Measure = Callable[["Trial", Params, Key, dict[str, Array]], PyTree]
 MAX_ROWS = 2**11  # a space up to this size is enumerated, in the one program
 CHUNK = 2**12  # points of a larger one are scored so many at once
 TOLERANCE = 2e-3  # of an integral
+MAX_ATTEMPTS = 8  # at parameters that float32 can hold
+BEYOND = 1e15  # what is larger lies beyond every grid
 
 
 class Trial:
@@ -65,10 +67,21 @@ class Trial:
 
     @property
     def params(self) -> Params:
-        """Those given, else `model.init` with some noise on every one of them."""
+        """Those given, else `model.init` with some noise on every one of them.
+
+        Less noise, then another start, where too much lies beyond float32 to be seen.
+        """
         if self._given is None:
-            begun = self.run("init", self.original.init, self.key)
-            self._given = spaces.perturb(begun, self.rng("params"))
+            least = np.inf
+            for i in range(MAX_ATTEMPTS):
+                key = self.key if i < MAX_ATTEMPTS // 2 else jax.random.fold_in(self.key, i)
+                begun = self.run("init", self.original.init, key)
+                params = spaces.perturb(begun, self.rng("params"), max(0.5**i, 0.125))
+                results = self._measure(params)
+                if (share := _share_beyond(results)) < least:
+                    self._given, self._measured, least = params, results, share
+                if least < 1e-3:
+                    break
         return self._given
 
     def run(self, name: str, function: Callable[..., PyTree], *args: Any) -> PyTree:
@@ -83,13 +96,15 @@ class Trial:
 
     def measured(self, measure: Measure) -> PyTree:
         """The result of one measure."""
+        params = self.params
         if self._measured is None:
-            self._measured = self._measure(self.params)
+            self._measured = self._measure(params)
         return self._measured[self._measures.index(measure)]
 
-    def measure_again(self, measure: Measure, params: Params) -> PyTree:
-        """One measure at other parameters; nothing is compiled again."""
-        return self._measure(params)[self._measures.index(measure)]
+    def measure_again(self, params: Params, *measures: Measure) -> list[PyTree]:
+        """Measures at other parameters; nothing is compiled again."""
+        results = self._measure(params)
+        return [results[self._measures.index(measure)] for measure in measures]
 
     def _measure(self, params: Params) -> list[PyTree]:
         def program(params: Params, key: Key, inputs: dict[str, Array]) -> list[PyTree]:
@@ -161,7 +176,7 @@ class Trial:
             raise NotApplicable(f"no quadrature in {num_dims} real dimensions; take one or two")
         kept = []
         for x in samples:
-            beyond = ~np.all(np.abs(x) < 1e15, axis=1)
+            beyond = ~np.all(np.abs(x) < BEYOND, axis=1)
             if np.mean(beyond) > 1e-3:
                 share = 100.0 * np.mean(beyond)
                 raise NotApplicable(f"{share:.1f} % of the samples lie beyond the grid")
@@ -175,6 +190,13 @@ class Trial:
                 "resolutions"
             )
         return result
+
+
+def _share_beyond(results: PyTree) -> float:
+    """The largest share, of any array of results, that is no number or too large; log 0 is fine."""
+    leaves = [leaf for leaf in jax.tree.leaves(results) if leaf.size and leaf.dtype.kind == "f"]
+    beyond = (np.mean(~(np.abs(leaf) < BEYOND) & (leaf != -np.inf)) for leaf in leaves)
+    return float(max(beyond, default=0.0))
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:
