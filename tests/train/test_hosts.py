@@ -17,17 +17,19 @@ ENVIRONMENT = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count
 LAUNCH = [sys.executable, "-W", "error", "-m", "gm.train.hosts"]
 
 TRAIN = """
-import sys, time
+import functools, sys, time
 import jax, jax.numpy as jnp, numpy as np, optax
 from gm import data, train
 
 folder, num_steps, pause, fsdp = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
 x = np.random.default_rng(0).normal(size=(256, 3)).astype(np.float32)
-dataset = data.from_arrays(x, x[:8], x[:8])
+few, many = (data.from_arrays(part, x[:8], x[:8]).train for part in (x[:56], x[56:]))
+nested = data.zipped(few=few.batches(16), many=many.batches(24, seed=1))
 
 def loss(params, key, batch):
-    noise = jax.random.normal(key, batch["x"].shape)
-    return jnp.mean((batch["x"] @ params["w"] - noise) ** 2), {}
+    noise = jax.random.normal(key, (len(batch["few"]["x"]), 4))
+    spread = jnp.mean((batch["many"]["x"] @ params["w"]) ** 2)
+    return jnp.mean((batch["few"]["x"] @ params["w"] - noise) ** 2) + 0.1 * spread, {}
 
 class Batches:
     def __init__(self, batches):
@@ -38,18 +40,18 @@ class Batches:
             yield batch
 
 optimizer = train.with_ema(optax.adam(0.1))
-rule = train.fsdp if fsdp else train.replicated
-step = train.make_step(loss, optimizer, rule=lambda n, s, d: train.fsdp(n, s, d, min_size=1)
-                       if fsdp else train.replicated(n, s, d))
-state = train.init({"w": np.ones((3, 4), np.float32)[:, :3]}, optimizer, jax.random.key(0))
+rule = functools.partial(train.fsdp, min_size=1) if fsdp else train.replicated
+step = train.make_step(loss, optimizer, rule=rule)
+state = train.init({"w": np.ones((3, 4), np.float32)}, optimizer, jax.random.key(0))
 print("hosts", jax.process_count(), "devices", jax.device_count(), flush=True)
 best = train.Best("w")
 state = train.run(
-    step, state, Batches(dataset.train.batches(16)), num_steps, folder=folder, log_every=1,
+    step, state, Batches(nested), num_steps, folder=folder, log_every=1,
     checkpoint_every=5, progress=False, best=best,
     evaluate=lambda s: {"w": s.params["w"].sum()}, evaluate_every=4,
     plot=lambda s, path: path.write_text("x"),
 )
+assert state.params["w"].is_fully_replicated == (not fsdp)
 print("sha256", train.digest(train.local(state)), flush=True)
 print("best", best.step, best.value, train.digest(best.params), flush=True)
 """
@@ -80,8 +82,11 @@ def digests(process):
 
 @pytest.mark.matrix
 def test_two_hosts_train_as_one_and_a_signal_to_one_stops_both(script, tmp_path):
-    """Stopped by SIGINT to host 1 alone, resumed, equal to never stopped; equal to one host."""
-    pair = launch(script, tmp_path / "pair", 60, 0.1)
+    """Stopped by SIGINT to host 1 alone, resumed, equal to never stopped; equal to one host.
+
+    On batches of two sizes, with parameters that all devices of both hosts share out.
+    """
+    pair = launch(script, tmp_path / "pair", 60, 0.1, "fsdp")
     saves = tmp_path / "pair" / "checkpoints"
     while pair.poll() is None and not [*saves.glob("0*")]:
         time.sleep(0.02)
@@ -92,7 +97,7 @@ def test_two_hosts_train_as_one_and_a_signal_to_one_stops_both(script, tmp_path)
     assert checkpoints.steps(tmp_path / "pair")[-1] < 60
     ends = []
     for folder in ("pair", "whole"):
-        out, err = launch(script, tmp_path / folder, 60, 0.0).communicate(timeout=120)
+        out, err = launch(script, tmp_path / folder, 60, 0.0, "fsdp").communicate(timeout=120)
         for word in ("sha256", "best"):  # the same on both hosts
             ends.append(set(re.findall(rf"{word} (.+)", out)))
             assert len(ends[-1]) == 1, err
@@ -110,9 +115,9 @@ def test_two_hosts_train_as_one_and_a_signal_to_one_stops_both(script, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("host", [0, 1])
-def test_when_a_host_is_lost_the_other_says_so_and_the_pair_resumes(host, script, tmp_path):
-    pair = launch(script, tmp_path / "pair", 500, 0.01, "fsdp")
+@pytest.mark.parametrize(("host", "rule"), [(0, ()), (1, ("fsdp",))])
+def test_when_a_host_is_lost_the_other_says_so_and_the_pair_resumes(host, rule, script, tmp_path):
+    pair = launch(script, tmp_path / "pair", 500, 0.01, *rule)
     while pair.poll() is None and not [*(tmp_path / "pair" / "checkpoints").glob("0*")]:
         time.sleep(0.02)
     subprocess.run(["pkill", "-KILL", "-f", f"worker.*--host {host} .*{tmp_path}/pair"], check=True)
@@ -122,7 +127,7 @@ def test_when_a_host_is_lost_the_other_says_so_and_the_pair_resumes(host, script
     assert f"host {1 - host} has lost another host" in err
     assert "To go on: " in err
     end = checkpoints.steps(tmp_path / "pair")[-1] + 3
-    assert len(set(digests(launch(script, tmp_path / "pair", end, 0.0, "fsdp")))) == 1
+    assert len(set(digests(launch(script, tmp_path / "pair", end, 0.0, *rule)))) == 1
 
 
 def test_scripts_get_their_arguments_and_give_their_status(tmp_path):
