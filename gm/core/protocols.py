@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from gm.core.events import Event
-from gm.core.names import Array, Key, Params, PyTree
+from gm.core.names import Array, Key, Metrics, Params, PyTree
 
 
 class Network(Protocol):
@@ -238,6 +238,22 @@ class Fittable(Protocol):
 
 
 @runtime_checkable
+class IterativelyFittable(_Spaced, Protocol):
+    """A fit in steps without gradients, each from parameters to the next: EM, Lloyd's k-means.
+
+    `losses.fixed_points` makes a loss of it, so that `train.run` shows, saves and resumes the fit.
+    """
+
+    def fit_step(
+        self, params: Params, key: Key, x: Array, *, weights: Array | None = None
+    ) -> tuple[Params, Metrics]:
+        """The next parameters for examples x: [N, *event], and scalars of these ones; under jit.
+
+        The key is for steps at random; weights [N] are as in `Fittable`.
+        """
+
+
+@runtime_checkable
 class Critic(_Spaced, Protocol):
     """A real-valued function of one example."""
 
@@ -256,6 +272,7 @@ CAPABILITIES = (
     Flow,
     Implicit,
     Fittable,
+    IterativelyFittable,
     Critic,
 )
 

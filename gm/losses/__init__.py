@@ -14,6 +14,7 @@ model)` is what `gm.train.make_step` takes.
   transport       Wasserstein distances: on the line, sliced, entropic (Sinkhorn)
   moments         maximum mean discrepancy, energy distance, kernel Stein discrepancy
   scores          score matching and noise-contrastive estimation
+  fixed_points    fits that iterate without gradients (EM), in steps that training can drive
   adversarial     two-player games: objectives, penalties and generator losses, combined freely
 
 `batches` checks what they are given.
@@ -22,6 +23,7 @@ model)` is what `gm.train.make_step` takes.
 from gm.losses import (
     adversarial,
     divergences,
+    fixed_points,
     gaussians,
     likelihood,
     moments,
@@ -34,6 +36,7 @@ from gm.losses import (
 __all__ = [
     "adversarial",
     "divergences",
+    "fixed_points",
     "gaussians",
     "likelihood",
     "moments",

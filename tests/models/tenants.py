@@ -67,6 +67,55 @@ class Clusters:
 
 
 @dataclasses.dataclass(frozen=True)
+class GaussianMixture:
+    """p(x) = Σ_k π_k N(x; m_k, diag s_k^2), fitted by EM, step by step."""
+
+    num_clusters: int = 2
+    event: Event = Event((2,))
+
+    def init(self, key):
+        shape = self.num_clusters, self.event.size
+        weight = jnp.zeros(shape[:1], F32)
+        mean = jax.random.normal(key, shape, F32)
+        return {"log_weight": weight, "mean": mean, "log_scale": jnp.zeros(shape, F32)}
+
+    def components(self, params, x):
+        def one(mean, log_scale):
+            return dist.Normal(mean, jnp.exp(log_scale)).log_prob(x)
+
+        each = jax.vmap(one)(params["mean"], params["log_scale"])
+        return jax.nn.log_softmax(params["log_weight"]) + each
+
+    def log_prob(self, params, x):
+        return jax.nn.logsumexp(self.components(params, x))
+
+    def sample(self, params, key):
+        key_weight, key_x = jax.random.split(key)
+        k = jax.random.categorical(key_weight, params["log_weight"])
+        return dist.Normal(params["mean"][k], jnp.exp(params["log_scale"][k])).sample(key_x)
+
+    def fit_step(self, params, key, x, *, weights=None):
+        del key
+        w = jnp.ones(len(x), F32) if weights is None else jnp.asarray(weights, F32)
+        each = jax.vmap(self.components, (None, 0))(params, x)  # [N, K]
+        share = w[:, None] * jax.nn.softmax(each)
+        count = jnp.sum(share, 0)
+        mean = share.T @ x / count[:, None]
+        variance = jnp.einsum("nk,nkd->kd", share, (x[:, None] - mean[None]) ** 2) / count[:, None]
+        found = {"log_weight": jnp.log(count / jnp.sum(w)), "mean": mean}
+        found["log_scale"] = 0.5 * jnp.log(variance + 1e-6)
+        return found, {"log_prob": w @ jax.nn.logsumexp(each, axis=1) / jnp.sum(w)}
+
+    def fit(self, x, key=None, *, weights=None, num_steps=30):
+        w = jnp.asarray(core.example_weights(weights, len(x), "GaussianMixture.fit"), F32)
+
+        def step(params, _):
+            return self.fit_step(params, key, jnp.asarray(x, F32), weights=w)[0], None
+
+        return jax.lax.scan(step, self.init(key), None, num_steps)[0]
+
+
+@dataclasses.dataclass(frozen=True)
 class TwoLayers:
     """z = (z_1, z_2) from the top: p(z_1) p(z_2 | z_1) p(x | z), q(z_1 | x) q(z_2 | z_1, x)."""
 
