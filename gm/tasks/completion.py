@@ -90,7 +90,7 @@ def complete_weighted(
       x: [*event], and log w, a scalar in nats.
 
     Raises:
-      As `complete`.
+      TypeError, ValueError: as `complete`.
     """
     data = _checked(model, x, known, "complete_weighted")
     x, log_probs = ancestral.scan(model, params, key, _complete_one, data, context)

@@ -6,7 +6,7 @@
                 gradients. Rajbhandari et al. (2020), "ZeRO", arXiv:1910.02054, stage 3.
 
 A rule is a function (name, shape, number of devices) -> PartitionSpec of one array of the state,
-where the name is its path, such as "params['decoder']['kernel']". Several hosts share one mesh;
+where the name is its path, such as `params['decoder']['kernel']`. Several hosts share one mesh;
 each brings its own part of each batch.
 """
 

@@ -100,7 +100,7 @@ def make_step(
 ) -> Step:
     """A step that descends one loss, or plays one round of a game.
 
-    Step n plots from fold_in(key, n), split over the updates in their order. Where a player makes
+    Step n uses fold_in(key, n), split over the updates in their order. Where a player makes
     R > 1 updates per step, every batch is cut in R strided parts (part j holds examples
     j, R + j, 2 R + j, ...), and each player's j-th update sees part j.
 
@@ -109,7 +109,7 @@ def make_step(
 
     An ensemble trains N small models as one program. Its state has a leading axis [N] everywhere:
     `jax.vmap(lambda key: train.init(model.init(key), optimizer, key))(keys)`. Every member sees the
-    same batches and plots from its own key; hyperparameters differ where the optimizer keeps them
+    same batches and has its own key; hyperparameters differ where the optimizer keeps them
     in its state (`optax.inject_hyperparams`). A member that is not finite stays at its last good
     step while the others go on.
 
