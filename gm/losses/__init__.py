@@ -15,6 +15,7 @@ model)` is what `gm.train.make_step` takes.
   moments         maximum mean discrepancy, energy distance, kernel Stein discrepancy
   scores          score matching and noise-contrastive estimation
   fixed_points    fits that iterate without gradients (EM), in steps that training can drive
+  minimum_distance  the nearest model, for distances of samples and divergences of densities
   adversarial     two-player games: objectives, penalties and generator losses, combined freely
 
 `batches` checks what they are given.
@@ -26,6 +27,7 @@ from gm.losses import (
     fixed_points,
     gaussians,
     likelihood,
+    minimum_distance,
     moments,
     order_agnostic,
     scores,
@@ -39,6 +41,7 @@ __all__ = [
     "fixed_points",
     "gaussians",
     "likelihood",
+    "minimum_distance",
     "moments",
     "order_agnostic",
     "scores",

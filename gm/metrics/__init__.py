@@ -9,13 +9,14 @@ expectation, `estimate` a statistic of samples.
     mmd          squared maximum mean discrepancy of two samples, unbiased, with its error
     c2st         classifier two-sample test: accuracy in telling samples from data (0.5 at best)
     classifier_accuracy  accuracy of a classifier of real data on class-conditional samples
+    permutation  p-values of two-sample tests: MMD, energy distance, any statistic
     modes        how many modes of a known mixture the samples reach
     baselines    independent pixels and file compressors: what every model must beat
     results      result.json, and `gm results`, the table made of them
     provenance   the hardware, revision and command that a result states
 """
 
-from gm.metrics import baselines, c2st, classifier_accuracy, importance, mmd, modes
+from gm.metrics import baselines, c2st, classifier_accuracy, importance, mmd, modes, permutation
 from gm.metrics.likelihood import evaluate
 from gm.metrics.score import Score
 
@@ -28,4 +29,5 @@ __all__ = [
     "importance",
     "mmd",
     "modes",
+    "permutation",
 ]
