@@ -39,6 +39,7 @@ from gm.distributions.joint import Joint, sample_and_kl
 from gm.distributions.mixtures import Mixture
 from gm.distributions.pathwise import is_reparameterized, sample_and_log_prob
 from gm.distributions.simplex import Dirichlet
+from gm.distributions.support import enumerate_support
 from gm.distributions.transformed import Transformed
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "coupled_mixture",
     "element",
     "element_log_probs",
+    "enumerate_support",
     "has_kl",
     "head_for",
     "is_reparameterized",

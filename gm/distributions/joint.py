@@ -39,7 +39,7 @@ class Joint(Scored):
         if not isinstance(z, tuple | list) or len(z) != len(self.parts):
             got = f"{len(z)} of them" if isinstance(z, tuple | list) else type(z).__name__
             raise ValueError(f"Joint needs a tuple of {len(self.parts)} parts; got {got}.")
-        return tuple(_given(part, z[:i]) for i, part in enumerate(self.parts))
+        return tuple(given_part(part, z[:i]) for i, part in enumerate(self.parts))
 
     @property
     def reparameterized(self) -> bool:
@@ -49,7 +49,7 @@ class Joint(Scored):
         def visit(key: Key) -> None:
             z = ()
             for part in self.parts:
-                one = _given(part, z)
+                one = given_part(part, z)
                 said.append(is_reparameterized(one))
                 z = (*z, one.sample(key))
 
@@ -69,7 +69,7 @@ class Joint(Scored):
         """One z and its log p(z), each part scored as it is sampled."""
         z, log_probs = (), []
         for part, k in zip(self.parts, jax.random.split(key, len(self.parts)), strict=True):
-            z_l, log_prob = sample_and_log_prob(_given(part, z), k)
+            z_l, log_prob = sample_and_log_prob(given_part(part, z), k)
             z, log_probs = (*z, z_l), [*log_probs, log_prob]
         return z, sum(log_probs[1:], log_probs[0])
 
@@ -96,7 +96,7 @@ def sample_and_kl(
         return z, term[None]
     z, terms, keys = (), [], jax.random.split(key, len(q.parts))
     for q_l, p_l, k in zip(q.parts, p.parts, keys, strict=True):
-        z_l, term = _term(k, _given(q_l, z), _given(p_l, z), analytic)
+        z_l, term = _term(k, given_part(q_l, z), given_part(p_l, z), analytic)
         z, terms = (*z, z_l), [*terms, term]
     return z, jnp.stack(terms)
 
@@ -109,6 +109,6 @@ def _term(key: Key, q: Distribution, p: Distribution, analytic: bool) -> tuple[P
     return z, log_q - p.log_prob(z)
 
 
-def _given(part: Part, earlier: tuple[PyTree, ...]) -> Distribution:
+def given_part(part: Part, earlier: tuple[PyTree, ...]) -> Distribution:
     """The distribution of one part given the values before it."""
     return part if hasattr(part, "log_prob") else part(*earlier)

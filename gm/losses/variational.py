@@ -9,6 +9,9 @@ pathwise: they pass through z, so q's samples must be reparameterized. z may be 
 prior and posterior are both a `dist.Joint` of L parts, the KL has a term for each,
 
     KL(q(z | x) || p(z)) = Σ_l E_q KL(q(z_l | z_<l, x) || p(z_l | z_<l)).
+
+A discrete z of few values needs no samples: the ELBO is a sum over all of them, exact, gradients
+included (`negative_enumerated_elbo`).
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from gm.core import (
     require,
 )
 from gm.losses import batches
+from gm.numerics import exp_times
 
 Weights = float | tuple[float, ...] | Array
 
@@ -82,6 +86,20 @@ def iwae_bound(log_weights: Array) -> Array:
     """
     chex.assert_rank(log_weights, 1)
     return jax.nn.logsumexp(log_weights) - jnp.log(log_weights.shape[0])
+
+
+def enumerated_elbo(log_q: Array, log_joint: Array) -> Array:
+    r"""ELBO of one example as a sum over all z: \sum_z q(z | x) (log p(x, z) - log q(z | x)).
+
+    Args:
+      log_q: [S], log q(z | x) of every z, nats; -inf where q has none, which adds nothing.
+      log_joint: [S], log p(x, z), nats.
+
+    Returns:
+      Scalar in nats, log p(x) where q is the posterior.
+    """
+    chex.assert_rank([log_q, log_joint], 1)
+    return jnp.sum(exp_times(log_q, log_joint - log_q))
 
 
 def log_weights(model: Latent, params: Params, key: Key, x: Array, num_samples: int) -> Array:
@@ -198,6 +216,44 @@ def negative_iwae(
     return -bound, {"iwae": bound, "elbo": elbo_}
 
 
+def negative_enumerated_elbo(
+    model: Latent, params: Params, key: Key, batch: Batch
+) -> tuple[Array, Metrics]:
+    """Negative ELBO of a model with a discrete z of few values, averaged over the batch; exact.
+
+    Costs one `decode` for every z and example: for one categorical of tens of values, or a few.
+
+    Args:
+      model: a model with `prior`, `encode`, `decode`, whose posterior is Bernoulli, Categorical or
+        a `dist.Joint` of such parts.
+      params: of the model.
+      key: not used; nothing is random.
+      batch: {"x": [B, *event]}, and "context" for p(x | y).
+
+    Returns:
+      Nats per example, and {"elbo", "kl", "log_likelihood"}.
+
+    Raises:
+      TypeError: the model lacks a capability, its posterior is of another kind, or the batch is not
+        a mapping.
+      ValueError: x is not in the model's event space, or z has more than 4,096 values.
+    """
+    del key
+    x, y = _examples(model, batch, 1, "negative_enumerated_elbo")
+
+    def of_example(x: Array, y: PyTree) -> tuple[Array, Array]:
+        one = given(model, y)
+        q, p = one.encode(params, x), one.prior(params)
+        z = dist.enumerate_support(q)
+        log_q, log_p = jax.vmap(q.log_prob)(z), jax.vmap(p.log_prob)(z)
+        log_likelihood = jax.vmap(lambda z: one.decode(params, z).log_prob(x))(z)
+        bound = enumerated_elbo(log_q, log_p + log_likelihood)
+        return bound, -enumerated_elbo(log_q, log_p)
+
+    bound, kl = map(jnp.mean, jax.vmap(of_example)(x, y))
+    return -bound, {"elbo": bound, "kl": kl, "log_likelihood": bound + kl}
+
+
 def _for_each_term(value: Weights, kl: Array, name: str) -> Array:
     """One number, or one for each term; ValueError for another number of them."""
     value = jnp.asarray(value, kl.dtype)
@@ -223,7 +279,8 @@ def _require_pathwise(model: Latent, q: Distribution, name: str) -> None:
         raise TypeError(
             f"{name} needs a posterior with reparameterized samples, since its gradient passes "
             f"through z; {type(model).__name__} encodes to {type(q).__name__}, whose samples stop "
-            "it. A score-function estimator (REINFORCE, VIMCO) of these log weights would do, or a "
+            "it. negative_enumerated_elbo sums over all z of a discrete one that has few values; a "
+            "score-function estimator (REINFORCE, VIMCO) of these log weights would do, or a "
             "Gumbel-softmax (Concrete) relaxation of the posterior; gm.metrics.evaluate scores "
             "such a model as it is."
         )
