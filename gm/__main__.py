@@ -1,4 +1,4 @@
-"""The command `gm`, also `python -m gm`: what gm does from a terminal.
+"""The command `gm`, also `python -m gm`: laws, inspect, hosts and results.
 
     gm laws [WHAT...]          holds models to the laws that their capabilities call for
     gm inspect FOLDER...       says what a run's folder holds, what is damaged, how to go on

@@ -1,4 +1,4 @@
-"""Invertible maps with log-determinants, of which flows are made.
+"""Bijections: invertible maps with log-determinants, the parts of flows.
 
 A bijection is a frozen dataclass of static fields with `init(key)`, and `forward(params, x,
 context=None)` and `inverse(params, y, context=None)` for one example, each giving (value, log_det):

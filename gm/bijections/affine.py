@@ -1,4 +1,4 @@
-"""Affine maps, with the Gaussian that fits data best in closed form."""
+"""Affine bijections, fitted to data in closed form."""
 
 from __future__ import annotations
 

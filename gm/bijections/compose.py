@@ -1,4 +1,4 @@
-"""Bijections of bijections: one after another, and backwards."""
+"""Compositions and inverses of bijections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Elements in another order, so that what the next layer leaves alone is something else."""
+"""Permutations of elements, between layers of a flow that change only some of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rooms of gm say to each other: type names, events, and the capabilities of a model.
+"""Shared types: names, events, and the capabilities of a model as protocols.
 
 A model offers the methods that make sense for it. Each group of methods is a capability, named
 here as a `typing.Protocol`; a loss asks for the one it needs with `require`, which says plainly

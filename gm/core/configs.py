@@ -1,4 +1,4 @@
-"""A model's configuration with one of its settings changed throughout."""
+"""Changes one setting throughout the configuration of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The space that one example lives in, and what a conditional model is given."""
+"""Events: the space of one example, and of the context of a conditional model."""
 
 from __future__ import annotations
 

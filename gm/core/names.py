@@ -1,4 +1,4 @@
-"""Names of types that every room shares."""
+"""Type names that all packages share."""
 
 from __future__ import annotations
 

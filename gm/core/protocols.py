@@ -1,4 +1,4 @@
-"""The capabilities of a model, and what its parts must offer, as `typing.Protocol`s.
+"""Protocols: the capabilities of a model, and the interfaces of its parts.
 
 Fields are read-only properties, so that frozen dataclasses satisfy a type checker. Every method of
 a conditional model takes `context=None` last: y of p(x | y), an array or a pytree; `given` makes a

@@ -1,4 +1,4 @@
-"""Frozen dataclasses of arrays that are pytrees, each of a type that JAX tells from every other."""
+"""Frozen dataclasses of arrays as pytrees, each with a tree structure of its own."""
 
 from __future__ import annotations
 

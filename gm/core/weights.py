@@ -1,4 +1,4 @@
-"""How much each example of a batch counts."""
+"""Weights of the examples of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named data sets as {"x": ...} batches that are a pure function of (seed, step).
+"""Data sets as batches {"x": ...} that are a pure function of (seed, step).
 
     digits = data.load("digits")                                       # Dataset
     mnist = data.load("mnist", transform=data.DynamicBinarization())   # mnist_dynamic

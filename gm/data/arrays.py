@@ -1,4 +1,4 @@
-"""Arrays of one's own."""
+"""Data sets from arrays."""
 
 from __future__ import annotations
 

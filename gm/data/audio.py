@@ -1,4 +1,4 @@
-"""Sound to files that anything plays."""
+"""Writing sound to `.wav` files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of arrays: names and sizes from their headers first, then the arrays that are asked for.
+"""Reading files of arrays: names and sizes from the headers first, then the arrays asked for.
 
 Nothing else is read, nothing beyond a limit, and nothing that can run code: no pickled arrays, no
 objects of MATLAB. What a file unpacks to is bounded before it is unpacked.

@@ -1,4 +1,4 @@
-"""A named data set: three splits, and what models need to know of their examples."""
+"""Data sets: three splits, and the space of their examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 8x8 digits that scikit-learn ships: real images, no download."""
+"""The 8x8 digits of scikit-learn: real images without a download."""
 
 from __future__ import annotations
 

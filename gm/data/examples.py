@@ -1,4 +1,4 @@
-"""Any sequence of examples: arrays, pairs with labels, dicts, or a data set of Hugging Face."""
+"""Data sets from any sequence of examples: arrays, pairs, dicts, or Hugging Face data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of one's own: `.npz`, `.npy`, `.csv` and `.mat`, by the rules of `from_arrays`."""
+"""Data sets from files: `.npz`, `.npy`, `.csv` and `.mat`, by the rules of `from_arrays`."""
 
 from __future__ import annotations
 

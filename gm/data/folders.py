@@ -1,4 +1,4 @@
-"""Folders of one's own: images, or sounds, maybe in a folder for each class, and for each split.
+"""Data sets from folders of images or sounds, with subfolders for classes and splits.
 
 photos/*.png                       one split, cut in three
 photos/cats/*.png photos/dogs/...  classes, numbered in the order of their names

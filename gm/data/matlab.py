@@ -1,4 +1,4 @@
-"""MATLAB files: arrays of numbers, held to what is said of them before they are read.
+"""Reading MATLAB files of numeric arrays, with all sizes checked first.
 
 Version 5 is read here, for the reader of scipy ends the process on some damaged files: MathWorks,
 "MAT-file format", the chapter on level 5 files. A variable is a list of elements, each of a type

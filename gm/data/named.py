@@ -1,4 +1,4 @@
-"""The published sets: where their files are, and how these become the examples TFDS prepares."""
+"""Published data sets by name: their files, and the examples that TFDS makes of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a prepared folder says of itself, checked before TensorFlow Datasets acts on it.
+"""Checks of a prepared TFDS folder before TensorFlow Datasets reads it.
 
 TFDS imports the module of every feature that `features.json` names, from anywhere, the working
 folder included, and opens the files that `dataset_info.json` names. Here only its own features are

@@ -1,4 +1,4 @@
-"""Published data sets that are downloaded when they are first asked for, then kept in a cache.
+"""Downloads of published data sets, kept in a cache.
 
 Each file has its address, size and SHA-256; nothing is read that differs. The examples, their order
 and splits are those that TFDS prepares, so a set is the same whichever way it comes.

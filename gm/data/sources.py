@@ -1,4 +1,4 @@
-"""`load`: a data set by its name."""
+"""`load`: a data set by name or path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples by number, as they are stored: arrays in memory, or records read at every access."""
+"""Sources of examples by number: arrays in memory, or records read at every access."""
 
 from __future__ import annotations
 

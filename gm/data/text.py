@@ -1,4 +1,4 @@
-"""Text as windows of characters: x is [T] integers, the places of its characters in a vocabulary.
+"""Texts as windows of characters: x is [T] integers, indices into a vocabulary.
 
 Training windows start at any character; validation and test windows lie end to end, so that each
 character is scored once (the last few that do not fill a window are left out). The first

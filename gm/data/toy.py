@@ -1,4 +1,4 @@
-"""Densities in one and two dimensions with an exact log_prob, to hold a learned model against.
+"""Toy densities in one and two dimensions with an exact log_prob.
 
 Each is a frozen dataclass with an `event`, `log_prob(x)` of one example x: [D] in nats, and
 `sample(key)`. All but the checkerboard are mixtures of Gaussians, the moons and spirals too, as

@@ -1,4 +1,4 @@
-"""What is done to stored examples before a model sees them.
+"""Transforms of stored examples: thresholds, binarization, dequantization, mu-law.
 
 A transform is a frozen dataclass: `transform(event, key, x)` maps one example x of `event`, as a
 pure function of the key; `transform.event(event)` is the space it maps to. Unless it says otherwise

@@ -1,4 +1,4 @@
-"""What the values of arrays are: how many levels, and whether 32 bits are enough for them."""
+"""Inference of value types: the number of levels, and whether 32 bits suffice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound of `.wav` files as real values in [-1, 1)."""
+"""Reading `.wav` files as real values in [-1, 1)."""
 
 from __future__ import annotations
 

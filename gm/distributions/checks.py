@@ -1,4 +1,4 @@
-"""What a value must be before it is scored: one event, of the right shape and kind."""
+"""Checks of a value before it is scored: shape and dtype of one event."""
 
 from __future__ import annotations
 

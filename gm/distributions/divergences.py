@@ -1,4 +1,4 @@
-"""KL(q || p) = E_q log q(x) / p(x): in closed form between like kinds, by samples otherwise."""
+"""KL divergences: closed forms between like distributions, Monte Carlo otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One distribution over an event of many elements, seen element by element.
+"""Access to the distribution of one element of an event.
 
 These work for every distribution whose elements are independent and whose leaves lead with the
 event's shape: all of this room but Dirichlet. Elements are counted in raster order.

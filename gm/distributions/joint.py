@@ -1,4 +1,4 @@
-"""Distributions of several parts, each given those before it, and their divergence by terms."""
+"""Joint distributions of several parts, each given the earlier ones, and their KL by parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mixtures of any elementwise distribution of this room, a mixture of its own for every element.
+"""Mixtures of elementwise distributions, one mixture per element.
 
 Mixture(logits, Normal(loc, scale))                        # mixture of Normals
 Mixture(logits, Logistic(loc, scale))                      # mixture of logistics

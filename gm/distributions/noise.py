@@ -1,4 +1,4 @@
-"""Standard noise from random bits, right in the tails: Uniform, Normal, Laplace, Logistic, Gumbel.
+"""Standard noise from random bits with exact tails: Uniform, Normal, Laplace, Logistic, Gumbel.
 
 `jax.random.uniform` has steps of 2^-23, so that what is made of it has no sample rarer than 1e-7
 and too many near there. Here 32 bits are taken whole, u = (bits + 1/2) / 2^32, and rounded to a

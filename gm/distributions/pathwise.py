@@ -1,4 +1,4 @@
-"""Whether gradients flow through samples, and a sample with its score."""
+"""Pathwise gradients: whether samples are reparameterized, and samples with their scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distributions of what an invertible map makes of samples: Transformed."""
+"""Pushforward distributions through a bijection: Transformed."""
 
 from __future__ import annotations
 

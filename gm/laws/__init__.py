@@ -1,4 +1,4 @@
-"""What every model must satisfy, checkable on a model of one's own.
+"""Laws: what every model must satisfy, checkable on a model of your own.
 
     laws.check(model, key)
 

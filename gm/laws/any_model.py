@@ -1,4 +1,4 @@
-"""What holds for every model, and for every model that samples or learns."""
+"""Laws of every model, and of every model that samples or learns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loss is given: the examples of a batch, and what a conditional model is told of them."""
+"""Checks of a batch: the examples, and the context of a conditional model."""
 
 from __future__ import annotations
 

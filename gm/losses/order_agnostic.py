@@ -1,4 +1,4 @@
-r"""Learning all orders at once.
+r"""Order-agnostic training: maximum likelihood over all orders of the elements.
 
     E_o[-log p_o(x)],    p_o(x) = \prod_i p(x_o(i) | x_o(<i))
 

@@ -1,4 +1,4 @@
-"""How good is a model: numbers that say what they measure, on what, and how surely.
+"""Metrics: scores with standard errors, units, counts and kinds.
 
 `evaluate` scores a model on a whole split and returns a `Score`: a value with its standard error,
 unit, count and kind. `exact` is a computed likelihood, `bound` an upper bound on it in

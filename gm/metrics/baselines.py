@@ -1,4 +1,4 @@
-"""What a model must clearly beat: independent elements, and ordinary file compressors."""
+"""Baselines: independent elements, and file compressors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mean negative log-likelihood of a model on a whole split."""
+"""Evaluation: the mean negative log-likelihood of a model on a split."""
 
 from __future__ import annotations
 

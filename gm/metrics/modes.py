@@ -1,4 +1,4 @@
-"""How many modes of a known mixture a generator reaches, and how evenly."""
+"""Mode coverage: how many modes of a known mixture a generator reaches, and how evenly."""
 
 from __future__ import annotations
 

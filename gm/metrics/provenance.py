@@ -1,4 +1,4 @@
-"""Where a number comes from: the machine, the code, the command."""
+"""Provenance of a result: the hardware, the revision and the command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line of truth per experiment, `result.json`, and the table made of them.
+"""Result files, `result.json`, and the table generated from them.
 
     gm results experiments/results experiments/README.md [--check]
 

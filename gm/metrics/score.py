@@ -1,4 +1,4 @@
-"""A number with everything a reader needs to trust it."""
+"""`Score`: a number with its standard error, unit, count and kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks: what a trained model is for.
+"""Tasks for trained models: completion.
 
     completion   the rest of an example, given some of its elements
 

@@ -1,4 +1,4 @@
-"""Moving parameters: a step, the loop around it, and runs that survive being stopped.
+"""Training: a step, the loop around it, checkpoints and exact resume.
 
     step = train.make_step(loss, optimizer)  # jitted, donated, data-parallel
     state = train.init(params, optimizer, key)

@@ -1,4 +1,4 @@
-"""What a loop should not wait for: tasks done in order, on a thread of their own."""
+"""Background tasks of a run, done in order on a thread of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters of the best evaluation: what early stopping would have kept.
+"""`Best`: keeps the parameters of the best evaluation, for early stopping.
 
     best = train.Best("nats")
     state = train.run(step, state, batches, num_steps, evaluate=validate, best=best, ...)

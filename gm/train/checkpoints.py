@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or refused: orbax writes the arrays, a manifest vouches for the files.
+"""Checkpoints verified by a manifest: orbax writes the arrays, SHA-256 guards every file.
 
     folder/checkpoints/000001000/arrays/...     what orbax writes
     folder/checkpoints/000001000/manifest.json  written last: size and SHA-256 of each file

@@ -1,4 +1,4 @@
-"""Configurations as JSON that another process makes of them again, and compares by name."""
+"""Configurations as JSON, reproducible across processes and compared by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a run does what else it does besides stepping."""
+"""Intervals of logging, checkpoints, evaluations and pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From batches to steps: one at a time, several in one dispatch, or gathered on the device.
+"""Feeds from batches to steps: one at a time, several per dispatch, or gathered on the device.
 
 All three make the same steps of the same batches. Stacking saves the dispatch of a step; a data set
 that is kept on the device saves the transfer of its examples too, and only their numbers travel.

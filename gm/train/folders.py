@@ -1,4 +1,4 @@
-"""The folder of a run: which configuration it belongs to, whether a run may enter, what befell it.
+"""The folder of a run: its configuration, access to it, and the history of its processes.
 
     config.json     what the run is called; a folder that holds another one is refused
     run.json        what the run is (`identity`); a folder that holds another one is refused

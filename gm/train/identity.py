@@ -1,4 +1,4 @@
-"""What a run or a model is: a flat tree of plain values that another process can compare.
+"""Descriptions of runs and models as flat trees of plain values, comparable across processes.
 
     describe(model).values         {"": "MADE", "hidden": "(500,)", "event.shape": "(784,)", ...}
     differences(saved, describe(model))   ["hidden: (500,) there, (200,) here"]

@@ -1,4 +1,4 @@
-"""JSON files that a kill, a full disk or a stranger may have spoiled: checked, and never trusted.
+"""Reading and writing JSON files that may be damaged: checked, never trusted.
 
 A schema is a type (exactly that: no bool for an int), None, a tuple of alternatives, [schema] for a
 list of such, or {name: schema} for an object with these entries: a name that ends in "?" may be

@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder.
+"""Locks: one process at a time in the folder of a run.
 
 The lock is the kernel's, on folder/lock, and ends with its process however that ends; what the file
 says is for whoever is refused. It holds between machines on NFS 4 (and 3 with lockd), on Lustre

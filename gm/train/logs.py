@@ -1,4 +1,4 @@
-"""What a run tells: rows of metrics.jsonl, a bar on a terminal, and few lines anywhere else.
+"""Logging of a run: rows of metrics.jsonl, and progress on a terminal or in a log.
 
 A row is one JSON object: "step" (updates made), "seconds" (trained so far, over all resumptions,
 without compilation), "examples_per_s" since the row before, "device_gib" (the most memory that a

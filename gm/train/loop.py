@@ -1,4 +1,4 @@
-"""The loop around a step, with what long work needs: metrics, checkpoints, resume, a clean stop."""
+"""`run`: the training loop, with metrics, checkpoints, resume and a clean stop."""
 
 from __future__ import annotations
 

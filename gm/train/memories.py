@@ -1,4 +1,4 @@
-"""What losses hand from step to step without descending on it: each part by rows, or replicated.
+"""State that losses hand from step to step without gradients, split by rows or replicated.
 
 rows         [B, ...], one for each example of the batch: split over the devices and cut in
              parts as the batch is (hidden states, persistent chains of each example)

@@ -1,4 +1,4 @@
-"""Folders: which cannot be listed, which are taken for patterns, which are on disk for good."""
+"""Paths of folders: listing, links around special characters, and durable writes."""
 
 from __future__ import annotations
 

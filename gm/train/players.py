@@ -1,4 +1,4 @@
-"""Who moves which parameters: one loss over all of them, or several players over disjoint parts.
+"""Players of a game: losses over disjoint parts of the parameters.
 
 A game's parameters are one dict. Each player descends its own loss with its own optimizer, and
 moves only its own entries; the others' are constants to it. Players move in the order of the dict,

@@ -1,4 +1,4 @@
-"""Rows, evaluations and pictures of a run, made in their order on a thread of their own.
+"""Rows, evaluations and pictures of a run, made in order on a thread of their own.
 
 What is not made yet is owed. A checkpoint says in its manifest what is owed at its step, so that it
 implies the rows before it even where it cannot wait for them: a run that resumes there makes them

@@ -1,4 +1,4 @@
-"""A run while it runs: steps, and what is due between them."""
+"""The state machine of a run: steps, and what is due between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: written on a thread of their own, and saved when the files say so."""
+"""Saving the checkpoints of a run on a thread of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where arrays live: the batch split over the mesh axis "data", the state as a rule says.
+"""Sharding: the batch split over the mesh axis "data", the state replicated or fully sharded.
 
     replicated  a copy of everything on every device (data parallelism)
     fsdp        parameters, optimizer state and averages split over the same axis, for models larger

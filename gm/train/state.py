@@ -1,4 +1,4 @@
-"""Everything that training carries from one step to the next."""
+"""`State`: everything that training carries from one step to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training step: jitted, donated, data-parallel, and never past a number that is not finite.
+"""`make_step`: a training step that is jitted, donated, data-parallel, and checked to be finite.
 
 The pattern is `jax.jit` with shardings: the batch split over the mesh axis "data", the state as a
 rule says, one program. A loss sees the whole batch, so 1 device, 8 devices and several hosts

@@ -1,4 +1,4 @@
-"""Stopping between two steps when the machine is wanted back."""
+"""Stopping a run between two steps at a signal."""
 
 from __future__ import annotations
 

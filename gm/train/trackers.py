@@ -1,4 +1,4 @@
-"""Who else gets the rows of a run: TensorBoard, or any function of a row, `run(..., on_row=)`.
+"""Trackers of the rows of a run: TensorBoard, or any function of a row.
 
     board = wandb.init(project="made", id="made-1", resume="allow")
     state = train.run(..., on_row=lambda row: board.log(row, step=row["step"]))

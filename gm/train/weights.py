@@ -1,4 +1,4 @@
-"""Weights out and in: one safetensors file, whose metadata vouches for every array and its model.
+"""Weights as safetensors files, with a digest of every array and of the model.
 
     weights.save("runs/made/best.safetensors", params, model=model, description={"step": 9000})
     params = weights.load(path, jax.eval_shape(model.init, key), model=model)
