@@ -72,6 +72,16 @@ def test_every_package_has_a_page_in_the_reference():
             assert path.with_suffix(".py").exists() or (path / "__init__.py").exists(), module
 
 
+def test_every_model_and_principle_is_in_the_reference():
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
+    listed = set(re.findall(r"^::: ([\w.]+)", pages, re.MULTILINE))
+    for package in ("models", "losses", "bijections", "sampling", "tasks"):
+        for path in (ROOT / "gm" / package).rglob("*.py"):
+            module = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+            helper = path.name == "__init__.py" or module == "gm.losses.batches"
+            assert helper or module in listed, module
+
+
 def test_tables_of_the_site_are_made_of_every_result(monkeypatch):
     pytest.importorskip("mkdocs")
     monkeypatch.syspath_prepend(ROOT / "docs")
