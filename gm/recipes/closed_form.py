@@ -1,4 +1,4 @@
-"""Models that are fitted in closed form, one of whose settings validation chooses."""
+"""Models that are fitted without gradients, one of whose settings validation chooses."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ def experiment(
     model: Any,
     name: str,
     candidates: Mapping[str, Callable[[], Params]],
+    *,
+    principle: str = "maximum likelihood (closed form)",
+    published: Mapping[str, Mapping[str, tuple[float, str]]] | None = None,
 ) -> Experiment:
     """The best of several fits by the likelihood of the validation examples.
 
@@ -31,6 +34,8 @@ def experiment(
       model: what is scored and sampled.
       name: of the model in reports.
       candidates: {what it is: a function that fits}.
+      principle: in reports.
+      published: values of the literature, {data set: {metric: (value, source)}}.
     """
 
     def nats(params: Params, split: data.Split) -> metrics.Score:
@@ -54,8 +59,9 @@ def experiment(
         dataset,
         model,
         name,
-        "maximum likelihood (closed form)",
+        principle,
         fit,
         score=lambda params, split: {METRIC: nats(params, split)},
         picture=picture,
+        published=(published or {}).get(dataset.name, {}),
     )

@@ -22,7 +22,9 @@ from gm.models.autoregressive import (
 )
 from gm.models.classical import (
     BayesianNetwork,
+    Mixture,
     coin,
+    components,
     full_table,
     graphs,
     product_of_marginals,
@@ -91,6 +93,8 @@ ROWS = {
         Event((), 2),
     ),
     "coin": coin(),
+    "mixture of Gaussians": Mixture(PLANE, 2, components.Gaussians(2)),
+    "mixture of Bernoullis": Mixture(BITS, 2, components.Bernoullis(5)),
     "Bayesian network, an order": BayesianNetwork(TRITS, ((3,), (0, 3), (1,), ())),
     "mixture of Bernoullis, fitted by EM": tenants.Clusters(),
     "mixture of Normals, fitted by steps of EM": tenants.GaussianMixture(),

@@ -1,0 +1,258 @@
+r"""What a mixture is made of: K distributions of one kind, and what examples make of them.
+
+Each is a frozen value with functions of its parameters, whose leaves have a leading axis [K]:
+
+    init(key, K)                       somewhere near the origin
+    around(centers [K, D], x [N, D])   wide ones at the centers, to start from
+    log_probs(params, x [D])           log p(x | k): [K]
+    maximize(params, x, share [N, K])  the best for examples that belong to k to a part share_nk
+    sample(params, k, key)             x ~ p(. | k): [D]
+    num_params(K)                      free numbers, for information criteria
+
+`Bernoullis(D)` of zeros and ones; `Gaussians(D)` with full covariances, `DiagonalGaussians(D)`, and
+`TiedGaussians(D)` with one covariance for all. Standard deviations have a floor, `min_scale`, in
+the units of x, for the likelihood of a Gaussian at one repeated point has no bound.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gm.core import Array, Key, Params
+
+_LOG_2PI = math.log(2.0 * math.pi)
+_LEAST = 1e-6  # examples; a component that has fewer stays where it is
+
+
+def _means(x: Array, share: Array, count: Array) -> Array:
+    """Weighted means: [K, D]; share [N, K], count [K] its sums."""
+    sums = jnp.matmul(share.T, x, precision="highest")
+    return sums / jnp.maximum(count, _LEAST)[:, None]
+
+
+def _kept(count: Array, new: Array, old: Array) -> Array:
+    """Leaves [K, ...] of components that have examples; the old ones of those that have none."""
+    empty = (count < _LEAST).reshape(-1, *(1,) * (new.ndim - 1))
+    return jnp.where(empty, old, new)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bernoullis:
+    """D independent bits each: {"logits": [K, D]}.
+
+    Attributes:
+      size: D.
+      smoothing: pseudo-examples of either value, in every element of every component.
+    """
+
+    size: int
+    smoothing: float = 0.01
+
+    def init(self, key: Key, num: int) -> Params:
+        """Probabilities near one half."""
+        return {"logits": 0.1 * jax.random.normal(key, (num, self.size), jnp.float32)}
+
+    def around(self, centers: Array, x: Array) -> Params:
+        """Halfway between the centers and the mean of the data."""
+        mean = 0.5 * centers + 0.5 * jnp.mean(x, 0, keepdims=True)
+        return {"logits": jax.scipy.special.logit(jnp.clip(mean, 0.05, 0.95))}
+
+    def log_probs(self, params: Params, x: Array) -> Array:
+        """[K]"""
+        logits = params["logits"]
+        zeros = jnp.sum(jax.nn.log_sigmoid(-logits), axis=1)
+        return jnp.matmul(logits, x.astype(logits.dtype), precision="highest") + zeros
+
+    def maximize(self, params: Params, x: Array, share: Array) -> Params:
+        """The share of ones, smoothed."""
+        count, a = jnp.sum(share, 0), self.smoothing
+        ones = jnp.matmul(share.T, x, precision="highest") + a
+        new = jnp.log(ones) - jnp.log(count[:, None] + 2.0 * a - ones)
+        return {"logits": _kept(count, new, params["logits"])}
+
+    def sample(self, params: Params, k: Array, key: Key) -> Array:
+        """[D] int32"""
+        p = jax.nn.sigmoid(params["logits"][k])
+        return jax.random.bernoulli(key, p).astype(jnp.int32)
+
+    def num_params(self, num: int) -> int:
+        """K D"""
+        return num * self.size
+
+
+@dataclasses.dataclass(frozen=True)
+class DiagonalGaussians:
+    """N(m_k, diag s_k^2): {"mean": [K, D], "log_scale": [K, D]}.
+
+    Attributes:
+      size: D.
+      min_scale: the least standard deviation, in the units of x.
+    """
+
+    size: int
+    min_scale: float = 1e-3
+
+    def init(self, key: Key, num: int) -> Params:
+        """Standard deviations of one, means drawn from N(0, I)."""
+        mean = jax.random.normal(key, (num, self.size), jnp.float32)
+        return {"mean": mean, "log_scale": jnp.zeros_like(mean)}
+
+    def around(self, centers: Array, x: Array) -> Params:
+        """As wide as the data."""
+        scale = jnp.maximum(jnp.std(x, 0), self.min_scale)
+        return {"mean": centers, "log_scale": jnp.log(scale)[None] + jnp.zeros_like(centers)}
+
+    def log_probs(self, params: Params, x: Array) -> Array:
+        """[K]"""
+        log_scale = params["log_scale"]
+        z = (x[None] - params["mean"]) * jnp.exp(-log_scale)
+        return -jnp.sum(0.5 * z**2 + log_scale, axis=1) - 0.5 * self.size * _LOG_2PI
+
+    def maximize(self, params: Params, x: Array, share: Array) -> Params:
+        """Weighted means and variances, not below the floor."""
+        count = jnp.sum(share, 0)
+        mean = _means(x, share, count)
+        origin = jnp.mean(x, 0, keepdims=True)  # squares of what is near keep their digits
+        x, shifted = x - origin, mean - origin
+        variance = _means(x**2, share, count) - shifted**2
+        log_scale = 0.5 * jnp.log(jnp.maximum(variance, self.min_scale**2))
+        return {
+            "mean": _kept(count, mean, params["mean"]),
+            "log_scale": _kept(count, log_scale, params["log_scale"]),
+        }
+
+    def sample(self, params: Params, k: Array, key: Key) -> Array:
+        """[D]"""
+        mean, log_scale = params["mean"][k], params["log_scale"][k]
+        return mean + jnp.exp(log_scale) * jax.random.normal(key, (self.size,), mean.dtype)
+
+    def num_params(self, num: int) -> int:
+        """2 K D"""
+        return 2 * num * self.size
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussians:
+    """N(m_k, L_k L_k'): {"mean": [K, D], "log_diagonal": [K, D], "lower": [K, D (D - 1) / 2]}.
+
+    Attributes:
+      size: D.
+      min_scale: the least standard deviation in any direction, in the units of x.
+    """
+
+    size: int
+    min_scale: float = 1e-3
+
+    def init(self, key: Key, num: int) -> Params:
+        """Covariances of one, means drawn from N(0, I)."""
+        mean = jax.random.normal(key, (num, self.size), jnp.float32)
+        lower = jnp.zeros((num, self.size * (self.size - 1) // 2), jnp.float32)
+        return {"mean": mean, "log_diagonal": jnp.zeros_like(mean), "lower": lower}
+
+    def around(self, centers: Array, x: Array) -> Params:
+        """The covariance of the data for each."""
+        cov = jnp.cov(x.T).reshape(self.size, self.size)
+        one = self._factors(cov[None])
+        return {"mean": centers} | {
+            name: jnp.repeat(leaf, len(centers), 0) for name, leaf in one.items()
+        }
+
+    def log_probs(self, params: Params, x: Array) -> Array:
+        """[K]"""
+        chol = self._cholesky(params)
+        shift = (x[None] - params["mean"])[..., None]
+        z = jax.scipy.linalg.solve_triangular(chol, shift, lower=True)[..., 0]
+        log_det = jnp.sum(params["log_diagonal"], axis=1)
+        return -0.5 * jnp.sum(z**2, 1) - log_det - 0.5 * self.size * _LOG_2PI
+
+    def maximize(self, params: Params, x: Array, share: Array) -> Params:
+        """Weighted means and covariances, whose eigenvalues have the floor."""
+        count = jnp.sum(share, 0)
+        mean = _means(x, share, count)
+        factors = self._factors(self._covariances(x, share, mean, count))
+        new = {"mean": mean, **factors}
+        return {name: _kept(count, leaf, params[name]) for name, leaf in new.items()}
+
+    def sample(self, params: Params, k: Array, key: Key) -> Array:
+        """[D]"""
+        noise = jax.random.normal(key, (self.size,), params["mean"].dtype)
+        return params["mean"][k] + self._cholesky(params)[k] @ noise
+
+    def num_params(self, num: int) -> int:
+        """K (D + D (D + 1) / 2)"""
+        return num * (self.size + self.size * (self.size + 1) // 2)
+
+    def _covariances(self, x: Array, share: Array, mean: Array, count: Array) -> Array:
+        """[K, D, D]"""
+
+        def one(weights: Array, mean: Array, count: Array) -> Array:
+            shift = x - mean[None]
+            product = jnp.matmul((weights[:, None] * shift).T, shift, precision="highest")
+            return product / jnp.maximum(count, _LEAST)
+
+        return jax.lax.map(lambda of: one(*of), (share.T, mean, count))
+
+    def _factors(self, cov: Array) -> dict[str, Array]:
+        """[K, D, D] -> what is stored of their Cholesky factors, after the floor."""
+        values, vectors = jnp.linalg.eigh(cov)
+        values = jnp.maximum(values, self.min_scale**2)
+        cov = jnp.einsum("kij,kj,klj->kil", vectors, values, vectors)
+        chol = jnp.linalg.cholesky(cov)
+        row, column = np.tril_indices(self.size, -1)
+        diagonal = jnp.diagonal(chol, axis1=1, axis2=2)
+        return {"log_diagonal": jnp.log(diagonal), "lower": chol[:, row, column]}
+
+    def _cholesky(self, params: Params) -> Array:
+        row, column = np.tril_indices(self.size, -1)
+        diagonal = jnp.exp(params["log_diagonal"])
+        chol = diagonal[..., None] * jnp.eye(self.size, dtype=diagonal.dtype)[None]
+        return chol.at[:, row, column].set(params["lower"])
+
+
+@dataclasses.dataclass(frozen=True)
+class TiedGaussians(Gaussians):
+    """N(m_k, L L'), one covariance: {"mean": [K, D], "log_diagonal": [1, D], "lower": [1, ...]}.
+
+    Its borders are flat: this is linear discriminant analysis where the k are labels.
+    """
+
+    def init(self, key: Key, num: int) -> Params:
+        """A covariance of one, means drawn from N(0, I)."""
+        params = super().init(key, num)
+        return params | {name: params[name][:1] for name in ("log_diagonal", "lower")}
+
+    def around(self, centers: Array, x: Array) -> Params:
+        """The covariance of the data."""
+        params = super().around(centers, x)
+        return params | {name: params[name][:1] for name in ("log_diagonal", "lower")}
+
+    def log_probs(self, params: Params, x: Array) -> Array:
+        """[K]"""
+        chol = self._cholesky(params)[0]
+        shift = (x[None] - params["mean"]).T
+        z = jax.scipy.linalg.solve_triangular(chol, shift, lower=True)
+        log_det = jnp.sum(params["log_diagonal"])
+        return -0.5 * jnp.sum(z**2, 0) - log_det - 0.5 * self.size * _LOG_2PI
+
+    def maximize(self, params: Params, x: Array, share: Array) -> Params:
+        """Weighted means, and the mean of the covariances around them."""
+        count = jnp.sum(share, 0)
+        mean = _means(x, share, count)
+        cov = self._covariances(x, share, mean, count)
+        pooled = jnp.einsum("k,kij->ij", count / jnp.maximum(jnp.sum(count), _LEAST), cov)
+        mean = _kept(count, mean, params["mean"])
+        return {"mean": mean, **self._factors(pooled[None])}
+
+    def sample(self, params: Params, k: Array, key: Key) -> Array:
+        """[D]"""
+        noise = jax.random.normal(key, (self.size,), params["mean"].dtype)
+        return params["mean"][k] + self._cholesky(params)[0] @ noise
+
+    def num_params(self, num: int) -> int:
+        """K D + D (D + 1) / 2"""
+        return num * self.size + self.size * (self.size + 1) // 2
