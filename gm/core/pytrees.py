@@ -22,7 +22,7 @@ def pytree(cls: type[T]) -> type[T]:
 
     `jax.tree_util.register_dataclass`, and so `flax.struct.dataclass`, gives trees of two classes
     structures that compare equal where they have as many fields (JAX 0.10 and 0.12): a jitted
-    function of both then may run the program of the one on the other, without a word.
+    function of both then may silently run the program of the one on the other.
 
     Args:
       cls: a class with annotated fields; `static()` ones are compared, not traced.

@@ -69,7 +69,7 @@ class Batches:
 
     A batch is {"x": [B, ...]} with "label": [B] int32 where the split has labels. x is int32 in
     [0, K) or float32, a NumPy array, or a JAX array where the split has transforms; these sample
-    afresh at every step.
+    again at every step.
 
     Batches are equal, and hash alike, when they have the same fields and the very same split: jit
     compiles once for them.

@@ -122,7 +122,7 @@ def _sharp(seen: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarr
         size = np.max(np.abs(np.nan_to_num(seen["x"][half:], nan=np.inf)))
         demand(size > 1e6, "the Jacobian is not finite")  # of a map that makes nothing large
         raise NotApplicable("the map overflows float32 at these parameters")
-    # The first half owes nothing to the map, and may lie where no noise is mapped to.
+    # The first half is independent of the map, and may lie where no noise is mapped to.
     finite[:half] &= np.all(np.isfinite(seen["z"][:half]), axis=1)
     values = np.linalg.svd(seen["jacobian"][finite], compute_uv=False)
     stretch = values[:, 0] / np.maximum(values[:, -1], 1e-30)

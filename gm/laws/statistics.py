@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-TOO_RARE = 1e-7  # a fair model is condemned so seldom; thousands of checks are made of many models
+TOO_RARE = 1e-7  # probability that a correct model fails a check; thousands of checks are made
 MIN_EXPECTED = 16.0  # below this a count is too skewed for chi-squared
 
 

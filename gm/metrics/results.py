@@ -304,7 +304,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def updated(text: str, results: Sequence[Result]) -> str:
-    """The text with the table between its markers made anew."""
+    """The text with the table between its markers replaced."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -325,7 +325,7 @@ def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.metri
         return 2
     if options.check and new != text:
         print(
-            f"The table in {options.page} is stale; make it anew with\n"
+            f"The table in {options.page} is stale; update it with\n"
             f"  {name} {options.folder} {options.page}",
             file=sys.stderr,
         )

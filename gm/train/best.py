@@ -4,9 +4,9 @@
     state = train.run(step, state, batches, num_steps, evaluate=validate, best=best, ...)
     model.log_prob(best.params, x)  # the averaged parameters at best.step
 
-With a folder they are on disk too, as the newest of folder/best/<step>.safetensors, which says the
-step and the value (`weights.describe`). A run that is killed and resumed ends with the same best:
-of what was found after the step it resumes from nothing is kept, for it will come again.
+With a folder they are also on disk, as the newest of folder/best/<step>.safetensors, with the step
+and the value (`weights.describe`). A run that is killed and resumed ends with the same best
+evaluation: those after the step that it resumes from are discarded and made again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gm.train.state import State
 
 @dataclasses.dataclass
 class Best:
-    """Filled by `run(..., evaluate=, best=)`; the least value is the best, the first of equals.
+    """Filled by `run(..., evaluate=, best=)`; the smallest value is the best.
 
     Attributes:
       name: the entry of what `evaluate` returns that decides, such as "nats"; one number.

@@ -3,10 +3,9 @@
     folder/checkpoints/000001000/arrays/...     what orbax writes
     folder/checkpoints/000001000/manifest.json  written last: size and SHA-256 of each file
 
-orbax restores a flipped bit of float data without a word, so every byte is verified before it is
-asked to read. A checkpoint appears under its final name only when it is complete; the newest
-intact one wins, and what is wrong with a newer one is said. This module is the only one that knows
-orbax (its v0 API), and loads it when it is first used.
+orbax restores float data with a flipped bit without an error, so every byte is verified first. A
+checkpoint gets its final name only when it is complete. The newest intact one is restored, and the
+faults of newer ones are logged. Only this module uses orbax (its v0 API), and imports it lazily.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _STRAY = re.compile(
 
 
 class DamagedCheckpoint(RuntimeError):
-    """A checkpoint whose files are not what was written."""
+    """A checkpoint whose files differ from what was written."""
 
 
 def _leaves(state: PyTree) -> dict[str, Array]:
@@ -108,9 +107,9 @@ class Save:
     """One checkpoint on its way to disk.
 
     The constructor copies the state to the host, so that the state may be consumed as soon as it
-    returns; orbax writes meanwhile. `finish` waits for it, vouches for the files and makes the
-    checkpoint appear. On several hosts all of them do both, each writing what it holds; the folder
-    is one that they share.
+    returns; orbax writes meanwhile. `finish` waits for it, verifies the files and gives the
+    checkpoint its final name. On several hosts all of them do both, each writing what it holds; the
+    folder is one that they share.
 
     Args:
       folder: the run's folder.

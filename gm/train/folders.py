@@ -1,14 +1,14 @@
 """The folder of a run: its configuration, access to it, and the history of its processes.
 
-    config.json     what the run is called; a folder that holds another one is refused
-    run.json        what the run is (`identity`); a folder that holds another one is refused
-    history.jsonl   each process that worked here: its command, where it began, how it ended
+    config.json     the configuration; a folder with a different one is refused
+    run.json        loss, optimizer and batches (`identity`); likewise
+    history.jsonl   the processes of the run: command, first step, and how each ended
     metrics.jsonl   rows
     checkpoints/    states
-    lock            who works here now (`locks`)
-    owed/           states whose evaluation a signal has cut short
-    samples/        pictures, where the run plots
-    tensorboard/    the rows again, where tensorboardX is installed
+    lock            the process that uses the folder (`locks`)
+    owed/           states whose evaluation was interrupted by a signal
+    samples/        pictures
+    tensorboard/    the rows, if tensorboardX is installed
 
 `gm inspect FOLDER` reads all of it.
 """

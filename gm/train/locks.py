@@ -1,12 +1,11 @@
 """Locks: one process at a time in the folder of a run.
 
-The lock is the kernel's, on folder/lock, and ends with its process however that ends; what the file
-says is for whoever is refused. It holds between machines on NFS 4 (and 3 with lockd), on Lustre
-mounted with `flock`, and on most cluster file systems; the lock of a machine that has vanished ends
-there when the server gives its lease up, after a minute or two. A file system without locks leaves
-what the file says: a process of this machine that is gone holds nothing, one of another machine
-holds until its file is removed. A folder that cannot be written in needs no lock, and Windows has
-none.
+The lock is a kernel lock on folder/lock and ends with its process; the text of the file is for the
+error message of other processes. It works between machines on NFS 4 (and 3 with lockd), on Lustre
+mounted with `flock`, and on most cluster file systems; there the lock of a lost machine expires
+with its lease, after a minute or two. On a file system without locks the text decides: a dead
+process of this machine holds no lock, a process of another machine holds it until the file is
+removed. A folder that is not writable needs no lock, and Windows has none.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ def alone(work: Callable[P, T]) -> Callable[P, T]:
 
 
 class _Lock:
-    """The lock of one folder; what it made and nobody used is removed with it."""
+    """The lock of one folder; folders that it made and that stay empty are removed with it."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.path, self.file, self.made = folder / NAME, -1, []
@@ -113,7 +112,7 @@ class _Lock:
         return True
 
     def _write(self, by_kernel: bool) -> None:
-        """Says who is here."""
+        """Writes which process holds the lock."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.mine |= {"since": now, "born": _born(os.getpid())}
         with contextlib.suppress(OSError):  # a full disk: the kernel knows all the same
@@ -141,7 +140,7 @@ class _Lock:
         )
 
     def release(self) -> None:
-        """Lets others in."""
+        """Releases the lock."""
         with contextlib.suppress(OSError):
             if self.file >= 0 and _is(self.file, self.path):
                 self.path.unlink()

@@ -43,63 +43,62 @@ def run(
 ) -> State:
     """Trains until the state has made num_steps updates, and returns it.
 
-    With a folder, the newest intact checkpoint there is where the run goes on, and its end has
-    every bit that an uninterrupted run would have; more steps than before may be asked for, another
-    run is refused. SIGTERM, SIGINT, SIGUSR1 or SIGHUP finish the step,
-    save, and exit with status 0 (130 for SIGINT, that Ctrl-C ends a shell's loop too); a second
-    signal, a second or more later, ends the process at once. Whatever else ends the run early, the
-    last good state is saved first: in the folder, or else in a temporary one that the error names.
+    With a folder, the run resumes from the newest intact checkpoint and ends with the same bits as
+    an uninterrupted run. A larger num_steps is allowed; the folder of another run is refused.
+    SIGTERM, SIGINT, SIGUSR1 and SIGHUP finish the step, save, and exit with status 0 (130 for
+    SIGINT, so that Ctrl-C also ends a loop in a shell); a second signal, a second or more later,
+    exits at once. If an error ends the run early, the last good state is saved first: in the
+    folder, or in a temporary one that the error names.
 
-    With or without a folder, what ends the run early carries that state as `error.state`, a `State`
-    to go on from (None where a step that failed has consumed it). It holds memory of the devices
-    for as long as the error is held: in a notebook `sys.last_value` holds one until the next.
+    With or without a folder, the error carries that state as `error.state`, a `State` to continue
+    from (None if a failed step has consumed it). It occupies device memory for as long as the error
+    is referenced; in a notebook `sys.last_value` references it until the next error.
 
-    Evaluations, pictures and files are made on threads of their own, from a copy of the state on
-    one device, while training goes on; a stop saves before it waits for them. (A state that a rule
-    such as `fsdp` splits may not fit on one: it is evaluated as it is, in the loop, and a stop
-    waits for that.)
+    Evaluations, pictures and files are made on separate threads, from a copy of the state on one
+    device, while training continues; a stop saves before it waits for them. (A state that a rule
+    such as `fsdp` splits may not fit on one device: it is evaluated in the loop, and a stop waits.)
 
     On several hosts all call this with the same arguments; `batches` yields each host's own part,
     the folder is shared, and host 0 writes, evaluates and plots.
 
     Args:
       step: from `make_step`.
-      state: from `init`; consumed, like a step consumes it.
+      state: from `init`; consumed, as by a step.
       batches: an object with starting_at(step), or any iterable, which is advanced on resuming; or
         one that gathers its batches on the device (`split.batches(..., on_device=True)`).
       num_steps: updates in all, those of earlier processes included.
-      folder: for all that `folders` lists; None to keep nothing.
+      folder: for the files listed in `folders`; None to write nothing.
       config: a dataclass or dict; a folder that holds another one is refused.
-      resume: "auto" resumes where there is a checkpoint, "must" insists, "never" wants an empty
-        folder; "changed" goes on as "auto" does with another configuration, optimizer or batches,
-        and the folder's history says what changed.
+      resume: "auto" resumes from a checkpoint if there is one, "must" requires one, "never"
+        requires an empty folder; "changed" resumes with another configuration, optimizer or
+        batches, and records the change in the history of the folder.
       log_every: steps between rows; the row of step n holds the metrics of the n-th update.
       checkpoint_every: steps between checkpoints; one is always written at the end.
-      keep: the newest checkpoints to hold.
-      keep_every: checkpoints of a multiple of this step are held for ever.
+      keep: the number of newest checkpoints to keep.
+      keep_every: checkpoints at multiples of this step are never removed.
       evaluate: evaluate(state) -> numbers, logged as "eval/..."; it must not keep the state.
       evaluate_every: steps between evaluations, a tenth of num_steps by default; there is always
         one at the end.
-      best: what is told about the best evaluation, with its parameters; see `Best`.
+      best: receives the best evaluation and its parameters; see `Best`.
       plot: plot(state, path) writes a picture to path, folder/samples/<step>.png; an error there is
-        said, and training goes on.
+        logged, and training continues.
       plot_every: steps between pictures, as evaluate_every.
-      on_row: on_row(row) for other trackers, at host 0: gets the dict of each row, on a thread of
-        its own, and cannot hold up the run; see `trackers`.
+      on_row: on_row(row) for other trackers, on host 0: is called with the dict of each row on a
+        separate thread and does not block the run; see `trackers`.
       steps_per_dispatch: steps that small models make in one dispatch, at most; rows, checkpoints
-        and signals come between dispatches. How they are grouped does not change the numbers, but
-        1 is another program than more, and may differ from it by rounding. On a CPU leave it at 1
-        for convolutional models, for XLA has slow gradients of convolutions inside loops.
+        and signals come between dispatches. Any number above 1 gives the same numbers; 1 is a
+        different program and may differ by rounding. On a CPU keep 1 for convolutional models,
+        because XLA has slow gradients of convolutions inside loops.
       progress: a bar on a terminal, and an occasional line on stderr elsewhere.
 
     Raises:
-      BlockingIOError: another process works in the folder.
+      BlockingIOError: another process uses the folder.
       FloatingPointError: loss, gradients or new parameters were not finite.
       KeyboardInterrupt: Ctrl-C without a folder, between two steps.
-      FileExistsError, FileNotFoundError: what `resume` asks for is not so.
-      OSError: what is in the folder cannot be listed, or files cannot be written.
+      FileExistsError, FileNotFoundError: the folder contradicts `resume`.
+      OSError: the folder cannot be listed, or files cannot be written.
       RuntimeError: another host is gone.
-      TypeError: a step, a state, batches or an on_row that are none.
+      TypeError: a step, a state, batches or an on_row of the wrong type.
       ValueError: another configuration, loss, optimizer, key or batches in the folder; batches that
         end too early or change their shapes.
     """

@@ -15,7 +15,7 @@ from gm.train.players import Player, game_of
 
 @pytree
 class State:
-    """The whole of a run at one step; two runs with equal states have equal futures.
+    """All state of a run at one step: runs with equal states continue equally.
 
     Attributes:
       step: n, the updates made so far, an int32 scalar.
@@ -23,8 +23,8 @@ class State:
       opt_state: the optimizer's state of each player, by name ("all" where there is one loss).
       key: the base key; all randomness of step n comes from fold_in(key, n). It never changes.
       finite: False once a step was not finite; from then on the state stays what it was before.
-      memory: what losses hand from one step to the next without descending on it, any pytree of
-        arrays (`memories`); None for losses that remember nothing.
+      memory: what losses hand from one step to the next without gradients, any pytree of
+        arrays (`memories`); None for losses without memory.
       replicated: of each array of the memory, whether it is the same for every example rather than
         one row [B, ...] for each.
     """

@@ -31,7 +31,7 @@ Fetch = Callable[[Mapping[str, PyTree], PyTree, Array], Batch]
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """The compiled faces of a step for states of one structure.
+    """The compiled functions of a step for states of one structure.
 
     Attributes:
       layout: the sharding of every array of the state.
@@ -98,33 +98,33 @@ def make_step(
     rule: sharding.Rule = sharding.replicated,
     num_members: int | None = None,
 ) -> Step:
-    """A step that descends one loss, or plays one round of a game.
+    """A step of gradient descent on one loss, or one round of a game.
 
     Step n uses fold_in(key, n), split over the updates in their order. Where a player makes
     R > 1 updates per step, every batch is cut in R strided parts (part j holds examples
     j, R + j, 2 R + j, ...), and each player's j-th update sees part j.
 
-    Nothing is applied unless the loss, the gradients and the new parameters are finite: the state
-    then stays as it was, in this and in every later step, and metrics["finite"] says so.
+    Nothing is applied unless the loss, the gradients and the new parameters are finite: otherwise
+    the state stays unchanged, in this and in every later step, and metrics["finite"] is False.
 
     An ensemble trains N small models as one program. Its state has a leading axis [N] everywhere:
     `jax.vmap(lambda key: train.init(model.init(key), optimizer, key))(keys)`. Every member sees the
     same batches and has its own key; hyperparameters differ where the optimizer keeps them
     in its state (`optax.inject_hyperparams`). A member that is not finite stays at its last good
-    step while the others go on.
+    step while the others continue.
 
-    Losses may remember: loss(params, key, batch, memory) -> (scalar, (metrics, memory)), where the
-    state was made with `init(..., memory=)`, any pytree; no gradient goes from one step to the one
-    before. The players of a game hand one memory on in the order of their updates. What of it
-    follows the batch, [B, ...], is split and cut in parts as the batch is; `init(replicated=)` says
-    what every update sees in full.
+    Losses may carry memory: loss(params, key, batch, memory) -> (scalar, (metrics, memory)), where
+    the state was made with `init(..., memory=)`, any pytree; no gradient flows to the step before.
+    The players of a game share one memory, in the order of their updates. Parts with one row per
+    example, [B, ...], are split as the batch is; `init(replicated=)` names the parts that are the
+    same for all examples.
 
     Args:
       loss: loss(params, key, batch) -> (scalar, metrics), or a dict of players.
       optimizer: with one loss, an optax optimizer; players bring their own.
       mesh: devices with an axis "data"; by default all of them, on all hosts.
-      rule: `replicated` keeps a copy of the state on every device, `fsdp` shards it; or a
-        function of one's own (name, shape, number of devices) -> PartitionSpec.
+      rule: `replicated` keeps a copy of the state on every device, `fsdp` shards it; or any
+        function (name, shape, number of devices) -> PartitionSpec.
       num_members: N of an ensemble; None for one model.
 
     Raises:
@@ -196,7 +196,7 @@ def _check_optimizers(state: State, game: Game, num_members: int | None) -> None
 
 
 def _compile(advance: Callable, layout: State, mesh: Mesh) -> Program:
-    """Jits both faces of a step."""
+    """Jits both functions of a step."""
     everywhere, split = sharding.replicated_sharding(mesh), sharding.split(mesh)
 
     def several(
@@ -335,7 +335,7 @@ def _update(
 
 
 def _checked(result: tuple[Array, Metrics]) -> tuple[Array, Metrics]:
-    """Says plainly what a loss must return."""
+    """Raises a clear error for a loss with a wrong return value."""
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"a loss returns (scalar, metrics); got {type(result).__name__}.")
     loss, metrics = result
@@ -353,7 +353,7 @@ def _checked(result: tuple[Array, Metrics]) -> tuple[Array, Metrics]:
 def _remembered(
     result: tuple[Array, tuple[Metrics, PyTree]], memory: PyTree
 ) -> tuple[Array, tuple[Metrics, PyTree]]:
-    """Says plainly what a loss with a memory must return."""
+    """Raises a clear error for a loss with memory and a wrong return value."""
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], tuple)):
         raise TypeError("a loss that is given a memory returns (scalar, (metrics, memory)).")
     loss, (metrics, new) = result

@@ -17,7 +17,7 @@ parameters models every order; `losses.order_agnostic` trains it in one forward 
 and `Ensemble` of it over several orders is EoNADE.
 
 Cost, for H units: `log_prob` and `sample` each take D H (C + P) multiplications, for C features and
-P parameters per element. Each further layer takes D H^2 more: a deep NADE goes through it afresh
+P parameters per element. Each further layer takes D H^2 more: a deep NADE computes it again
 for every element.
 """
 

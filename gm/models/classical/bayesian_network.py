@@ -4,7 +4,7 @@ Pearl (1988), "Probabilistic reasoning in intelligent systems", chapter 3.
 
     p(x) = \prod_i p(x_i | x_pa(i)),    p(x_i = k | x_pa(i) = s) = softmax(logits[i, s])_k
 
-over a given directed acyclic graph (`gm.models.classical.graphs`). The first rungs of the ladder
+over a given directed acyclic graph (`gm.models.classical.graphs`). The simplest models
 are special graphs:
 
     coin()                          one element of two values; a biased die has more
