@@ -77,6 +77,26 @@ def _images(name: str, paths: list[pathlib.Path], window: int, length: int) -> D
     )
 
 
+def _colour(name: str, paths: list[pathlib.Path], window: int, length: int) -> Dataset:
+    """CIFAR-10's archive: a byte of label, then 32 x 32 bytes each of red, green and blue."""
+    del window, length
+    files = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+    parts = {}
+    with tarfile.open(paths[0]) as archive:
+        for split, names in files.items():
+            held = [archive.extractfile(f"cifar-10-batches-bin/{n}").read() for n in names]
+            rows = np.frombuffer(b"".join(held), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+            x = np.moveaxis(rows[:, 1:].reshape(-1, 3, 32, 32), 1, -1)
+            parts[split] = {"x": x, "label": rows[:, 0].astype(np.int32)}
+    return make(
+        name,
+        [*map(Arrays, _stored(parts))],
+        Event((32, 32, 3), 256),
+        num_labels=10,
+        made=PARTS[1:2],
+    )
+
+
 def _binarized(name: str, paths: list[pathlib.Path], window: int, length: int) -> Dataset:
     """Larochelle's three texts: 0 or 1 and a space or the end of a line, 784 times."""
     del window, length
@@ -159,7 +179,7 @@ UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases/wine-quality"
 
 
 def _files(base: str, listed: str) -> tuple[File, ...]:
-    """Files of lines with a SHA-256, a size and a name; those of the first six sets as in TFDS."""
+    """Files of lines with a SHA-256, a size and a name; those of sets that TFDS has as there."""
     lines = [line.split() for line in listed.strip().splitlines()]
     return tuple(File(f"{base}/{name}", int(size), sha256) for sha256, size, name in lines)
 
@@ -180,6 +200,12 @@ FASHION = _files(
 a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845 29515 train-labels-idx1-ubyte.gz
 346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073 4422102 t10k-images-idx3-ubyte.gz
 67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5 5148 t10k-labels-idx1-ubyte.gz
+""",
+)
+CIFAR10 = _files(
+    "https://www.cs.toronto.edu/~kriz",
+    """
+c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd 170052171 cifar-10-binary.tar.gz
 """,
 )
 BINARIZED = _files(
@@ -209,6 +235,7 @@ WHITE = _files(
 SETS: dict[str, tuple[tuple[File, ...], str, Callable[..., Dataset]]] = {
     "mnist": (MNIST, "CC BY-SA 3.0", _images),
     "fashion_mnist": (FASHION, "MIT licence", _images),
+    "cifar10": (CIFAR10, "no licence stated", _colour),
     "binarized_mnist": (BINARIZED, "no licence stated", _binarized),
     "tiny_shakespeare": (SHAKESPEARE, "MIT licence", _text),
     "fsdd": (SPOKEN, "CC BY-SA 4.0", _spoken),

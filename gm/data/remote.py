@@ -71,10 +71,12 @@ def fetch(name: str, licence: str, files: tuple[File, ...]) -> list[pathlib.Path
             print(f"{name}: downloading {file.url} to {folder} ({licence})", file=sys.stderr)
             _download(file, path)
         except OSError as error:
-            digest = f" and SHA-256 {file.sha256}" if file.sha256 else ""
+            size = f"of {file.size:,} bytes and SHA-256 {file.sha256}"
+            if not file.sha256:
+                size = f"of at most {file.size:,} bytes, whose examples will be compared"
             raise FileNotFoundError(
                 f"{name!r} is not in {folder} and cannot be downloaded ({error}). Put {file.name} "
-                f"there, of {file.size:,} bytes{digest}; it is published at {file.url} ({licence})."
+                f"there, {size}; it is published at {file.url} ({licence})."
             ) from error
     return [folder / file.name for file in files]
 

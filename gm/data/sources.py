@@ -45,7 +45,7 @@ def load(
     | a TFDS name: `mnist`, `wine_quality/red`, `set/config:version` | what TFDS has prepared | \
 the official ones; a missing one is cut from the end of train, test first: 10,000 examples of \
 50,000 or more, else a tenth (MNIST: 50,000 / 10,000 / 10,000) |
-    | `mnist`, `fashion_mnist`, `binarized_mnist`, `tiny_shakespeare`, `fsdd`, \
+    | `mnist`, `fashion_mnist`, `cifar10`, `binarized_mnist`, `tiny_shakespeare`, `fsdd`, \
 `wine_quality/red`, `wine_quality/white` | downloaded once where TFDS has not prepared them; the \
 same examples | as from TFDS |
     | `dna`, `mushrooms` | 0 and 1, the binary sets of the NADE and MADE papers; downloaded once | \

@@ -84,11 +84,15 @@ def test_a_file_of_unknown_digest_has_a_limit(cache, server):
         remote.fetch("set", "MIT", (remote.File(f"{address}/a.bin", 1000),))
 
 
-def test_offline_it_is_said_where_to_put_the_file(cache, monkeypatch):
-    def offline(*arguments, **options):
+@pytest.fixture
+def offline(monkeypatch):
+    def fail(*arguments, **options):
         raise OSError("no network")
 
-    monkeypatch.setattr(remote.urllib.request, "urlopen", offline)
+    monkeypatch.setattr(remote.urllib.request, "urlopen", fail)
+
+
+def test_offline_it_is_said_where_to_put_the_file(cache, offline):
     want = re.escape(
         f"'mnist' is not in {cache}/mnist and cannot be downloaded (no network). Put "
         "train-images-idx3-ubyte.gz there, of 9,912,422 bytes and SHA-256 440fcabf73cc546fa21475e8"
@@ -99,6 +103,19 @@ def test_offline_it_is_said_where_to_put_the_file(cache, monkeypatch):
         data.load("mnist", data_dir=cache)
 
 
+@pytest.mark.parametrize("name", named.SETS)
+def test_offline_every_published_set_says_which_file_and_from_where(name, cache, offline):
+    (file, *_), licence, _ = named.SETS[name]
+    known = f"{file.size:,} bytes and SHA-256 {file.sha256}"
+    size = known if file.sha256 else "at most 33,554,432 bytes, whose examples will be compared"
+    want = (
+        f"{name!r} is not in {cache / name.replace('/', '_')} and cannot be downloaded (no "
+        f"network). Put {file.name} there, of {size}; it is published at {file.url} ({licence})."
+    )
+    with pytest.raises(FileNotFoundError, match=re.escape(want)):
+        data.load(name)
+
+
 def test_the_cache_needs_no_home(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(remote.os.path, "expanduser", lambda path: path)
@@ -107,7 +124,7 @@ def test_the_cache_needs_no_home(monkeypatch):
 
 
 def test_every_published_set_says_where_it_is_and_what_it_may_be_used_for():
-    names = "mnist fashion_mnist binarized_mnist tiny_shakespeare fsdd dna mushrooms"
+    names = "mnist fashion_mnist cifar10 binarized_mnist tiny_shakespeare fsdd dna mushrooms"
     assert set(named.SETS) == {*names.split(), "wine_quality/red", "wine_quality/white"}
     for name, (files, licence, read) in named.SETS.items():
         assert licence
@@ -158,6 +175,28 @@ def test_images_in_the_form_of_mnist(cache, server, monkeypatch):
     assert data.load("mnist_threshold").event == Event((28, 28), 2)
 
 
+def test_images_in_the_archive_of_cifar10(cache, server, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (60, 32, 32, 3), np.uint8), np.arange(60, dtype=np.uint8) % 10
+    rows = np.concatenate([y[:, None], np.moveaxis(x, -1, 1).reshape(60, -1)], axis=1)
+    names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for i, name in enumerate(names):
+            raw = rows[10 * i : 10 * i + 10].tobytes()
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(raw)
+            archive.addfile(member, io.BytesIO(raw))
+    serve(monkeypatch, server, "cifar10", {"c.tar.gz": content.getvalue()}, named._colour)
+    held = data.load("cifar10")
+    assert (held.event, held.num_labels) == (Event((32, 32, 3), 256), 10)
+    assert (len(held.train), len(held.validation), len(held.test)) == (45, 5, 10)
+    order = named.in_order(range(50), "train")
+    np.testing.assert_array_equal(held.train.x, x[order[:45]])
+    np.testing.assert_array_equal(held.test.x, x[50:][named.in_order(range(10), "test")])
+    np.testing.assert_array_equal(held.train.y, y[order[:45]])
+
+
 def test_binary_digits_in_the_form_of_larochelle(cache, server, monkeypatch):
     x = np.random.default_rng(0).integers(0, 2, (6, 784))
     rows = ["".join(f"{v} " for v in row[:-1]) + f"{row[-1]}\n" for row in x]
@@ -202,3 +241,10 @@ def test_dna_is_held_to_its_examples(cache, server, monkeypatch):
     serve(monkeypatch, server, "dna", {"dna.npz": content.getvalue()}, read)
     with pytest.raises(ValueError, match=r"dna\.npz does not hold the published examples"):
         data.load("dna")
+    # Put there by hand, in another form but of the same examples: nothing is asked for.
+    read = named.Binary(hashlib.sha256(own).hexdigest())
+    monkeypatch.setitem(named.SETS, "dna", ((remote.File("http://x/dna.npz", 2000),), "", read))
+    (cache / "dna/dna.npz").unlink()
+    np.savez(cache / "dna/dna.npz", **{k: v.astype(np.uint8) for k, v in parts.items()})
+    np.testing.assert_array_equal(data.load("dna").test.x, parts["test"])
+    assert server[2] == ["/dna.npz"]

@@ -75,7 +75,7 @@ def test_a_known_set_that_is_not_prepared_says_how_to_prepare_it(tmp_path, monke
         data.load("mnist", data_dir=tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "elsewhere"))
     with pytest.raises(FileNotFoundError, match=r"not prepared in .*elsewhere"):
-        data.load("cifar10")
+        data.load("cifar100")
 
 
 def test_importing_the_room_loads_no_heavy_library():

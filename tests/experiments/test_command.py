@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 
+from gm.data import named, sources, toy
 from gm.recipes import command, loading, options
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -67,6 +68,16 @@ def test_a_docstring_has_every_preset_and_its_commands_are_understood(path, expe
     for preset in others:
         assert re.search(rf"\b{preset}\b", doc), preset
         assert module.PRESETS[preset] != module.PRESETS[first]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_preset_names_data_that_anybody_can_load(path, experiment):
+    """Built in, sampled from a density, or downloaded once; with the transforms of its name."""
+    for preset, config in experiment(path.stem).PRESETS.items():
+        name = getattr(config, "dataset", "digits")
+        for transform in 2 * sources.NAMED:
+            name = name.removesuffix(transform.suffix)
+        assert name in {"digits", "python_docs", *toy.DENSITIES, *named.SETS}, preset
 
 
 def test_a_preset_is_a_start_that_options_change(experiment):
