@@ -45,6 +45,7 @@ from gm.core.protocols import (
     given,
     members,
     require,
+    takes_context,
 )
 from gm.core.pytrees import (
     pytree,
@@ -91,4 +92,5 @@ __all__ = [
     "pytree",
     "require",
     "static",
+    "takes_context",
 ]

@@ -334,12 +334,29 @@ def given(model: Any, context: PyTree) -> Any:
     return view
 
 
+def takes_context(model: Any) -> bool:
+    """Whether a model is one of p(x | y): its field `context` says so.
+
+    Where it has no such field, one of its methods that has the parameter `context` does.
+    """
+    if hasattr(model, "context"):
+        return model.context is not None
+    return any(
+        name[0] != "_" and _takes(method)
+        for name, method in inspect.getmembers(model, inspect.ismethod)
+    )
+
+
+def _takes(method: Any) -> bool:
+    return "context" in inspect.signature(method).parameters
+
+
 class _Given:
     """A model at one y."""
 
     def __init__(self, model: Any, context: PyTree) -> None:
         for name, value in inspect.getmembers(model):
-            if inspect.ismethod(value) and "context" in inspect.signature(value).parameters:
+            if inspect.ismethod(value) and _takes(value):
                 value = functools.partial(value, context=context)
             if name[0] != "_":
                 setattr(self, name, value)

@@ -23,6 +23,7 @@ def from_arrays(
     test: Any = None,
     *,
     labels: Sequence[np.ndarray | None] = (None, None, None),
+    contexts: Sequence[np.ndarray | None] = (None, None, None),
     label: str | None = None,
     num_values: int | None = None,
     binary: bool = False,
@@ -40,6 +41,8 @@ def from_arrays(
       validation: [M, ...], or None.
       test: likewise.
       labels: [N] integers for each of the three splits; None where there are none.
+      contexts: [N, ...] for each of the splits, integers or real: what conditional models are given
+        with each example, p(x | context); by default the labels.
       label: the column of a table that holds the labels; by default the one named "label", if any.
         "" says that there is none. Columns of integers beside real ones are refused until this is
         said, then they are real values.
@@ -68,7 +71,10 @@ def from_arrays(
         held, num_values = [x for x in parts if x is not None], 2
     event = values.event_of(held, num_values, name)
     _check(event, parts, labels, name)
-    filled = _fill([_columns(x, y) for x, y in zip(parts, labels, strict=True)], name)
+    contexts = [None if c is None else np.asarray(c) for c in (*contexts, *(None,) * 3)[:3]]
+    context = _space_of(contexts, parts, name)
+    named = zip(parts, labels, contexts, strict=True)
+    filled = _fill([_columns(*entries) for entries in named], name)
     scale = _standardize(filled, event) if standardize else None
     if not event.discrete:
         values.check_precision([part["x"] for part in filled], name, columns)
@@ -77,7 +83,7 @@ def from_arrays(
         None if labels[0] is None else 1 + max(int(y.max()) for y in labels if y is not None)
     )
     made = tuple(part for part, x in zip(PARTS, parts, strict=True) if x is None)
-    dataset = make(name, sources, event, num_labels=num_labels, made=made)
+    dataset = make(name, sources, event, num_labels=num_labels, context=context, made=made)
     return dataset if scale is None else _standardized(dataset, scale)
 
 
@@ -113,17 +119,45 @@ def _check(
             )
 
 
-def _columns(x: np.ndarray | None, y: np.ndarray | None) -> dict[str, np.ndarray] | None:
+def _space_of(
+    contexts: Sequence[np.ndarray | None], parts: Sequence[np.ndarray | None], name: str
+) -> Event | None:
+    """The space of the contexts; ValueError where they do not go with the examples."""
+    if all(c is None for c in contexts):
+        return None
+    for part, x, c in zip(PARTS, parts, contexts, strict=True):
+        if (x is None) != (c is None) or (c is not None and c.shape[:1] != x.shape[:1]):
+            raise ValueError(
+                f"{name} {part} needs a context for each of its "
+                f"{'no' if x is None else len(x)} examples; got "
+                f"{'none' if c is None else c.shape}."
+            )
+    held = [c for c in contexts if c is not None]
+    event = values.event_of(held, None, f"context of {name}")
+    for c in held:
+        event.check(c, f"context of {name}")
+    return event
+
+
+def _columns(
+    x: np.ndarray | None, y: np.ndarray | None, context: np.ndarray | None
+) -> dict[str, np.ndarray] | None:
     if x is None:
         return None
-    return {"x": x} if y is None else {"x": x, "label": y}
+    entries = {"x": x, "label": y, "context": context}
+    return {name: entry for name, entry in entries.items() if entry is not None}
 
 
 def _narrow(event: Event, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The checked arrays as they are held: bytes where they are enough, int32 or float32."""
     x = columns["x"]
-    narrow = {"x": x if x.dtype == np.uint8 else x.astype(event.dtype)}
-    return {**narrow, "label": columns["label"].astype(np.int32)} if "label" in columns else narrow
+    narrow = {**columns, "x": x if x.dtype == np.uint8 else x.astype(event.dtype)}
+    if "label" in columns:
+        narrow["label"] = columns["label"].astype(np.int32)
+    if "context" in columns:
+        real = columns["context"].dtype.kind == "f"
+        narrow["context"] = columns["context"].astype(np.float32 if real else np.int32)
+    return narrow
 
 
 def _fill(columns: list[dict[str, np.ndarray] | None], name: str) -> list[dict[str, np.ndarray]]:

@@ -67,8 +67,9 @@ def read_ahead(read: Callable[[int], Batch], first: int, stop: int) -> Iterator[
 class Batches:
     """Endless training batches of a split; `batches(step)` is a pure function of (seed, step).
 
-    A batch is {"x": [B, ...]} with "label": [B] int32 where the split has labels. x is int32 in
-    [0, K) or float32, a NumPy array, or a JAX array where the split has transforms; these sample
+    A batch is {"x": [B, ...]} with "label": [B] int32 where the split has labels, and "context",
+    what conditional models are given, where there is one: the labels are. x is int32 in [0, K) or
+    float32, a NumPy array, or a JAX array where the split has transforms; these sample
     again at every step.
 
     Batches are equal, and hash alike, when they have the same fields and the very same split: jit

@@ -32,6 +32,9 @@ class Split:
       seed: of the random transforms in evaluation.
       stored_log_volume: nats to add to the log density of the stored examples for that of what
         they were made from, where they were standardized before they were stored.
+      context: the entry that conditional models are given, p(x | context), where there is one that
+        is not stored under the name "context": batches have it by that name too. Labels are the
+        context of a labelled set.
     """
 
     source: Source
@@ -39,6 +42,7 @@ class Split:
     transforms: tuple[Transform, ...] = ()
     seed: int = 0
     stored_log_volume: float = 0.0
+    context: str = "label"
 
     def __len__(self) -> int:
         return len(self.source)
@@ -155,8 +159,10 @@ class Split:
         return None if label is None else np.asarray(label, np.int32)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """{"x": [N, ...]}, with "label": [N] where there are labels."""
-        return {"x": self.x} if self.y is None else {"x": self.x, "label": self.y}
+        """{"x": [N, ...]}, and the other entries of batches: "label", "context"."""
+        source = self.source.in_memory() if self.streamed else self.source
+        others = {name: column for name, column in source.whole().items() if name != "x"}
+        return self._named({"x": self.x, **others})
 
     def map(self, transform: Transform) -> Split:
         """This split with one more transform.
@@ -178,8 +184,15 @@ class Split:
         else:
             # Small integers are kept as bytes, but no model sees them: their sums wrap round.
             out["x"] = batch["x"].astype(self.event.dtype, copy=False)
+        return self._named(out)
+
+    def _named(self, batch: Batch) -> dict[str, Array | np.ndarray]:
+        """With labels of 32 bits, and the context by that name."""
+        out = dict(batch)
         if "label" in out:
             out["label"] = out["label"].astype(np.int32, copy=False)
+        if self.context in out and "context" not in out:
+            out["context"] = out[self.context]
         return out
 
 
@@ -209,6 +222,8 @@ class Dataset:
       validation: examples to choose with.
       test: examples to report on.
       num_labels: labels lie in [0, num_labels); None without labels, or where it is not known.
+      context: the space of what conditional models are given, their field `context`: by default
+        that of labels, where these are known; None where there is nothing to give.
       preprocessing: one phrase for result files.
       vocabulary: of text, the symbol of every value; "" otherwise.
       density: that the examples were sampled from, where it is known.
@@ -220,10 +235,15 @@ class Dataset:
     validation: Split
     test: Split
     num_labels: int | None = None
+    context: Event | None = None
     preprocessing: str = "none"
     vocabulary: str = ""
     density: Distribution | None = None
     made: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.context is None and (self.num_labels or 0) > 1:
+            object.__setattr__(self, "context", Event((), self.num_labels))
 
     @property
     def event(self) -> Event:

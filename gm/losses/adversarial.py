@@ -230,11 +230,11 @@ def game(
 
     Returns:
       {critic: loss, generator: loss}, each (params, key, batch) -> (scalar, metrics) with a batch
-      {"x": [B, *event]}, and "context" for conditional players, who see the same one.
+      {"x": [B, *event]}, and "context" for conditional players, who all see the same one.
 
     Raises:
       TypeError: a model lacks a capability, or objective and penalty are none. A loss raises it for
-        what is no batch, or where a player takes no context.
+        what is no batch, or where one player takes a context and the other none.
       ValueError: by a loss, where x is not in the event's space, a side is not in the critic's, or
         B is not a multiple of its pack.
     """
@@ -245,7 +245,7 @@ def game(
         require(generator, Implicit, "a game")
 
     def begin(params: Params, key: Key, batch: Batch) -> tuple[Scores, PyTree, PyTree]:
-        x, y = batches.examples(generator.event, batch, "a game", critic)
+        x, y = batches.examples(generator.event, batch, "a game", critic, generator)
         own, its = (params[name] for name in names)
 
         def of_example(key: Key, x: Array, y: PyTree) -> tuple[PyTree, PyTree]:

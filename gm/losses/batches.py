@@ -9,22 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gm.core import Array, Batch, Event, PyTree
+from gm.core import Array, Batch, Event, PyTree, takes_context
 
 
-def examples(
-    event: Event, batch: Batch, name: str, model: Any = None, context: str | None = None
-) -> tuple[Array, PyTree]:
-    """x and what a conditional model is given with it, None where there is nothing.
+def examples(event: Event, batch: Batch, name: str, *models: Any) -> tuple[Array, PyTree]:
+    """x and what conditional models are given with it, None where no model takes a context.
 
-    `gm.core.given(model, y)` of one example is then a model of x alone.
+    `gm.core.given(model, y)` of one example is then a model of x alone. What a labelled data set
+    gives as context is left alone by a model of x alone.
 
     Args:
       event: of x.
-      batch: {"x": [B, *event]}, and y under "context" or whatever `context` names.
+      batch: {"x": [B, *event]}, and {"context": y} for p(x | y), leaves [B, ...].
       name: who asks, for messages.
-      model: its `context`, where it has one, is the space of y.
-      context: another name of the entry that holds y: "label", ...
+      models: the field `context` of each, where it has one, is the space of y.
 
     Raises:
       TypeError: the batch is not a mapping of arrays: bare arrays, a tuple (x, y).
@@ -38,17 +36,25 @@ def examples(
             f"{name} needs a batch of examples, [{', '.join(map(str, ('B', *event.shape)))}]; got "
             f"one example of shape {x.shape}: give x[None]."
         )
-    if context is None and "context" not in batch:
+    conditional = [model for model in models if takes_context(model)]
+    if not conditional:
         return x, None
-    context = context or "context"
-    y = entry(batch, context, name) if context != "context" else batch[context]
-    space = getattr(model, "context", None)
-    if isinstance(space, Event):
-        _check_context(space, y, context)
+    spaces = [space for model in conditional if (space := getattr(model, "context", None))]
+    if "context" not in batch:
+        if not spaces:  # its methods may have a default
+            return x, None
+        raise ValueError(
+            f"{name} needs a batch with an entry 'context' for {type(conditional[0]).__name__}, "
+            f"which is conditional on {spaces[0]}; got {', '.join(map(repr, batch))}. Data sets of "
+            'gm.data with labels give them as context; of your own: {"x": x, "context": y}.'
+        )
+    y = batch["context"]
+    for space in spaces:
+        _check_context(space, y, name)
     for leaf in jax.tree.leaves(y):
         if jnp.shape(leaf)[:1] != x.shape[:1]:
             raise ValueError(
-                f"{name} needs a {context} for each of {len(x)} examples; got shape "
+                f"{name} needs a context for each of {len(x)} examples; got shape "
                 f"{jnp.shape(leaf)}."
             )
     return x, y
@@ -74,8 +80,18 @@ def entry(batch: Batch, wanted: str, name: str) -> Array:
     return batch[wanted]
 
 
-def _check_context(event: Event, y: Array | np.ndarray, context: str) -> None:
-    """ValueError unless y is of the model's context; labels from 1 to K are named as what they are.
+def _check_context(space: PyTree, y: PyTree, name: str) -> None:
+    """ValueError unless y is of the model's context, an event or a pytree of events."""
+    events, tree = jax.tree.flatten(space)
+    if jax.tree.structure(y) != tree:
+        raise ValueError(f"{name} needs a context like {space}; got {jax.tree.structure(y)}.")
+    for event, leaf in zip(events, jax.tree.leaves(y), strict=True):
+        if isinstance(event, Event):
+            _check_values(event, leaf)
+
+
+def _check_values(event: Event, y: Array | np.ndarray) -> None:
+    """ValueError unless y is of the event; labels from 1 to K are named as what they are.
 
     Values are looked at where they are known, that is outside jit.
     """
@@ -84,7 +100,7 @@ def _check_context(event: Event, y: Array | np.ndarray, context: str) -> None:
         low, high = int(np.min(np.asarray(y))), int(np.max(np.asarray(y)))
         if (low, high) == (1, event.num_values):
             raise ValueError(
-                f"{context} needs integers in [0, {high}); got values from 1 to {high}, counted "
-                f"from one: give {context} - 1."
+                f"context needs integers in [0, {high}); got values from 1 to {high}, counted "
+                "from one: give label - 1."
             )
-    event.check(y, context)
+    event.check(y, "context")

@@ -55,7 +55,6 @@ def negative_log_likelihood(
     key: Key,
     batch: Batch,
     *,
-    context: str | None = None,
     dropout: bool = False,
 ) -> tuple[Array, Metrics]:
     """-log p(x), or -log p(x | y), averaged over the batch.
@@ -64,8 +63,7 @@ def negative_log_likelihood(
       model: a model with `log_prob`.
       params: of the model.
       key: for dropout, one split from it for each example; else not used.
-      batch: {"x": [B, *event]}, and y where the model is conditional.
-      context: the entry of the batch that holds y, where it is not "context": "label", ...
+      batch: {"x": [B, *event]}, and {"context": y} where the model is conditional.
       dropout: whether to score by the model's `log_prob_with_dropout`.
 
     Returns:
@@ -78,7 +76,7 @@ def negative_log_likelihood(
     """
     name = "negative_log_likelihood"
     require(model, Density, name)
-    x, y = batches.examples(model.event, batch, name, model, context)
+    x, y = batches.examples(model.event, batch, name, model)
     if dropout:
         require(model, DropoutDensity, f"{name} with dropout=True")
 
@@ -115,8 +113,6 @@ def truncated_bptt_nll(
     key: Key,
     batch: Batch,
     hidden: PyTree,
-    *,
-    context: str | None = None,
 ) -> tuple[Array, tuple[Metrics, PyTree]]:
     r"""-log p(x_t..x_{t+T-1} | x_<t), averaged over the batch: truncated BPTT.
 
@@ -134,21 +130,20 @@ def truncated_bptt_nll(
       params: of the model.
       key: not used; every loss has the same arguments.
       batch: {"x": [B, T], "first": [B]}: the next window of each batch row, and whether it is the
-        first of its text, where the hidden state is reset; y where the model is conditional.
+        first of its text, where the hidden state is reset; "context" for p(x | y).
       hidden: the hidden state after the windows before, [B, ...] in every leaf.
-      context: the entry of the batch that holds y, where it is not "context".
 
     Returns:
       Nats per window, and ({"log_prob", "bits_per_dim"}, the hidden state after these windows).
 
     Raises:
       TypeError: the model has no hidden state; the batch is not a mapping.
-      ValueError: x is not windows of the event's values, or the batch lacks "first" or y.
+      ValueError: x is not windows of the event's values, or the batch lacks "first" or "context".
     """
     del key
     name = "truncated_bptt_nll"
     require(model, Recurrent, name)
-    x, y = batches.examples(model.event, batch, name, model, context)
+    x, y = batches.examples(model.event, batch, name, model)
     first = batches.entry(batch, "first", name)
 
     def one(first: Array, hidden: PyTree, x: Array, y: PyTree) -> tuple[Array, PyTree]:

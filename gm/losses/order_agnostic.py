@@ -52,7 +52,7 @@ def random_prefix(key: Key, size: int) -> Array:
 
 
 def order_agnostic_nll(
-    model: OrderAgnostic, params: Params, key: Key, batch: Batch, *, context: str | None = None
+    model: OrderAgnostic, params: Params, key: Key, batch: Batch
 ) -> tuple[Array, Metrics]:
     """Unbiased estimate of E_o[-log p_o(x)], averaged over the batch; one forward pass an example.
 
@@ -60,14 +60,13 @@ def order_agnostic_nll(
       model: a model with `conditionals_given`: DeepNADE.
       params: of the model.
       key: for an order and a place of its own for each example.
-      batch: {"x": [B, *event]}, and y where the model is conditional.
-      context: the entry of the batch that holds y, where it is not "context".
+      batch: {"x": [B, *event]}, and {"context": y} where the model is conditional.
 
     Returns:
       Nats per example, and {"log_prob"}.
     """
     require(model, OrderAgnostic, "order_agnostic_nll")
-    x, y = batches.examples(model.event, batch, "order_agnostic_nll", model, context)
+    x, y = batches.examples(model.event, batch, "order_agnostic_nll", model)
 
     def one(key: Key, x: Array, y: PyTree) -> Array:
         observed = random_prefix(key, model.event.size)
@@ -82,7 +81,7 @@ def order_agnostic_nll(
 
 
 def sampled_member_nll(
-    model: MixtureOfMembers, params: Params, key: Key, batch: Batch, *, context: str | None = None
+    model: MixtureOfMembers, params: Params, key: Key, batch: Batch
 ) -> tuple[Array, Metrics]:
     """-log p_m(x) of one random member for the whole batch, averaged over the batch.
 
@@ -90,14 +89,13 @@ def sampled_member_nll(
       model: an ensemble with `member_log_prob`: MADE over orders and masks, NADE over orders.
       params: that all members share.
       key: for the member.
-      batch: {"x": [B, *event]}, and y where the model is conditional.
-      context: the entry of the batch that holds y, where it is not "context".
+      batch: {"x": [B, *event]}, and {"context": y} where the model is conditional.
 
     Returns:
       Nats per example, and {"log_prob"}.
     """
     require(model, MixtureOfMembers, "sampled_member_nll")
-    x, y = batches.examples(model.event, batch, "sampled_member_nll", model, context)
+    x, y = batches.examples(model.event, batch, "sampled_member_nll", model)
     m = jax.random.randint(key, (), 0, model.num_members)
     one = jax.vmap(lambda x, y: given(model, y).member_log_prob(params, x, m))
     log_prob = jnp.mean(one(x, y))

@@ -72,7 +72,6 @@ def evaluate(
     key: Key | None = None,
     num_samples: int = 1,
     batch_size: int = 256,
-    context: str | None = None,
     correlated: bool | None = None,
 ) -> Score:
     r"""Mean of -log p(x) over every example of a split, in nats, with its standard error.
@@ -99,8 +98,6 @@ def evaluate(
       key: needed where the score is a bound.
       num_samples: K, samples per example; unused where the score is exact.
       batch_size: examples scored at once; never more than the first batch of an iterable.
-      context: the entry of the data that a conditional model is given, where it is not "context":
-        "label", ...
       correlated: whether neighbouring examples are correlated, as consecutive windows of a text
         are: the standard error is then that of batch means (`Score.mean`). By default what a split
         says of itself, and False for anything else.
@@ -118,7 +115,6 @@ def evaluate(
         key=key,
         num_samples=num_samples,
         batch_size=batch_size,
-        context=context,
     )
     fields = {"log_volume": log_volume}
     if not exact:
@@ -137,7 +133,6 @@ def negative_log_probs(
     key: Key | None = None,
     num_samples: int = 1,
     batch_size: int = 256,
-    context: str | None = None,
 ) -> Values:
     """What `evaluate` averages, with the same arguments."""
     exact = isinstance(model, core.Density) and not isinstance(model, type)
@@ -158,7 +153,7 @@ def negative_log_probs(
         )
     score = functools.partial(_log_probs, model, num_samples=None if exact else num_samples)
     values, start = [], 0
-    for x, y, count in _batches(model, data, batch_size, context):
+    for x, y, count in _batches(model, data, batch_size):
         numbers = np.arange(start, start + len(x), dtype=np.uint32)
         log_probs = score(params, key, numbers, x, y)
         values.append(-np.asarray(log_probs, np.float64)[:count])
@@ -202,15 +197,13 @@ def _log_probs(
         return jax.vmap(log_prob)(index, x, y)
 
 
-def _batches(
-    model: Any, data: Any, batch_size: int, context: str | None
-) -> Iterator[tuple[np.ndarray, PyTree, int]]:
+def _batches(model: Any, data: Any, batch_size: int) -> Iterator[tuple[np.ndarray, PyTree, int]]:
     """Batches of one size with their contexts, the last padded, and counts of real examples."""
     if batch_size < 1:
         raise ValueError(f"evaluate needs a batch_size of at least 1; got {batch_size}.")
     size = None
     for batch in _parts(data, batch_size):
-        arrays = batches.examples(model.event, batch, "evaluate", model, context)
+        arrays = batches.examples(model.event, batch, "evaluate", model)
         x, y = jax.tree.map(np.asarray, arrays)
         size = size or min(batch_size, len(x))
         for first in range(0, len(x), size or 1):

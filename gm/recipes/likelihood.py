@@ -37,7 +37,7 @@ def experiment(
 
     Args:
       c: the options.
-      dataset: to learn from; a conditional model is given its labels.
+      dataset: to learn from; a conditional model is given its context, such as labels.
       model: what is scored and sampled.
       name: of the model in reports.
       loss: loss(model, params, key, batch).
@@ -57,7 +57,7 @@ def experiment(
         plot.save(plot.samples(panels, num_values=model.event.num_values), path)
 
     def fit() -> Fitted:
-        step = functools.partial(loss, core.in_precision(trained, c.dtype), **given(model))
+        step = functools.partial(loss, core.in_precision(trained, c.dtype))
         learner, show = (step, optimizer(c)), {"schedule": schedule(c)}
         return fitting.in_steps(c, dataset, model.init, learner, validate, picture, **show)
 
@@ -72,11 +72,6 @@ def experiment(
         published=(published or {}).get(dataset.name, {}),
         num_members=c.members,
     )
-
-
-def given(model: Any) -> dict[str, str]:
-    """What a conditional model is given, for losses and scores."""
-    return {} if model.context is None else {"context": "label"}
 
 
 def schedule(c: options.MaximumLikelihood) -> optax.Schedule:
@@ -97,7 +92,7 @@ def evaluate(
     c: options.MaximumLikelihood, model: Any, params: Params, split: data.Split
 ) -> metrics.Score:
     """The mean negative log-likelihood on a split."""
-    return metrics.evaluate(model, params, split, batch_size=c.eval_batch_size, **given(model))
+    return metrics.evaluate(model, params, split, batch_size=c.eval_batch_size)
 
 
 def sample(model: Any, params: Params, seed: int, num: int = 64) -> np.ndarray:

@@ -45,12 +45,12 @@ def load(c: options.Data, kind: str = "any", **sizes: int) -> data.Dataset:
 
 def labels_of(dataset: data.Dataset) -> Event:
     """The space of the labels, as the context of a conditional model."""
-    if dataset.num_labels is None:
+    if dataset.context is None or not dataset.context.discrete:
         raise ValueError(
             f"this experiment needs labels, which {dataset.name} has not; digits and "
             "mnist_threshold have."
         )
-    return Event((), dataset.num_labels)
+    return dataset.context
 
 
 def joined(*splits: data.Split) -> data.Split:

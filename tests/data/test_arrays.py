@@ -1,5 +1,7 @@
 """Arrays of one's own: their kinds, their splits, and what 32 bits would lose of them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -173,3 +175,24 @@ def test_columns_far_from_zero_are_standardized_in_double_precision():
         assert (split.bound, split.scored_event) == (False, Event((2,)))
     with pytest.raises(ValueError, match="Standardize needs real values"):
         data.from_arrays(IMAGES, standardize=True)
+
+
+def test_the_context_of_a_data_set_is_its_labels_or_what_is_given_as_such():
+    x, y = np.zeros((20, 3), np.float32), np.arange(20) % 4
+    labelled = data.from_arrays(x, labels=(y,))
+    assert labelled.context == Event((), 4)
+    batch = labelled.train.batches(4)(0)
+    np.testing.assert_array_equal(batch["context"], batch["label"])
+    c = np.linspace(0.0, 1.0, 40).reshape(20, 2)
+    given = data.from_arrays(x + c[:, :1], labels=(y,), contexts=(c,))
+    assert given.context == Event((2,))
+    batch = given.test.batches(2)(0)
+    assert batch["context"].dtype == np.float32
+    np.testing.assert_allclose(batch["context"][:, 0], batch["x"][:, 0], rtol=1e-6)
+    assert data.from_arrays(x).context is None
+    assert "context" not in data.from_arrays(x).train.batches(4)(0)
+    named = dataclasses.replace(labelled.train, context="x").batches(4)(0)
+    assert named["context"] is named["x"]
+    for wrong in ((c[:5],), (c, c)):
+        with pytest.raises(ValueError, match="needs a context for each of its"):
+            data.from_arrays(x, contexts=wrong)

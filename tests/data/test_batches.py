@@ -119,7 +119,8 @@ def test_in_order_gives_every_example_once(memory, streamed):
         np.testing.assert_array_equal(np.concatenate([part["label"] for part in parts]), LABEL)
         np.testing.assert_array_equal(split.x, X)
         np.testing.assert_array_equal(split.y, LABEL)
-        assert split.arrays().keys() == {"x", "label"}
+        assert split.arrays().keys() == {"x", "label", "context"}
+        np.testing.assert_array_equal(split.arrays()["context"], LABEL)
         assert split.x.dtype == np.int32
 
 

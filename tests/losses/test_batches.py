@@ -1,5 +1,7 @@
 """What every loss says of a batch that is none."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,19 +18,41 @@ class Conditional:
     context = Event((), 10)
 
 
-def examples(batch, context=None):
-    return batches.examples(EVENT, batch, "a loss", Conditional(), context)
+class Unconditional:
+    context = None
+
+
+class Several:
+    context: ClassVar = {"time": Event((), 10), "place": Event((5,))}
+
+
+class Own:
+    """Without the field, but with a method that takes it."""
+
+    def log_prob(self, params, x, context=None):
+        return 0.0
+
+
+def examples(batch, *models):
+    return batches.examples(EVENT, batch, "a loss", *(models or [Conditional()]))
 
 
 def test_what_a_conditional_model_needs_is_found_in_the_batch():
     label = np.array([0, 9])
-    x, y = examples({"x": X, "label": label, "else": None}, "label")
+    x, y = examples({"x": X, "context": label, "else": None})
     assert x is X
     assert y is label
-    assert examples({"x": X, "context": label})[1] is label
-    assert examples({"x": X})[1] is None
-    several = {"time": label, "place": np.zeros((2, 5))}
-    assert batches.examples(EVENT, {"x": X, "context": several}, "a loss")[1] is several
+    assert examples({"x": X, "context": label}, Unconditional(), Conditional())[1] is label
+    assert examples({"x": X, "context": label}, Own())[1] is label
+    assert examples({"x": X}, Own())[1] is None
+    several = {"time": label, "place": np.zeros((2, 5), np.float32)}
+    assert examples({"x": X, "context": several}, Several())[1] is several
+
+
+def test_labels_are_no_matter_to_a_model_of_x_alone():
+    """A labelled data set trains unconditional models too."""
+    for model in (Unconditional(), object()):
+        assert examples({"x": X, "context": np.array([0, 90])}, model)[1] is None
 
 
 @pytest.mark.parametrize(
@@ -47,29 +71,30 @@ def test_what_is_no_mapping_of_arrays_is_refused(batch, message):
 
 
 @pytest.mark.parametrize(
-    ("batch", "context", "message"),
+    ("batch", "message"),
     [
-        ({"image": X}, None, "an entry 'x'; got 'image'"),
-        ({"x": X[0]}, None, r"\[B, 3\]; got one example of shape \(3,\): give x\[None\]"),
-        ({"x": X + 4}, None, r"x needs integers in \[0, 4\); got values from 4 to 4"),
-        ({"x": X}, "label", "an entry 'label'; got 'x'"),
-        ({"x": X, "label": np.arange(3)}, "label", r"a label for each of 2 .*; got shape \(3,\)"),
-        ({"x": X, "label": np.array([0, 10])}, "label", r"label needs .*\[0, 10\); got .* 0 to 10"),
-        ({"x": X, "label": np.array([-1, 3])}, "label", r"label needs .*; got values from -1 to 3"),
-        ({"x": X, "label": np.array([1, 10])}, "label", r"counted from one: give label - 1"),
+        ({"image": X}, "an entry 'x'; got 'image'"),
+        ({"x": X[0]}, r"\[B, 3\]; got one example of shape \(3,\): give x\[None\]"),
+        ({"x": X + 4}, r"x needs integers in \[0, 4\); got values from 4 to 4"),
+        ({"x": X}, r"'context' for Conditional, which is conditional on Event\(.*; got 'x'. Data"),
+        ({"x": X, "context": np.arange(3)}, r"a context for each of 2 .*; got shape \(3,\)"),
+        ({"x": X, "context": {"a": X}}, r"needs a context like Event\("),
+        ({"x": X, "context": np.array([0, 10])}, r"context needs .*\[0, 10\); got .* 0 to 10"),
+        ({"x": X, "context": np.array([-1, 3])}, r"context needs .*; got values from -1 to 3"),
+        ({"x": X, "context": np.array([1, 10])}, r"counted from one: give label - 1"),
     ],
-    ids=["no x", "one example", "values", "no y", "lengths", "eleventh", "negative", "from one"],
+    ids=["x", "one example", "values", "no y", "lengths", "tree", "eleventh", "negative", "one"],
 )
-def test_a_batch_of_another_space_is_refused(batch, context, message):
+def test_a_batch_of_another_space_is_refused(batch, message):
     with pytest.raises(ValueError, match=message):
-        examples(batch, context)
+        examples(batch)
 
 
 def test_under_jit_shapes_are_checked_and_values_are_not():
     @jax.jit
     def length(x, label):
-        return len(examples({"x": x, "label": label}, "label")[1])
+        return len(examples({"x": x, "context": label})[1])
 
     assert length(jnp.zeros((2, 3), jnp.int32), jnp.array([1, 10])) == 2
-    with pytest.raises(ValueError, match="label needs shape"):
+    with pytest.raises(ValueError, match="context needs shape"):
         length(jnp.zeros((2, 3), jnp.int32), jnp.zeros((2, 2), jnp.int32))

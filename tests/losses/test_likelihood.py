@@ -11,9 +11,8 @@ from gm.core import Event
 from gm.losses import likelihood
 
 X = np.random.default_rng(0).normal(size=(512, 3)).astype(np.float32)
-loss_of = jax.jit(
-    likelihood.negative_log_likelihood, static_argnames=("model", "context", "dropout")
-)
+Y = np.arange(512) % 10
+loss_of = jax.jit(likelihood.negative_log_likelihood, static_argnames=("model", "dropout"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Gauss:
 
 
 def test_negative_log_likelihood_is_the_mean_over_the_batch(key):
-    loss, metrics = loss_of(Gauss(), np.ones(3, np.float32), key, {"x": X})
+    loss, metrics = loss_of(Gauss(), np.ones(3, np.float32), key, {"x": X, "context": Y - Y})
     want = -stats.norm(1.0).logpdf(X).sum(axis=1).mean()
     np.testing.assert_allclose(loss, want, rtol=1e-6)
     np.testing.assert_allclose(metrics["log_prob"], -want, rtol=1e-6)
@@ -40,10 +39,9 @@ def test_negative_log_likelihood_is_the_mean_over_the_batch(key):
 
 def test_dropout_is_sampled_for_each_example_and_the_context_is_given(key):
     """Noise of one for each of 512 examples: their mean has an error of 0.04."""
-    y = np.arange(512) % 10
-    batch = {"x": X, "label": y}
-    loss, _ = loss_of(Gauss(), np.ones(3, np.float32), key, batch, context="label", dropout=True)
-    want = -stats.norm(1.0 + y[:, None]).logpdf(X).sum(axis=1).mean()
+    batch = {"x": X, "context": Y}
+    loss, _ = loss_of(Gauss(), np.ones(3, np.float32), key, batch, dropout=True)
+    want = -stats.norm(1.0 + Y[:, None]).logpdf(X).sum(axis=1).mean()
     assert 0.0 < abs(loss - want) < 0.2
 
 
@@ -110,8 +108,10 @@ def test_wrong_calls_have_one_clear_error(key):
         nll(Gauss, {}, key, {"x": X})
     with pytest.raises(TypeError, match=r"got a ndarray of shape \(512, 3\). Give \{\"x\": x\}"):
         nll(Gauss(), {}, key, X)
-    with pytest.raises(ValueError, match=r"label needs .*\[0, 10\); .* from 1 to 10, counted from"):
-        nll(Gauss(), {}, key, {"x": X, "label": np.arange(512) % 10 + 1}, context="label")
+    with pytest.raises(
+        ValueError, match=r"context needs .*\[0, 10\); .* from 1 to 10, counted from"
+    ):
+        nll(Gauss(), {}, key, {"x": X, "context": np.arange(512) % 10 + 1})
     with pytest.raises(TypeError, match="with log_prob_with_dropout; Plain offers log_prob"):
         nll(Plain(), {}, key, {"x": X}, dropout=True)
 

@@ -169,15 +169,18 @@ class Labelled:
 
 def test_labels_are_given_to_a_conditional_model_and_must_be_its_own():
     split = data.from_arrays(X, X, X, labels=(np.arange(10),) * 3, num_values=3).test
-    assert evaluate(Labelled(), (), split, context="label", batch_size=4).value == 4.5
+    assert evaluate(Labelled(), (), split, batch_size=4).value == 4.5
     for label, message in [
-        (np.arange(10) + 1, r"label needs .*\[0, 10\); got values from 1 to 10, counted from one"),
-        (np.arange(10) - 1, r"label needs integers in \[0, 10\); got values from -1 to 8"),
+        (
+            np.arange(10) + 1,
+            r"context needs .*\[0, 10\); got values from 1 to 10, counted from one",
+        ),
+        (np.arange(10) - 1, r"context needs integers in \[0, 10\); got values from -1 to 8"),
         (np.arange(10) + 2, r"got values from 2 to 11"),
-        (np.arange(9), r"a label for each of 10 examples"),
+        (np.arange(9), r"a context for each of 10 examples"),
     ]:
         with pytest.raises(ValueError, match=message):
-            evaluate(Labelled(), (), {"x": X, "label": label}, context="label")
+            evaluate(Labelled(), (), {"x": X, "context": label})
 
 
 def test_what_is_not_one_finite_set_of_examples_is_refused(independent):
