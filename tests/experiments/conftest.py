@@ -52,11 +52,11 @@ def dry(monkeypatch):
         seen.scored = reported
         return state
 
-    def evaluate(model, params, data, *, key=None, num_samples=1, context=None, **options):
+    def evaluate(model, params, data, *, key=None, num_samples=1, **options):
         batch = data if isinstance(data, np.ndarray) else next(data.in_order(1))
         x = batch[0] if isinstance(batch, np.ndarray) else batch["x"][0]
         model.event.check(np.asarray(x)[None])
-        given = () if context is None else (batch[context][0],)
+        given = (batch["context"][0],) if getattr(model, "context", None) else ()
         kind = "exact" if isinstance(model, core.Density) else "bound"
         if kind == "exact":
             found = jax.eval_shape(model.log_prob, params, x, *given)
