@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -30,14 +31,20 @@ class Chain:
         keys = jax.random.split(key, len(self.parts))
         return tuple(part.init(k) for part, k in zip(self.parts, keys, strict=True))
 
+    def init_from(self, key: Key, x: np.ndarray) -> Params:
+        """Each part, from the last on, started from what the later ones leave of x: [N, *event].
+
+        Parts look at their examples as `core.init_from` says: this is the start of activation
+        normalisation, Kingma & Dhariwal (2018), "Glow", arXiv:1807.03039, section 3.1.
+        """
+        return self._from_data(key, x, core.init_from)
+
     def fit(
         self, x: np.ndarray, key: Key | None = None, *, weights: np.ndarray | None = None
     ) -> Params:
         """Each part that fits, from the last on, fitted to what the later ones leave of x.
 
-        The others are as `init` makes them. Where affine parts normalise what comes to them this
-        is the start of activation normalisation: Kingma & Dhariwal (2018), "Glow",
-        arXiv:1807.03039, section 3.1.
+        The others are as `init` makes them.
 
         Args:
           x: [N, *event].
@@ -49,11 +56,19 @@ class Chain:
         """
         if key is None:
             raise ValueError("Chain.fit needs a key, for parts that start at random; got none.")
+
+        def of_part(part: Bijection, key: Key, x: np.ndarray) -> Params:
+            fits = isinstance(part, core.Fittable)
+            return part.fit(x, key, weights=weights) if fits else part.init(key)
+
+        return self._from_data(key, x, of_part)
+
+    def _from_data(self, key: Key, x: np.ndarray, start: Callable[..., Params]) -> Params:
+        """Parameters start(part, key, x) of each part, which later ones have led back to x."""
         found = []
         keys = jax.random.split(key, len(self.parts))
         for part, k in zip(reversed(self.parts), reversed(keys), strict=True):
-            fits = isinstance(part, core.Fittable)
-            params = part.fit(x, k, weights=weights) if fits else part.init(k)
+            params = start(part, k, x)
             x = np.asarray(jax.jit(jax.vmap(part.inverse, (None, 0)))(params, x)[0])
             found.append(params)
         return tuple(reversed(found))

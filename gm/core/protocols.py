@@ -86,6 +86,21 @@ class Bijection(Protocol):
         """x = f^{-1}(y) and log |det df^{-1}/dy|."""
 
 
+@runtime_checkable
+class DataInit(Protocol):
+    """Parameters whose start depends on data: activation normalisation, weight normalisation.
+
+    `init_from` takes it where there are examples; a `Fittable` fits them, all else starts at
+    random.
+    """
+
+    def init_from(self, key: Key, x: np.ndarray, /) -> Params:
+        """Parameters, of the structure that `init(key)` gives, to start from examples [N, *event].
+
+        Those of a bijection are images of noise, as `fit` has them.
+        """
+
+
 class _Spaced(Protocol):
     """What every capability has."""
 
@@ -308,6 +323,22 @@ def require(model: Any, protocol: type, name: str) -> None:
         f"{name} needs a {kind} with {', '.join(members(protocol))}; "
         f"{type(model).__name__} offers {offers}{lacks}."
     )
+
+
+def init_from(model: Any, key: Key, x: np.ndarray) -> Params:
+    """Parameters to start from, of the structure that `model.init(key)` gives.
+
+    Args:
+      model: a model or a bijection. A `DataInit` looks at the examples, a `Fittable` fits them,
+        anything else does without.
+      key: one key.
+      x: [N, *event], examples.
+    """
+    if isinstance(model, DataInit):
+        return model.init_from(key, x)
+    if isinstance(model, Fittable):
+        return model.fit(x, key)
+    return model.init(key)
 
 
 def given(model: Any, context: PyTree) -> Any:

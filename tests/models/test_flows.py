@@ -53,6 +53,33 @@ def test_parts_of_a_chain_start_from_the_data_that_comes_to_them(key):
         Flow(PLANE, Standard(PLANE), Affine(PLANE), Event((2,))).init(key, X.astype(np.float32))
 
 
+@dataclasses.dataclass(frozen=True)
+class ActNorm(Affine):
+    """Started from one batch, but no fit: it takes no weights."""
+
+    fit = None
+
+    def init_from(self, key, x):
+        return Affine(self.event, self.scale).fit(x + 0.0 * jax.random.normal(key))
+
+
+def test_a_part_that_looks_at_data_is_started_from_what_comes_to_it(key):
+    """Noise is of mean 0 and variance 1 in each turn, whatever random map comes between."""
+    assert not isinstance(ActNorm(PLANE), core.Fittable)
+    x = X.astype(np.float32)
+    chain = Chain((ActNorm(PLANE), Coupling(), ActNorm(PLANE)))
+    params = chain.init_from(key, x)
+    assert jax.tree.structure(params) == jax.tree.structure(chain.init(key))
+    np.testing.assert_allclose(params[2]["shift"], X.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(np.exp(params[2]["log_scale"]), X.std(0), rtol=1e-4)
+    z = jax.vmap(chain.inverse, (None, 0))(params, x)[0]
+    np.testing.assert_allclose(z.mean(0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(z.std(0), 1.0, rtol=1e-4)
+    flow = Flow(PLANE, Standard(PLANE), chain).init(key, x)
+    z = jax.vmap(chain.inverse, (None, 0))(flow["bijection"], x)[0]
+    np.testing.assert_allclose(z.std(0), 1.0, rtol=1e-4)
+
+
 def test_a_base_may_be_any_density_and_is_given_the_context_if_it_takes_one(key, random_params):
     """A class-conditional mixture autoregressive base, under a shift of 3 in each element."""
     base = MADE(PLANE, dist.MixtureOfNormalsHead(2), hidden=(4,), context=Event((), 2))

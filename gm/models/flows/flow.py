@@ -57,25 +57,27 @@ class Flow:
 
         Args:
           key: one key.
-          x: [N, *event], examples to start from, where the bijection fits (`core.Fittable`): the
-            start of activation normalisation, and all there is to train of an affine flow.
+          x: [N, *event], examples to start from, where the bijection looks at them
+            (`core.DataInit`) or fits them (`core.Fittable`): the start of activation normalisation,
+            and all there is to train of an affine flow.
 
         Raises:
-          TypeError: there are examples, and a bijection that does not fit.
+          TypeError: there are examples, and a bijection that neither fits nor looks at them.
           ValueError: there are examples, and a context.
         """
         key_base, key_bijection = jax.random.split(key)
         params = {"base": self.base.init(key_base)}
         if x is None:
             return params | {"bijection": self.bijection.init(key_bijection)}
-        core.require(self.bijection, core.Fittable, "Flow.init with examples")
+        if not isinstance(self.bijection, core.DataInit):
+            core.require(self.bijection, core.Fittable, "Flow.init with examples")
         self.event.check(x)
         if self.context is not None:
             raise ValueError(
                 f"Flow.init from examples needs a flow without a context; this one has one of "
                 f"{self.context}. Start with init(key)."
             )
-        return params | {"bijection": self.bijection.fit(x, key_bijection)}
+        return params | {"bijection": core.init_from(self.bijection, key_bijection, x)}
 
     def to_noise(self, params: Params, x: Array, context: PyTree = None) -> tuple[Array, Array]:
         """z = f^{-1}(x) and log |det df^{-1}/dx|."""
