@@ -1,14 +1,20 @@
 """Data of one's own: folders of images and of sounds, texts, and any sequence of examples."""
 
+import functools
 import types
 
+import jax
 import numpy as np
+import optax
 import pytest
 from PIL import Image
 
-from gm import data
+from gm import data, metrics, train
 from gm.core import Event
 from gm.data import waves
+from gm.losses import likelihood
+from gm.models.classical import product_of_marginals
+from tests.data.test_tables import Frame
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 4, 5), np.uint8)
@@ -216,3 +222,39 @@ def test_any_sequence_of_examples(examples, options):
 def test_examples_that_do_not_fit_are_refused(examples, options, message):
     with pytest.raises(ValueError, match=message):
         data.from_examples(examples, **options)
+
+
+TRITS = RNG.integers(0, 3, (60, 4)) * np.array([1, 1, 1, 0])  # the last element is always 0
+KIND = np.arange(60) % 2
+PAIRS = [*zip(TRITS, KIND, strict=True)]
+ROWS = [{"features": x.tolist(), "label": int(y)} for x, y in PAIRS]
+IN_MEMORY = {
+    "arrays": lambda: data.from_arrays(TRITS, labels=(KIND,)),
+    "a DataFrame": lambda: data.from_arrays(
+        Frame(label=KIND, a=TRITS[:, 0], b=TRITS[:, 1], c=TRITS[:, 2], d=TRITS[:, 3])
+    ),
+    "a data set of Hugging Face": lambda: data.from_examples(HuggingFace(ROWS)),
+    "a sequence of examples": lambda: data.from_examples(PAIRS),
+}
+
+
+@pytest.fixture(scope="module")
+def learner():
+    """Elements that know nothing of each other, by maximum likelihood."""
+    model, optimizer = product_of_marginals(Event((4,), 3)), optax.adam(0.3)
+    loss = functools.partial(likelihood.negative_log_likelihood, model)
+    return (
+        model,
+        optimizer,
+        train.make_step(loss, optimizer, mesh=train.data_mesh(jax.devices()[:1])),
+    )
+
+
+@pytest.mark.parametrize("kind", IN_MEMORY)
+def test_what_is_in_memory_is_loaded_by_one_call_and_trained_on(kind, learner):
+    dataset, (model, optimizer, step) = IN_MEMORY[kind](), learner
+    assert (dataset.event, dataset.num_labels) == (model.event, 2)
+    state = train.init(model.init(jax.random.key(0)), optimizer, jax.random.key(1))
+    state = train.run(step, state, dataset.train.batches(16), 30, progress=False)
+    score = metrics.evaluate(model, state.params, dataset.test)
+    assert 3 * np.log(3) < score.value < 3.5 * np.log(3)  # the last element costs next to nothing
