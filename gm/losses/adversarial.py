@@ -201,7 +201,7 @@ def generator_loss(
     return objective.generator(_scores(critic, real), _scores(critic, fake)), {}
 
 
-def generated(generator: Implicit, params: Params, key: Key, x: Array) -> tuple[Array, Array]:
+def generated(generator: Implicit, params: Params, key: Key, x: PyTree) -> tuple[PyTree, PyTree]:
     """The sides of a plain game, for one example: x of the data and g(z) with z ~ p(z)."""
     return x, generator.generate(params, generator.prior(params).sample(key))
 
@@ -230,7 +230,8 @@ def game(
 
     Returns:
       {critic: loss, generator: loss}, each (params, key, batch) -> (scalar, metrics) with a batch
-      {"x": [B, *event]}, and "context" for conditional players, who all see the same one.
+      {"x": [B, *event]}, of every leaf of x, and "context" for conditional players, who all see
+      the same one.
 
     Raises:
       TypeError: a model lacks a capability, or objective and penalty are none. A loss raises it for
@@ -251,7 +252,7 @@ def game(
         def of_example(key: Key, x: Array, y: PyTree) -> tuple[PyTree, PyTree]:
             return sides(given(generator, y), its, key, x)
 
-        both = jax.vmap(of_example)(jax.random.split(key, len(x)), x, y)
+        both = jax.vmap(of_example)(jax.random.split(key, _size(x)), x, y)
         real, fake = (_in_packs(critic, side, y) for side in both)
         score = jax.vmap(lambda x, y: given(critic, y).score(own, x))
         return lambda x: score(x, y), real, fake

@@ -12,15 +12,16 @@ import numpy as np
 from gm.core import Array, Batch, Event, PyTree, takes_context
 
 
-def examples(event: Event, batch: Batch, name: str, *models: Any) -> tuple[Array, PyTree]:
+def examples(event: PyTree, batch: Batch, name: str, *models: Any) -> tuple[PyTree, PyTree]:
     """x and what conditional models are given with it, None where no model takes a context.
 
     `gm.core.given(model, y)` of one example is then a model of x alone. What a labelled data set
     gives as context is left alone by a model of x alone.
 
     Args:
-      event: of x.
-      batch: {"x": [B, *event]}, and {"context": y} for p(x | y), leaves [B, ...].
+      event: of x; or a pytree of events, as of pairs (x, z).
+      batch: {"x": [B, *event]}, of every leaf of x, and {"context": y} for p(x | y), leaves
+        [B, ...].
       name: who asks, for messages.
       models: the field `context` of each, where it has one, is the space of y.
 
@@ -29,13 +30,7 @@ def examples(event: Event, batch: Batch, name: str, *models: Any) -> tuple[Array
       ValueError: an entry is missing, x or y is not a batch of its space (labels 1..K for one), or
         the two have different lengths.
     """
-    x = entry(batch, "x", name)
-    event.check(x)
-    if x.ndim != len(event.shape) + 1:
-        raise ValueError(
-            f"{name} needs a batch of examples, [{', '.join(map(str, ('B', *event.shape)))}]; got "
-            f"one example of shape {x.shape}: give x[None]."
-        )
+    x, count = _of_event(event, batch, name)
     conditional = [model for model in models if takes_context(model)]
     if not conditional:
         return x, None
@@ -52,16 +47,43 @@ def examples(event: Event, batch: Batch, name: str, *models: Any) -> tuple[Array
     for space in spaces:
         _check_context(space, y, name)
     for leaf in jax.tree.leaves(y):
-        if jnp.shape(leaf)[:1] != x.shape[:1]:
+        if jnp.shape(leaf)[:1] != (count,):
             raise ValueError(
-                f"{name} needs a context for each of {len(x)} examples; got shape "
-                f"{jnp.shape(leaf)}."
+                f"{name} needs a context for each of {count} examples; got shape {jnp.shape(leaf)}."
             )
     return x, y
 
 
-def entry(batch: Batch, wanted: str, name: str) -> Array:
-    """batch[wanted], an array; `name` asks."""
+def _of_event(event: PyTree, batch: Batch, name: str) -> tuple[PyTree, int]:
+    """x, leaves [B, *event], and B."""
+    if isinstance(event, Event):
+        x = entry(batch, "x", name)
+        _check_leaf(event, x, name)
+        return x, x.shape[0]
+    events, tree = jax.tree.flatten(event)
+    x = entry(batch, "x", name, of_arrays=True)
+    if jax.tree.structure(x) != tree:
+        raise ValueError(f"{name} needs x like {event}; got {jax.tree.structure(x)}.")
+    for part, leaf in zip(events, jax.tree.leaves(x), strict=True):
+        _check_leaf(part, leaf, name)
+    sizes = {jnp.shape(leaf)[0] for leaf in jax.tree.leaves(x)}
+    if len(sizes) > 1:
+        raise ValueError(f"{name} needs x whose parts have one length; got {sorted(sizes)}.")
+    return x, sizes.pop()
+
+
+def _check_leaf(event: Event, x: Array | np.ndarray, name: str) -> None:
+    """ValueError unless x is a batch of the event."""
+    event.check(x)
+    if x.ndim != len(event.shape) + 1:
+        raise ValueError(
+            f"{name} needs a batch of examples, [{', '.join(map(str, ('B', *event.shape)))}]; got "
+            f"one example of shape {x.shape}: give x[None]."
+        )
+
+
+def entry(batch: Batch, wanted: str, name: str, *, of_arrays: bool = False) -> PyTree:
+    """batch[wanted], an array, or a pytree `of_arrays`; `name` asks."""
     if not isinstance(batch, Mapping):
         parts = "x, y" if isinstance(batch, tuple | list) and len(batch) > 1 else "x"
         advice = '{"x": x, "context": y}' if parts == "x, y" else '{"x": x}'
@@ -72,7 +94,7 @@ def entry(batch: Batch, wanted: str, name: str) -> Array:
         raise ValueError(
             f"{name} needs a batch with an entry {wanted!r}; got {', '.join(map(repr, batch))}."
         )
-    if not hasattr(batch[wanted], "shape"):
+    if not of_arrays and not hasattr(batch[wanted], "shape"):
         raise TypeError(
             f"{name} needs an array for {wanted!r}; got a {type(batch[wanted]).__name__}. "
             "numpy.asarray(...) makes one of numbers."

@@ -127,3 +127,45 @@ def test_a_bidirectional_game_is_played_over_pairs(key):
     of_b, of_s = grads["generator"]
     np.testing.assert_allclose(of_s, -a * DATA.mean(0), rtol=1e-4)
     np.testing.assert_allclose(of_b, np.zeros(2), atol=0.08)  # -a E z
+
+
+@dataclasses.dataclass(frozen=True)
+class Twice:
+    """x = (z + b, 2 z), a picture and what is known of it."""
+
+    event: tuple[Event, Event] = (EVENT, EVENT)
+
+    def prior(self, params):
+        return dist.Normal(jnp.zeros(2), jnp.ones(2))
+
+    def generate(self, b, z):
+        return z + b, 2.0 * z
+
+
+def test_a_game_is_played_over_data_of_several_parts(key):
+    """Pairs in the batch, pairs that are generated, a penalty over both parts."""
+    game = adversarial.game(
+        adversarial.WASSERSTEIN, Twice(), Agreement(), penalty=adversarial.gradient_penalty
+    )
+    other = RNG.normal(size=DATA.shape).astype(np.float32)
+    b, a = np.array([1.0, -1.0], np.float32), np.float32(0.7)
+    params, batch = {"critic": a, "generator": b}, {"x": (DATA, other)}
+    _, metrics = jax.jit(game["critic"])(params, key, batch)
+    np.testing.assert_allclose(
+        metrics["score_data"], a * np.mean((DATA * other).sum(1)), rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(metrics["score_fake"], a * 4.0, rtol=0.2)  # E 2 z.(z + b)
+    real, fake = (batch["x"], batch["x"])
+    same = adversarial.gradient_penalty(jax.vmap(lambda x: a * x[0] @ x[1]), key, real, fake)
+    norms = a * np.sqrt((DATA**2 + other**2).sum(1))
+    np.testing.assert_allclose(same, np.mean((norms - 1.0) ** 2), rtol=1e-4)
+    grads, _ = jax.grad(game["generator"], has_aux=True)(params, key, batch)
+    np.testing.assert_allclose(grads["generator"], np.zeros(2), atol=0.2)  # -a E 2 z
+    for wrong, message in [
+        (DATA, "needs x like"),
+        ((DATA, other[:4]), "one length; got"),
+        ((DATA, other[0]), "got one example of shape"),
+        ((DATA, np.zeros((len(DATA), 3), np.float32)), "x needs shape"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            game["critic"](params, key, {"x": wrong})
