@@ -3,7 +3,7 @@
 Dempster, Laird & Rubin (1977). On 2 CPU cores:
 
 python experiments/classical/mixture.py
-    8x8 digits in black and white, 20 Bernoullis.
+    8x8 digits in black and white, 20 Bernoullis: 18.34 nats, in seconds.
 python experiments/classical/mixture.py mnist
     Fixed binarized MNIST, 500 Bernoullis (published: 137.64 nats).
 python experiments/classical/mixture.py grid25
