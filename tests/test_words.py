@@ -24,7 +24,11 @@ TERMS = [
     (r"[\"'|] ?two-sample (test|accuracy)", "C2ST accuracy", ""),
     (r"\b(look|looks|advance)\b", "block_logits, extend_block", CAUSAL),
     (r"\b(re)?wir(ing|ings|ed)\b", "masks and order", ""),
-    (r"\bshuffled\b|\bspread\b", "random_order, evenly_spaced_degrees", r"gm/(networks|models)/"),
+    (
+        r"\bshuffled\b|\bspread\b",
+        "random_order, evenly_spaced_degrees",
+        r"gm/(networks|models/autoregressive)/",
+    ),
     (r"\bMembers\b|(?<!sampled )\bmember nll\b", "mixture of members", ""),
     (r"\b(conditional|likelihood): (core\.)?Head\b", "head", ""),
     (r"\blanes?\b", "batch rows", ""),
@@ -40,12 +44,20 @@ TERMS = [
     (r"\bdoctor\b", "inspect", ""),
 ]
 
-ANY = re.compile("|".join(f"(?:{term})" for term, _, _ in TERMS))
+
+def pattern(term):
+    """A term in any case; names of classes as they are."""
+    return re.compile(term, 0 if re.search(r"[A-Z][a-z]", term) else re.IGNORECASE)
+
+
+TERMS = [(pattern(term), instead, re.compile(where)) for term, instead, where in TERMS]
+ANY = re.compile("|".join(f"(?:{term.pattern})" for term, _, _ in TERMS), re.IGNORECASE)
 
 # Where such a word is another word: a path, what is found there, and why.
 EXCEPTIONS = [
     (r"tests/test_words\.py", r".*", "the list itself"),
     (r"CHANGELOG\.md", r" -> ", "old names beside the new ones"),
+    (r"gm/data/digits\.py", r"Optical Recognition of", "the name of a data set"),
     (r".*", r"\bast\.walk\(|walk tb|\bos\.walk\b", "functions of Python"),
 ]
 
@@ -71,7 +83,7 @@ def found(path):
         if any(re.match(p, path) and re.search(w, line) for p, w, _ in EXCEPTIONS):
             continue
         for term, instead, where in TERMS:
-            match = re.search(term, line) if re.match(where, path) else None
+            match = term.search(line) if where.match(path) else None
             if match:
                 yield f"{path}:{number}: {match[0]!r}, say {instead}: {line.strip()}"
 

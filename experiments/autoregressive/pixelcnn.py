@@ -29,7 +29,7 @@ class Config(options.ClassConditional):
     gated: bool = False
     """Two stacks of gated convolutions instead of residual blocks of masked ones."""
     conditional: bool = False
-    """Given the label."""
+    """Class-conditional: p(x | label)."""
     channels: int = 16
     """h, features of each colour; between residual blocks twice as many."""
     num_layers: int = 5

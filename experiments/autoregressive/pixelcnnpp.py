@@ -28,7 +28,7 @@ class Config(options.ClassConditional):
     snail: bool = False
     """PixelSNAIL in place of PixelCNN++."""
     conditional: bool = False
-    """Given the label."""
+    """Class-conditional: p(x | label)."""
     channels: int = 16
     """Features of a pixel."""
     num_blocks: int = 2

@@ -26,7 +26,7 @@ class Config(options.ClassConditional):
     row: bool = False
     """Row LSTM instead of Diagonal BiLSTM."""
     conditional: bool = False
-    """Given the label."""
+    """Class-conditional: p(x | label)."""
     channels: int = 16
     """h, features of each colour."""
     num_layers: int = 2

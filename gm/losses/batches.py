@@ -115,7 +115,7 @@ def _check_context(space: PyTree, y: PyTree, name: str) -> None:
 def _check_values(event: Event, y: Array | np.ndarray) -> None:
     """ValueError unless y is of the event; labels from 1 to K are named as what they are.
 
-    Values are looked at where they are known, that is outside jit.
+    Values are checked where they are known, that is outside jit.
     """
     known = not isinstance(y, jax.core.Tracer) and y.size > 0
     if known and event.discrete and jnp.issubdtype(y.dtype, jnp.integer):

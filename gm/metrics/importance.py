@@ -5,7 +5,7 @@ r"""log p(x) of a latent-variable model by importance sampling from its posterio
 Burda, Grosse & Salakhutdinov (2016), arXiv:1509.00519: the bound rises to log p(x) with K, and is
 exact for every K where q is the posterior. With K = 1 it is the ELBO.
 
-How to read it. The number is below log p(x) in expectation, never above by more than luck; it
+How to read it: the number is below log p(x) in expectation, and above only by chance; it
 understates models whose posterior q misses parts of the true one, however large K is in practice
 (Wu et al. 2017, arXiv:1611.04273, compare it with annealed importance sampling). An effective
 sample size of a few samples out of thousands says that the bound is still loose.
@@ -40,7 +40,7 @@ def estimate(
 ) -> Estimate:
     """log p(x) and the effective sample size behind it, for one example.
 
-    Draws `chunk` samples at a time, so memory does not grow with `num_samples`. Sample k has its
+    Computes `chunk` samples at a time, so memory does not grow with `num_samples`. Sample k has its
     own key, so the answer depends on `chunk` by rounding only.
 
     Args:

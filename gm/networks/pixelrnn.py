@@ -170,8 +170,8 @@ class DiagonalBiLSTM(ImageLSTM):
 
     The right one would see pixels to come in its own row, so it is used one row below.
 
-    A pass skews the image, row r by r columns, so that a diagonal is a column of it, computed at
-    once from the one before; both directions are one scan of H + W - 1 steps.
+    The forward pass skews the image, row r by r columns, so that a diagonal is a column of it,
+    computed at once from the one before; both directions are one scan of H + W - 1 steps.
 
     Incremental sampling computes the left state at each pixel. When a row begins, the row above is
     complete: its right states are computed, pixel by pixel, and its input to the new row is one

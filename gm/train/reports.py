@@ -157,7 +157,7 @@ class Reports:
                     _path(self.folder, owed.step).unlink(missing_ok=True)
 
     def _picture(self, step: int, state: State) -> None:
-        """Draws; whatever goes wrong is said and forgotten."""
+        """Makes a picture; errors are logged."""
         path = _picture(self.folder, step)
         try:
             path.parent.mkdir(exist_ok=True)

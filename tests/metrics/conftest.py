@@ -51,7 +51,7 @@ class Independent:
 
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
+class Sampler:
     """A model that can only be sampled from."""
 
     event = core.Event((3,))
@@ -72,4 +72,4 @@ def independent():
 
 @pytest.fixture
 def sampler():
-    return Draws()
+    return Sampler()

@@ -68,5 +68,5 @@ def test_weights_far_below_the_float_range_do_not_underflow(linear_gaussian, key
 def test_wrong_calls_have_a_clear_error(linear_gaussian, sampler, key):
     with pytest.raises(ValueError, match="at least 1; got 0"):
         estimate(linear_gaussian, 1.0, key, 0)
-    with pytest.raises(TypeError, match="prior, encode, decode; Draws offers sample"):
+    with pytest.raises(TypeError, match="prior, encode, decode; Sampler offers sample"):
         estimate(sampler, 1.0, key, 1)

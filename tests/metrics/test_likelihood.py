@@ -248,7 +248,9 @@ def test_a_model_with_a_lower_bound_alone_is_scored_by_it(key):
 
 
 def test_a_model_that_only_samples_cannot_be_scored(sampler):
-    with pytest.raises(TypeError, match="evaluate needs a model with log_prob; Draws offers sampl"):
+    with pytest.raises(
+        TypeError, match="evaluate needs a model with log_prob; Sampler offers sampl"
+    ):
         evaluate(sampler, (), np.zeros((2, 3), np.float32))
 
 

@@ -98,7 +98,7 @@ class DiagonalGaussians:
     min_scale: float = 1e-3
 
     def init(self, key: Key, num: int) -> Params:
-        """Standard deviations of one, means drawn from N(0, I)."""
+        """Standard deviations of one, means sampled from N(0, I)."""
         mean = jax.random.normal(key, (num, self.size), jnp.float32)
         return {"mean": mean, "log_scale": jnp.zeros_like(mean)}
 
@@ -149,7 +149,7 @@ class Gaussians:
     min_scale: float = 1e-3
 
     def init(self, key: Key, num: int) -> Params:
-        """Covariances of one, means drawn from N(0, I)."""
+        """Covariances of one, means sampled from N(0, I)."""
         mean = jax.random.normal(key, (num, self.size), jnp.float32)
         lower = jnp.zeros((num, self.size * (self.size - 1) // 2), jnp.float32)
         return {"mean": mean, "log_diagonal": jnp.zeros_like(mean), "lower": lower}
@@ -222,7 +222,7 @@ class TiedGaussians(Gaussians):
     """
 
     def init(self, key: Key, num: int) -> Params:
-        """A covariance of one, means drawn from N(0, I)."""
+        """A covariance of one, means sampled from N(0, I)."""
         params = super().init(key, num)
         return params | {name: params[name][:1] for name in ("log_diagonal", "lower")}
 
