@@ -22,7 +22,7 @@ TERMS = [
     (r"\bS/F\b", "sampling-to-scoring time ratio", ""),
     (r"\b(told|tell|tells) apart\b", "C2ST accuracy", ""),
     (r"[\"'|] ?two-sample (test|accuracy)", "C2ST accuracy", ""),
-    (r"\b(look|looks|advance)\b", "block_logits, extend_block", CAUSAL),
+    (r"\bdef (look|advance)\(|[`\"](look|advance)[`\"]", "block_logits, extend_block", CAUSAL),
     (r"\b(re)?wir(ing|ings|ed)\b", "masks and order", ""),
     (
         r"\bshuffled\b|\bspread\b",

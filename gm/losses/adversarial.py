@@ -14,9 +14,9 @@ Bottou (2017), arXiv:1701.07875; Mao et al. (2017), arXiv:1611.04076, with label
 (2017), arXiv:1705.02894. With the best critic its loss is 2 log 2 - 2 JS(p, q), twice, minus the
 Wasserstein-1 distance, 1/4 - \sum (p - q)^2 / (p + q) / 8, and 2 - 2 TV(p, q).
 
-A penalty holds the slope of c, and goes with any objective: towards one between real and fake
+A penalty on the gradient norm of c goes with any objective: towards one between real and fake
 (Gulrajani et al., 2017, arXiv:1704.00028), or towards zero at either (Mescheder, Geiger & Nowozin,
-2018, arXiv:1801.04406). `game` makes of the parts the losses of two `gm.train.Player`s.
+2018, arXiv:1801.04406). `game` combines the parts into the losses of two `gm.train.Player`s.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Objective:
 
     Attributes:
       critic: (real [B], fake [B]) -> scalar.
-      generator: the same, for whoever makes the fakes. Where it moves what is real too (an encoder
-        does, in a bidirectional game), `lambda real, fake: critic(fake, real)` swaps the labels.
-      metrics: the same -> what the critic reports besides its mean scores.
+      generator: the same, for the player that makes the fakes. If it also moves the real side (as
+        the encoder of a bidirectional game), `lambda real, fake: critic(fake, real)` swaps labels.
+      metrics: the same -> metrics of the critic besides its mean scores.
     """
 
     critic: Callable[[Array, Array], Array]
@@ -70,7 +70,7 @@ def _logistic(real: Array, fake: Array) -> Array:
 
 
 def _accuracy(real: Array, fake: Array) -> Metrics:
-    """How often the sign of a score is right; 0.5 is a critic that cannot tell."""
+    """The share of scores with the right sign; 0.5 is chance."""
     return {"accuracy": 0.5 * (jnp.mean(real > 0.0) + jnp.mean(fake < 0.0))}
 
 
@@ -105,7 +105,7 @@ def gradient_norm_penalty(critic: Scores, x: PyTree, target: float) -> Array:
     Args:
       critic: a batch, leaves [B, ...], to scores [B], each of its example alone.
       x: real values, leaves [B, ...].
-      target: the slope wanted.
+      target: of the gradient norm.
 
     Returns:
       Scalar.
@@ -219,7 +219,7 @@ def game(
     """The losses of both players, critic first, for `gm.train.Player`s.
 
     Args:
-      objective: what they play for.
+      objective: of both players.
       generator: a model with `prior`, `generate`; with other sides, whatever these need, and the
         `event` of the batch's x.
       critic: a model with `score`, whose event is that of both sides, pytrees included.
