@@ -11,6 +11,7 @@ from gm.core.configs import (
 from gm.core.events import (
     Event,
     context_inputs,
+    context_size,
     context_vector,
     example_context,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "PyTree",
     "Samplable",
     "context_inputs",
+    "context_size",
     "context_vector",
     "example_context",
     "example_weights",

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gm.core.names import Array
+from gm.core.names import Array, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,30 +108,47 @@ class Event:
         return jnp.where(possible[:, None], one_hot, jnp.nan).reshape(-1)
 
 
-def context_vector(model: Any, context: Array | None) -> Array | None:
+def context_vector(model: Any, context: PyTree) -> Array | None:
     """What a conditional model is given, as a vector [E]; None for a model that takes nothing.
 
     Args:
-      model: has a field `context`, the event that y lives in, or None.
-      context: one y.
+      model: has a field `context`, the event that y lives in or a pytree of events, or None.
+      context: one y, an array or a pytree of them, whose vectors are one after the other.
 
     Raises:
       ValueError: there is no y where the model needs one, y where it takes none, or y is not in the
         event's space. Under `jit`, where values are not known, an integer outside it becomes nan,
         which stops training at its first step.
     """
-    event, name = getattr(model, "context", None), type(model).__name__
-    if event is None:
+    space, name = getattr(model, "context", None), type(model).__name__
+    if space is None:
         if context is not None:
+            shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(context)]
             raise ValueError(
-                f"{name} takes no context; it got one of shape {jnp.shape(context)}. Build it with "
-                "context=Event((), num_labels) for labels, or Event((E,)) for vectors."
+                f"{name} takes no context; it got one of shape {', '.join(map(str, shapes))}. "
+                "Build it with context=Event((), num_labels) for labels, or Event((E,)) for "
+                "vectors."
             )
         return None
-    if context is None:
-        values = "real values" if event.num_values is None else f"integers < {event.num_values}"
-        raise ValueError(f"{name} needs a context of shape {event.shape}, {values}; got none.")
-    y = context if isinstance(context, jax.Array) else np.asarray(context)  # not narrowed yet
+    events, tree = jax.tree.flatten(space)
+    single = isinstance(space, Event)  # y may be a list of numbers
+    if context is None or (not single and jax.tree.structure(context) != tree):
+        got = "none" if context is None else jax.tree.structure(context)
+        wanted = ", ".join(map(_described, events))
+        raise ValueError(f"{name} needs a context of {wanted}; got {got}.")
+    leaves = [context] if single else jax.tree.leaves(context)
+    vectors = [_vector(event, y, name) for event, y in zip(events, leaves, strict=True)]
+    return vectors[0] if single else jnp.concatenate(vectors)
+
+
+def _described(event: Event) -> str:
+    values = "real values" if event.num_values is None else f"integers < {event.num_values}"
+    return f"shape {event.shape}, {values}"
+
+
+def _vector(event: Event, y: Array, name: str) -> Array:
+    """One y as a vector."""
+    y = y if isinstance(y, jax.Array) else np.asarray(y)  # not narrowed yet
     event.check(y, "context")
     if y.shape != event.shape:
         raise ValueError(
@@ -141,7 +158,12 @@ def context_vector(model: Any, context: Array | None) -> Array | None:
     return event.vector(y)
 
 
-def context_inputs(model: Any, context: Array | None) -> tuple[Array, ...]:
+def context_size(model: Any) -> int:
+    """E, the length of `context_vector`; 0 for a model that takes nothing."""
+    return sum(event.vector_size for event in jax.tree.leaves(getattr(model, "context", None)))
+
+
+def context_inputs(model: Any, context: PyTree) -> tuple[Array, ...]:
     """What a network takes after x: (y,) as a vector [E], or () for a model that takes no y.
 
     So that the networks of an unconditional model need not take one. As `context_vector`.
@@ -150,10 +172,10 @@ def context_inputs(model: Any, context: Array | None) -> tuple[Array, ...]:
     return () if y is None else (y,)
 
 
-def example_context(model: Any) -> Array | None:
+def example_context(model: Any) -> PyTree:
     """Some y of the model's context, to initialise networks with; None where it takes none."""
-    event = getattr(model, "context", None)
-    return None if event is None else jnp.zeros(event.shape, event.dtype)
+    space = getattr(model, "context", None)
+    return jax.tree.map(lambda event: jnp.zeros(event.shape, event.dtype), space)
 
 
 def _integer(value: Any, name: str, low: int, high: int | None = None) -> int:

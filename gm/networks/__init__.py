@@ -5,6 +5,11 @@ axes and treats x[None] as x. A causal network has two more methods, for `apply(
 `start()` gives a cache and the raw parameters of the first element, and `step(cache, f_i)` takes
 one element and gives the raw parameters of the next, so that all steps together cost one forward
 pass. Most causal networks are a `CausalNetwork`, written as one `body` (`causal`) for one example.
+
+Several inputs: `init(key, x, context)` and `apply(params, x, context)`, context a vector [..., E]
+in which a model has joined all that it is given (`core.context_inputs`: one-hot labels, a time,
+vectors, in the order of the pytree `model.context`). WaveNet, recurrent networks and Transformers
+take `local=True`: the context then has a part for each element.
 """
 
 from gm.networks.attention import CausalSelfAttention, LayerNorm, Transformer

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array
-from gm.networks.causal import CausalNetwork, Once, Run, Shift
+from gm.networks.causal import CausalNetwork, Run, Shift, context_layer
 from gm.networks.layers import Dense, add_bias, product
 
 NEVER = -1e30  # a score whose softmax is zero; -inf would make a row of them NaN
@@ -237,19 +237,22 @@ class Transformer(CausalNetwork):
     Departures: the features of an element enter through a dense layer, which the output does not
     share.
 
-    A context adds one vector to every element.
+    A context adds a vector to every element.
 
     Attributes:
       width: C, of the residual stream.
       num_layers: blocks.
       num_heads: of each attention; divides width.
       dropout: in training (`Dropout`): of embeddings, attention weights and what blocks add.
+      local: whether the context has a part for each element, Event((*shape, E)), which moves the
+        output that predicts it, rather than one for all of them.
     """
 
     width: int = 128
     num_layers: int = 4
     num_heads: int = 4
     dropout: float = 0.0
+    local: bool = False
 
     def setup(self) -> None:
         """Embeddings, blocks and the output."""
@@ -258,7 +261,7 @@ class Transformer(CausalNetwork):
         self.elements = Dense(self.width, self.dtype, init)
         self.positions = PositionEmbedding(length, self.width)
         if self.context_dim:
-            self.given = Once(self.width, self.dtype)
+            self.given = context_layer(self, self.width, self.local)
         self.drop = Dropout(self.dropout)
         self.blocks = [
             Block(length, self.width, self.num_heads, self.num_layers, self.dropout, self.dtype)

@@ -227,6 +227,51 @@ class Once(nn.Module):
         return hidden, self.dense(context)
 
 
+class Each(nn.Module):
+    """A dense layer of a context that has a part for each element: local conditioning.
+
+    van den Oord et al. (2016), "WaveNet", arXiv:1609.03499, section 2.5: the part of element i
+    moves the output that predicts it. Computed once per sample.
+
+    Attributes:
+      features: outputs.
+      length: T, elements.
+      dtype: as in `Dense`.
+    """
+
+    features: int
+    length: int
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """One dense layer, the same for all elements."""
+        self.dense = Dense(self.features, self.dtype)
+
+    def __call__(self, context: Array) -> Array:
+        """context: [T E], the parts one after the other, -> [T, features]"""
+        return self.dense(context.reshape(self.length, -1))
+
+    def start(self, context: Array) -> Array:
+        """The outputs of all elements."""
+        return self(context)
+
+    def step(self, cache: Array, time: Array, context: Array) -> tuple[Array, Array]:
+        """That of the next element: [features]"""
+        del context
+        return cache, jax.lax.dynamic_index_in_dim(cache, time, 0, keepdims=False)
+
+    def window(self, hidden: None, context: Array) -> tuple[None, Array]:
+        """The outputs; a context is given with each window, so there is nothing to keep."""
+        return hidden, self(context)
+
+
+def context_layer(network: CausalNetwork, features: int, local: bool) -> Once | Each:
+    """A dense layer of the network's context: `Each` where it is local, else `Once`."""
+    if local:
+        return Each(features, math.prod(network.shape), network.dtype)
+    return Once(features, network.dtype)
+
+
 class CausalConv(nn.Module):
     """y_i = Σ_k W_k x_{i - k d} + b over elements in a row; zeros before the first.
 

@@ -178,8 +178,8 @@ _half_product.defjvp(_half_product_jvp, symbolic_zeros=True)  # data have no gra
 
 
 def add_bias(y: Array, b: Array) -> Array:
-    """y: [..., m] plus b: [m], in the precision of y."""
-    return y + b.astype(y.dtype).reshape((1,) * (y.ndim - 1) + b.shape)
+    """y: [..., m] plus b: [m], or of more of y's last axes, in the precision of y."""
+    return y + b.astype(y.dtype).reshape((1,) * (y.ndim - b.ndim) + b.shape)
 
 
 def gated(x: Array) -> Array:

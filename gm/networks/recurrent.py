@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, Key, PyTree
-from gm.networks.causal import CausalNetwork, Once, Run, Shift
+from gm.networks.causal import CausalNetwork, Run, Shift, context_layer
 from gm.networks.layers import Dense, add_bias, product
 
 
@@ -47,7 +47,9 @@ class RecurrentLayer(nn.Module):
         raise NotImplementedError
 
     def __call__(self, x: Array, bias: Array | None = None) -> Array:
-        """x: [T, C], bias: [gates H] for the gates of every element -> [T, H]"""
+        """x: [T, C], bias: [gates H] for the gates of every element, or [T, gates H],
+        -> [T, H]
+        """
         return self.window(None, x, bias)[1]
 
     def start(self, x: Array, bias: Array | None = None) -> PyTree:
@@ -163,10 +165,13 @@ class RecurrentNetwork(CausalNetwork):
     Attributes:
       cell: LSTM or GRU.
       widths: features of each layer.
+      local: whether the context has a part for each element, Event((*shape, E)), which moves the
+        output that predicts it, rather than one for all of them.
     """
 
     cell: type[RecurrentLayer] = LSTM
     widths: tuple[int, ...] = (512, 512)
+    local: bool = False
 
     def setup(self) -> None:
         """The layers and the output."""
@@ -174,7 +179,7 @@ class RecurrentNetwork(CausalNetwork):
         self.layers = [self.cell(width, self.dtype) for width in self.widths]
         if self.context_dim:
             gates = [self.cell.num_gates * width for width in self.widths]
-            self.given = [Once(size, self.dtype) for size in gates]
+            self.given = [context_layer(self, size, self.local) for size in gates]
         self.output = Dense(self.num_params, self.dtype)
 
     def body(self, f: Array, context: Array | None, run: Run) -> Array:

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array
-from gm.networks.causal import CausalConv, CausalNetwork, Once, Run, Shift
+from gm.networks.causal import CausalConv, CausalNetwork, Run, Shift, context_layer
 from gm.networks.layers import Dense, add_bias, gated
 
 
@@ -38,12 +38,15 @@ class WaveNet(CausalNetwork):
       skip_channels: S, of what the blocks add up for the output.
       dilations: d_l of each block; `(1, 2, 4, 8) * 2` sees 31 elements back.
       size: taps of each kernel.
+      local: whether the context has a part for each element, Event((*shape, E)), which moves the
+        output that predicts it, rather than one for all of them.
     """
 
     channels: int = 32
     skip_channels: int = 64
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) * 2
     size: int = 2
+    local: bool = False
 
     @property
     def receptive_field(self) -> int:
@@ -59,7 +62,7 @@ class WaveNet(CausalNetwork):
         widths = [channels + skip] * (depth - 1) + [skip]
         self.shift = Shift()
         self.entry = Dense(channels, self.dtype)
-        self.given = Once(2 * channels * depth, self.dtype)
+        self.given = context_layer(self, 2 * channels * depth, self.local)
         self.convs = [
             CausalConv(channels, 2 * channels, self.size, dilation, self.dtype)
             for dilation in self.dilations
@@ -74,7 +77,7 @@ class WaveNet(CausalNetwork):
         x = self.entry(run(self.shift, x))
         given = [None] * len(self.dilations)
         if context is not None:
-            given = jnp.split(run(self.given, context), len(self.dilations))
+            given = jnp.split(run(self.given, context), len(self.dilations), axis=-1)
         skips = jnp.zeros((*x.shape[:-1], self.skip_channels), jnp.float32)
         for conv, mix, bias in zip(self.convs, self.mixes, given, strict=True):
             h = run(conv, x)

@@ -66,6 +66,12 @@ def check_parts(model: CausalMethods) -> None:
             f"as its event; got {model.head}. gm.distributions.head_for(event) gives one "
             "that fits."
         )
+    local, shape = getattr(model.network, "local", False), getattr(model.context, "shape", ())
+    if local and shape[: len(model.event.shape)] != model.event.shape:
+        raise ValueError(
+            f"{type(model).__name__} with a local context needs a part of it for each element, "
+            f"context=Event({(*model.event.shape, 'E')}); got {model.context}."
+        )
     _ = model.sized_network  # raises where the sizes do not fit
 
 
@@ -78,7 +84,7 @@ class CausalMethods:
     event: Event
     head: Head
     network: CausalNetwork
-    context: Event | None
+    context: PyTree
 
     @functools.cached_property
     def sized_network(self) -> CausalNetwork:
@@ -87,7 +93,7 @@ class CausalMethods:
             shape=self.event.shape,
             num_features=self.head.num_features,
             num_params=self.head.num_params,
-            context_dim=0 if self.context is None else self.context.vector_size,
+            context_dim=core.context_size(self),
         )
 
     @property
@@ -208,13 +214,14 @@ class CausalModel(CausalMethods):
         a mixture of discretised logistics, ...
       network: a `gm.networks.CausalNetwork`, or one with the same methods; the model works with
         `sized_network`, in the sizes of the event, the head and the context.
-      context: the space of y for p(x | y): `Event((), 10)` for labels, `Event((E,))` for vectors.
+      context: the space of y for p(x | y): `Event((), 10)` for labels, `Event((E,))` for vectors,
+        a pytree of events for several; with `network.local`, `Event((*event.shape, E))`.
     """
 
     event: Event
     head: Head
     network: CausalNetwork
-    context: Event | None = None
+    context: PyTree = None
 
     def __post_init__(self) -> None:
         check_parts(self)

@@ -79,7 +79,7 @@ class PixelModel:
             shape=self.event.shape[:2],
             num_features=self.head.num_features,
             num_params=self.head.num_params,
-            context_dim=0 if self.context is None else self.context.vector_size,
+            context_dim=core.context_size(self),
         )
 
     @property
