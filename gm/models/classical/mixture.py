@@ -4,7 +4,7 @@ r"""Mixtures of distributions of one kind, fitted by expectation maximization.
 
 Dempster, Laird & Rubin (1977). Each step gives every example to the components in the parts
 p(k | x), and every component the best parameters for its parts: the likelihood does not fall, but
-where a floor of the scales or the smoothing of bits holds it up. Starts are spread by k-means++
+where a floor of the scales or the smoothing of bits holds it up. Starts are those of k-means++
 (Arthur & Vassilvitskii 2007), the best of several is kept, and a component without examples stays
 where it is. `log_prob` costs K evaluations of a component, `sample` one.
 
@@ -167,7 +167,7 @@ def _maximize(
     model: Mixture, key: Key, x: Array, w: Array, num_steps: int, tolerance: float
 ) -> tuple[Params, Array]:
     """The end of one start, and its mean log-likelihood."""
-    centers = spread(key, x, w, model.num_components)
+    centers = far_apart(key, x, w, model.num_components)
     begun = {
         "log_weight": jnp.zeros(model.num_components, jnp.float32),
         "components": model.components.around(centers, x),
@@ -187,7 +187,7 @@ def _maximize(
     return params, last
 
 
-def spread(key: Key, x: Array, w: Array, num: int) -> Array:
+def far_apart(key: Key, x: Array, w: Array, num: int) -> Array:
     """[num, D] of the examples x: [N, D], far from each other: the seeding of k-means++.
 
     Each next one is taken with probability proportional to its weight times its squared distance to

@@ -57,12 +57,12 @@ class Flow:
 
         Args:
           key: one key.
-          x: [N, *event], examples to start from, where the bijection looks at them
+          x: [N, *event], examples to start from, where the bijection depends on them
             (`core.DataInit`) or fits them (`core.Fittable`): the start of activation normalisation,
             and all there is to train of an affine flow.
 
         Raises:
-          TypeError: there are examples, and a bijection that neither fits nor looks at them.
+          TypeError: there are examples, and a bijection that neither fits nor depends on them.
           ValueError: there are examples, and a context.
         """
         key_base, key_bijection = jax.random.split(key)
