@@ -14,12 +14,12 @@ from sklearn.mixture import GaussianMixture
 from gm import train
 from gm.core import Event
 from gm.losses import fixed_points
-from tests.models import tenants
+from gm.models.classical import Mixture, coin, components
 
 RNG = np.random.default_rng(0)
 X = np.concatenate([RNG.normal(m, 0.7, (32, 2)) for m in (-1.0, 0.5, 2.0)]).astype(np.float32)
 BATCH = {"x": X}
-MODEL = tenants.GaussianMixture(3)
+MODEL = Mixture(Event((2,)), 3, components.DiagonalGaussians(2))
 LOSS = functools.partial(fixed_points.fixed_point_loss, MODEL)
 QUIET = {"progress": False, "log_every": 1, "checkpoint_every": 5}
 
@@ -43,15 +43,16 @@ def test_training_by_steps_of_em_is_em(step, tmp_path):
         3,
         covariance_type="diag",
         weights_init=np.full(3, 1 / 3),
-        means_init=start["mean"],
+        means_init=start["components"]["mean"],
         precisions_init=np.ones((3, 2)),
         max_iter=20,
         tol=0.0,
     )
     with pytest.warns(UserWarning, match="did not converge"):
         theirs.fit(X.astype(np.float64))
-    np.testing.assert_allclose(state.params["mean"], theirs.means_, rtol=1e-3, atol=1e-3)
-    scales = np.exp(state.params["log_scale"])
+    found = state.params["components"]
+    np.testing.assert_allclose(found["mean"], theirs.means_, rtol=1e-3, atol=1e-3)
+    scales = np.exp(found["log_scale"])
     np.testing.assert_allclose(scales**2, theirs.covariances_, rtol=1e-3)
     np.testing.assert_allclose(np.exp(state.params["log_weight"]), theirs.weights_, rtol=1e-3)
     rows = train.read_metrics(tmp_path)
@@ -93,6 +94,8 @@ def test_the_gradient_is_the_step_and_a_smaller_rate_damps_it(key):
     np.testing.assert_allclose(grads["mean"], far, rtol=1e-5)
     assert grads["half"] == 4.0  # not 2: no gradient goes through F
     assert metrics == {"half": 8.0}
+    moving = jax.grad(lambda x: fixed_points.half_squared_distance(x, x / 2))(jnp.array(8.0))
+    assert moving == 4.0
     updates, _ = optax.sgd(0.25).update(grads, optax.sgd(0.25).init(params))
     damped = optax.apply_updates(params, updates)
     want = 0.75 * np.array([4.0, -2.0]) + 0.25 * X.mean(0)
@@ -100,7 +103,7 @@ def test_the_gradient_is_the_step_and_a_smaller_rate_damps_it(key):
 
 
 def test_what_does_not_fit_in_steps_is_refused(key):
-    with pytest.raises(TypeError, match=r"needs a model with fit_step; Clusters offers .*fit"):
-        fixed_points.fixed_point_loss(tenants.Clusters(), {}, key, BATCH)
+    with pytest.raises(TypeError, match=r"a model with fit_step; BayesianNetwork offers .*fit"):
+        fixed_points.fixed_point_loss(coin(), {}, key, BATCH)
     with pytest.raises(ValueError, match=r"x needs shape \(2,\)"):
         fixed_points.fixed_point_loss(MODEL, {}, key, {"x": X[:, :1]})

@@ -11,19 +11,23 @@ import pytest
 
 from gm import distributions as dist
 from gm.core import Event
-from gm.losses import adversarial, likelihood, order_agnostic, variational
+from gm.losses import adversarial, fixed_points, likelihood, order_agnostic, variational
 from gm.metrics import importance, mmd
 from gm.models.autoregressive import MADE, NADE, DeepNADE, Ensemble
+from gm.models.classical import Mixture, components
 from gm.models.implicit import Critic, Generator
 from gm.models.latent import VAE
 from gm.networks import MLP
 from gm.tasks import completion
+from tests.models import tenants
 
 BITS, PLANE = Event((3,), 2), Event((2,))
 BERNOULLI = dist.BernoulliHead()
 DEEP = DeepNADE(BITS, BERNOULLI, (4,))
 ORDERS = Ensemble(MADE(BITS, BERNOULLI, (4,), mask_seed=0), 2)
 LATENT = VAE(BITS, BERNOULLI, MLP((4,), (4,), input_ndim=2), MLP((4,), (3, 1)), latent_dim=2)
+DISCRETE = tenants.Discrete()
+CLUSTERS = Mixture(PLANE, 2, components.DiagonalGaussians(2))
 GENERATOR = Generator(PLANE, MLP((4,), (2,)), latent_dim=3)
 CRITIC = Critic(PLANE, MLP((4,), ()))
 SEEN = functools.partial(jax.ShapeDtypeStruct, (4, 3), jnp.int32)
@@ -55,6 +59,10 @@ CASES = {
         variational.negative_elbo, LATENT.init, SEEN, LATENT, analytic_kl=False
     ),
     "iwae": of_batch(variational.negative_iwae, LATENT.init, SEEN, LATENT),
+    "enumerated elbo": of_batch(
+        variational.negative_enumerated_elbo, DISCRETE.init, SEEN, DISCRETE
+    ),
+    "a step of EM": of_batch(fixed_points.fixed_point_loss, CLUSTERS.init, REAL, CLUSTERS),
     "critic": of_game("critic", adversarial.non_saturating, r1=1.0),
     "generator": of_game("generator", adversarial.non_saturating),
     "wasserstein": of_game("critic", adversarial.wasserstein),

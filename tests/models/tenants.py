@@ -5,7 +5,6 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from gm import core
 from gm import distributions as dist
 from gm.bijections import Affine
 from gm.core import Event
@@ -22,97 +21,6 @@ def standard(size):
 def gaussian(raw):
     loc, raw_scale = jnp.split(raw, 2)
     return dist.Normal(loc, jax.nn.softplus(raw_scale) + 0.1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Clusters:
-    """p(x) = Σ_k π_k Π_i Bernoulli(x_i; μ_ki), fitted by EM from random responsibilities."""
-
-    num_clusters: int = 2
-    event: Event = BITS
-
-    def init(self, key):
-        key_weight, key_mean = jax.random.split(key)
-        shape = self.num_clusters, self.event.size
-        weight = jax.random.normal(key_weight, shape[:1], F32)
-        return {"weight": weight, "mean": jax.random.normal(key_mean, shape, F32)}
-
-    def components(self, params, x):
-        each = jax.vmap(lambda mean: dist.Bernoulli(mean).log_prob(x))(params["mean"])
-        return jax.nn.log_softmax(params["weight"]) + each
-
-    def log_prob(self, params, x):
-        return jax.nn.logsumexp(self.components(params, x))
-
-    def sample(self, params, key):
-        key_weight, key_mean = jax.random.split(key)
-        k = jax.random.categorical(key_weight, params["weight"])
-        return dist.Bernoulli(params["mean"][k]).sample(key_mean)
-
-    def fit(self, x, key=None, *, weights=None, num_steps=30):
-        w = jnp.asarray(core.example_weights(weights, len(x), "Clusters.fit"), F32)
-        first = jax.random.uniform(key, (len(x), self.num_clusters), F32)
-        bits = jnp.asarray(x, F32)
-
-        def step(share, _):
-            count = w @ share + 1e-3  # [K]
-            mean = (share.T @ (w[:, None] * bits) + 5e-4) / count[:, None]
-            params = {"weight": jnp.log(count), "mean": jnp.log(mean) - jnp.log1p(-mean)}
-            each = jax.vmap(self.components, (None, 0))(params, x)
-            return jax.nn.softmax(each), params
-
-        share = first / jnp.sum(first, 1, keepdims=True)
-        _, params = jax.lax.scan(step, share, None, num_steps)
-        return jax.tree.map(lambda leaf: leaf[-1], params)
-
-
-@dataclasses.dataclass(frozen=True)
-class GaussianMixture:
-    """p(x) = Σ_k π_k N(x; m_k, diag s_k^2), fitted by EM, step by step."""
-
-    num_clusters: int = 2
-    event: Event = Event((2,))
-
-    def init(self, key):
-        shape = self.num_clusters, self.event.size
-        weight = jnp.zeros(shape[:1], F32)
-        mean = jax.random.normal(key, shape, F32)
-        return {"log_weight": weight, "mean": mean, "log_scale": jnp.zeros(shape, F32)}
-
-    def components(self, params, x):
-        def one(mean, log_scale):
-            return dist.Normal(mean, jnp.exp(log_scale)).log_prob(x)
-
-        each = jax.vmap(one)(params["mean"], params["log_scale"])
-        return jax.nn.log_softmax(params["log_weight"]) + each
-
-    def log_prob(self, params, x):
-        return jax.nn.logsumexp(self.components(params, x))
-
-    def sample(self, params, key):
-        key_weight, key_x = jax.random.split(key)
-        k = jax.random.categorical(key_weight, params["log_weight"])
-        return dist.Normal(params["mean"][k], jnp.exp(params["log_scale"][k])).sample(key_x)
-
-    def fit_step(self, params, key, x, *, weights=None):
-        del key
-        w = jnp.ones(len(x), F32) if weights is None else jnp.asarray(weights, F32)
-        each = jax.vmap(self.components, (None, 0))(params, x)  # [N, K]
-        share = w[:, None] * jax.nn.softmax(each)
-        count = jnp.sum(share, 0)
-        mean = share.T @ x / count[:, None]
-        variance = jnp.einsum("nk,nkd->kd", share, (x[:, None] - mean[None]) ** 2) / count[:, None]
-        found = {"log_weight": jnp.log(count / jnp.sum(w)), "mean": mean}
-        found["log_scale"] = 0.5 * jnp.log(variance + 1e-6)
-        return found, {"log_prob": w @ jax.nn.logsumexp(each, axis=1) / jnp.sum(w)}
-
-    def fit(self, x, key=None, *, weights=None, num_steps=30):
-        w = jnp.asarray(core.example_weights(weights, len(x), "GaussianMixture.fit"), F32)
-
-        def step(params, _):
-            return self.fit_step(params, key, jnp.asarray(x, F32), weights=w)[0], None
-
-        return jax.lax.scan(step, self.init(key), None, num_steps)[0]
 
 
 @dataclasses.dataclass(frozen=True)

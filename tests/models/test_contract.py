@@ -96,8 +96,6 @@ ROWS = {
     "mixture of Gaussians": Mixture(PLANE, 2, components.Gaussians(2)),
     "mixture of Bernoullis": Mixture(BITS, 2, components.Bernoullis(5)),
     "Bayesian network, an order": BayesianNetwork(TRITS, ((3,), (0, 3), (1,), ())),
-    "mixture of Bernoullis, fitted by EM": tenants.Clusters(),
-    "mixture of Normals, fitted by steps of EM": tenants.GaussianMixture(),
     "WaveNet Categorical": CausalModel(
         TRITS, dist.CategoricalHead(3), WaveNet(channels=6, skip_channels=5, dilations=(1, 2, 1))
     ),
