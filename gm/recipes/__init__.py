@@ -21,6 +21,7 @@ sets of them, `PRESETS`. The rest is here:
 In a notebook, with an experiment file imported as a module:
 
     numbers = fitting.main(made.build, made.PRESETS["digits"])         # train, score, report
+    fitting.main(made.build, made.Config(dataset=mine))                # on a data.Dataset
     dataset, model, params = runs.load(made.build, made.Config, "runs/made")
 
 Recipes may import all of gm, and nothing in gm imports them.

@@ -9,7 +9,7 @@ from typing import Any
 
 from gm import data, metrics, plot
 from gm.core import Params
-from gm.recipes import fitting, options
+from gm.recipes import fitting, loading, options
 from gm.recipes.experiment import Experiment, Fitted
 from gm.train import folders, identity
 
@@ -43,7 +43,7 @@ def experiment(
 
     def fit() -> Fitted:
         if c.folder is not None:
-            folders.enter(c.folder, c, identity.Run({}), "auto")
+            folders.enter(c.folder, loading.with_name(c), identity.Run({}), "auto")
         begin = time.perf_counter()
         fits = {setting: of() for setting, of in candidates.items()}
         values = {s: nats(params, dataset.validation).value for s, params in fits.items()}

@@ -14,7 +14,7 @@ import optax
 
 from gm import data, train
 from gm.core import Array, Key, Metrics, Params, PyTree
-from gm.recipes import options, reports
+from gm.recipes import loading, options, reports
 from gm.recipes.experiment import Experiment, Fitted, member_of
 
 Loss = Callable[..., tuple[Array, Metrics]]  # of (model, params, key, batch)
@@ -82,7 +82,12 @@ def in_steps(
         picture(_members(reported(state), many)[0], path)
 
     best = train.Best(by) if by and many is None else None
-    keep = {"folder": c.folder, "config": c, "plot": plot if c.folder else None, "best": best}
+    keep = {
+        "folder": c.folder,
+        "config": loading.with_name(c),
+        "plot": plot if c.folder else None,
+        "best": best,
+    }
     keep |= {"evaluate": evaluate, "steps_per_dispatch": c.steps_per_dispatch}
     begin = time.perf_counter()
     state = train.run(step, state, batches, c.num_steps, **keep)

@@ -21,7 +21,7 @@ from gm import data, metrics, plot, train
 from gm.core import Key, Params
 from gm.losses import likelihood, order_agnostic
 from gm.models.autoregressive import Ensemble
-from gm.recipes import fitting, options
+from gm.recipes import fitting, loading, options
 from gm.recipes.experiment import Experiment, Fitted
 from gm.train import folders, identity
 
@@ -54,7 +54,7 @@ def experiment(
 
     def fit() -> Fitted:
         if c.folder is not None:
-            folders.enter(c.folder, c, identity.Run({}), "auto")
+            folders.enter(c.folder, loading.with_name(c), identity.Run({}), "auto")
         begin, key, nats, kept = time.perf_counter(), jax.random.key(c.seed), [], None
         for i in range(c.num_folds):
             test, validation, rest = standardized(*split_fold(x, i))

@@ -1,5 +1,7 @@
 """The data that an experiment is asked for, or one sentence that says why they do not fit."""
 
+import dataclasses
+
 import numpy as np
 
 from gm import data
@@ -26,7 +28,7 @@ def load(c: options.Data, kind: str = "any", **sizes: int) -> data.Dataset:
     """The data set of the options.
 
     Args:
-      c: what was asked.
+      c: what was asked; its `dataset` may be a `data.Dataset` of one's own, in a notebook.
       kind: of KINDS, what the model needs.
       sizes: window or length, as in `gm.data.load`.
 
@@ -34,13 +36,19 @@ def load(c: options.Data, kind: str = "any", **sizes: int) -> data.Dataset:
       ValueError: there is none of this name, or it is of another kind.
     """
     own = {"binary": c.binary, "label": c.label, "standardize": c.standardize}
-    dataset = data.load(c.dataset, **own, **sizes)
+    held = isinstance(c.dataset, data.Dataset)
+    dataset = c.dataset if held else data.load(c.dataset, **own, **sizes)
     wanted, fits = KINDS[kind]
     if not fits(dataset):
         raise ValueError(
             f"this experiment needs {wanted}; got {dataset}. {FITTING[kind]} are such sets."
         )
     return dataset
+
+
+def with_name(c: options.Data) -> options.Data:
+    """The options as they are saved, a data set of one's own by its sentence."""
+    return dataclasses.replace(c, dataset=str(c.dataset))
 
 
 def labels_of(dataset: data.Dataset) -> Event:

@@ -10,7 +10,7 @@ from typing import Any
 from gm import data, metrics, train
 from gm.core import Params
 from gm.metrics import results
-from gm.recipes import options
+from gm.recipes import loading, options
 from gm.recipes.experiment import Experiment, Fitted, member_of
 
 WEIGHTS = "params.safetensors"  # in a run's folder: the parameters that were reported
@@ -79,7 +79,11 @@ def sentence(metric: str, found: metrics.Score, split: data.Split) -> str:
 
 def save(c: options.Data, experiment: Experiment, fitted: Fitted) -> pathlib.Path:
     """Writes the reported parameters into the run's folder."""
-    about = {"config": c, "step": fitted.step, "num_members": experiment.num_members}
+    about = {
+        "config": loading.with_name(c),
+        "step": fitted.step,
+        "num_members": experiment.num_members,
+    }
     path = c.folder / WEIGHTS
     return train.weights.save(path, fitted.params, model=experiment.model, description=about)
 

@@ -40,7 +40,12 @@ Build = Callable[[Any], Experiment]
 
 
 def load(
-    build: Build, config: type[C], folder: str | os.PathLike, *, member: int = 0
+    build: Build,
+    config: type[C],
+    folder: str | os.PathLike,
+    *,
+    member: int = 0,
+    dataset: data.Dataset | None = None,
 ) -> tuple[data.Dataset, Any, Params]:
     """The data, the model and the parameters of a run: what was reported at its end.
 
@@ -49,21 +54,30 @@ def load(
       config: the class of its options.
       folder: of the run.
       member: which of several seeds.
+      dataset: that it was trained on, where it was one's own, not of a name or a file.
 
     Raises:
       FileNotFoundError: there is no run, or it has not come to its end.
-      ValueError: a run of another experiment, or a damaged one.
+      ValueError: a run of another experiment or data set, or a damaged one.
     """
-    experiment, params = opened(build, config, folder, member)
+    experiment, params = opened(build, config, folder, member, dataset)
     return experiment.dataset, experiment.model, params
 
 
 def opened(
-    build: Build, config: type[C], folder: str | os.PathLike, member: int = 0
+    build: Build,
+    config: type[C],
+    folder: str | os.PathLike,
+    member: int = 0,
+    dataset: data.Dataset | None = None,
 ) -> tuple[Experiment, Params]:
     """What a run's experiment file builds of its options, and its parameters; raises as `load`."""
     folder = pathlib.Path(folder).expanduser()
     c = options_of(config, folder)
+    if dataset is not None:
+        if str(dataset) != c.dataset:
+            raise ValueError(f"the run was trained on {c.dataset}; got {dataset}.")
+        c = dataclasses.replace(c, dataset=dataset)
     experiment, path = build(c), folder / reports.WEIGHTS
     if not path.exists():
         raise FileNotFoundError(

@@ -14,6 +14,7 @@ from PIL import Image
 from gm import data, train
 from gm.metrics import results
 from gm.recipes import command, fitting, folds, loading, tables
+from tests.data.test_tables import Frame
 
 EXPERIMENTS = pathlib.Path(__file__).resolve().parents[2] / "experiments"
 MADE = {"num_steps": 2, "hidden": (8,), "batch_size": 8}
@@ -137,6 +138,29 @@ def test_data_of_ones_own_are_trained_on_by_one_command(name, options, path, mai
     if path == "words_mulaw":
         with pytest.raises(ValueError, match="samples per second: --sample-rate 8000"):
             main(name, dataset=str(own / path), length=300)
+
+
+def in_memory(kind):
+    """Data of one's own that a notebook holds, by one call."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (40, 4, 4), np.uint8), np.arange(40) % 2
+    rows = [
+        {"image": Image.fromarray(x), "label": int(y)} for x, y in zip(images, labels, strict=True)
+    ]
+    if kind == "arrays":
+        return data.from_arrays(images, labels=(labels,))
+    if kind == "DataFrame":
+        return data.from_arrays(Frame(a=rng.normal(size=40), label=labels))
+    if kind == "Hugging Face":  # a dict of splits of dicts, as `datasets` has them
+        return data.from_examples({"train": rows[:30], "test": rows[30:]})
+    return data.from_examples(list(zip(images, labels.tolist(), strict=True)))
+
+
+@pytest.mark.parametrize("kind", ["arrays", "DataFrame", "Hugging Face", "sequence"])
+def test_data_in_memory_are_trained_on_by_one_call(kind, main, dry, tmp_path):
+    found = main("made", **MADE | {"dataset": in_memory(kind)}, folder=tmp_path / "run")
+    assert dry.steps == MADE["num_steps"]
+    assert all(np.isfinite(value) for value in found.values())
 
 
 def test_held_out_data_are_scored_where_they_should_be(main, dry):

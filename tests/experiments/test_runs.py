@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from gm import core, metrics
+from gm import core, data, metrics
 from gm.metrics import results
 from gm.recipes import options, runs
 
@@ -138,3 +138,16 @@ def test_other_data_and_other_folders_are_refused(trained, main, act, experiment
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     with pytest.raises(FileNotFoundError, match=r"a run writes at its end"):
         runs.load(made.build, made.Config, tmp_path)
+
+
+def test_a_run_on_data_in_memory_is_loaded_with_them(main, experiment, tmp_path):
+    x = np.random.default_rng(0).integers(0, 2, (40, 6))
+    mine, made = data.from_arrays(x), experiment("made")
+    numbers = main("made", **FAMILIES["made"], dataset=mine, folder=tmp_path / "run")
+    assert '"dataset": "arrays: 33 + 3 + 4 examples' in (tmp_path / "run/config.json").read_text()
+    dataset, model, params = runs.load(made.build, made.Config, tmp_path / "run", dataset=mine)
+    assert dataset is mine
+    score = metrics.evaluate(model, params, dataset.test)
+    assert score.value == pytest.approx(numbers["negative log-likelihood"])
+    with pytest.raises(ValueError, match=r"trained on arrays: 33 .*; got arrays: 14"):
+        runs.load(made.build, made.Config, tmp_path / "run", dataset=data.from_arrays(x[:16]))
