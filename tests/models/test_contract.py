@@ -203,6 +203,12 @@ MATRIX = {
         WaveNet(channels=6, skip_channels=5, dilations=(1, 2)),
         Event((), 3),
     ),
+    "WaveNet given a part of a context for each element": CausalModel(
+        TRITS,
+        dist.CategoricalHead(3),
+        WaveNet(channels=6, skip_channels=5, dilations=(1, 2), local=True),
+        Event((*TRITS.shape, 2)),
+    ),
     "Transformer, class-conditional": CausalModel(
         TEXT,
         dist.CategoricalHead(3),
