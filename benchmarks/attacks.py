@@ -272,16 +272,9 @@ def path_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     """Folders of any name: trains for a while, resumes, and moves."""
     whole(root)
     characters = [x for x in string.printable if x not in "/\t\n\r\x0b\x0c"][:: c.paths]
-    names = [f"made{x}16" for x in characters]
-    names += [f"{x}{x}" for x in "[*?{\\"] + [
-        "[16]",
-        "a**b",
-        "ünï çödé",
-        "模型 🙂",
-        "x" * 200,
-        " ",
-        "~",
-    ]
+    others = ["[16]", "a**b", "ünï çödé", "模型 🙂", "x" * 200, " ", "~"]
+    others += [f"{x}{x}" for x in "[*?{\\"]
+    names = [f"made{x}16" for x in characters] + others[:: 1 + c.paths // 30]
 
     def one(name: str) -> str:
         folder = root / "paths" / f"{abs(hash(name))}" / name

@@ -19,7 +19,7 @@ from gm.models.autoregressive import MADE
 from gm.models.implicit import Critic, Generator
 from gm.networks import MLP
 from tests import law_zoo
-from tests.law_zoo import sentences
+from tests.law_zoo import latents, sentences
 
 VARIANTS = {  # of what others, or the contract table, show; benchmarks/laws.py has 32 keys of all
     "MADE",
@@ -58,6 +58,17 @@ VARIANTS = {  # of what others, or the contract table, show; benchmarks/laws.py 
     "log p without the log-determinant",
     "a posterior that sums to less than one",
     "a VAE samples modes",
+    "VAE",
+    "RealNVP 6x64",
+    "a flow of a flow",
+    "a layer's log-determinant left out",
+    "an inverse of layers out of order",
+    "a posterior that samples near its mode",
+    "a layer that sums to less than one, five dimensions",
+    "a layer that samples elsewhere",
+    "a discrete posterior that samples its mode",
+    "a prior of clusters that sums to less than one",
+    "a VAE samples z and x with one key",
 }
 UNCHECKED = {
     "MADE of 40 bits",
@@ -216,6 +227,48 @@ def test_a_coin_that_all_but_never_falls_otherwise_is_no_fault(key):
     """Every sample is the same, with a probability of 1 - 8192 e^-30; the density says so too."""
     coin = law_zoo.RIGHT["coin"]
     assert set(laws.check(coin, key, {"logits": jnp.full(1, 30.0)}).values()) == {"holds"}
+
+
+def test_samples_of_a_posterior_are_held_against_its_entropy(key):
+    """q = N(0, 1) = p(z), x without z: samples of N(1, 1) leave the elbo as it is, not log q."""
+    model = latents.vae(latents.SamplesAnotherPosterior, start_scale=1.0)
+    zeros = jax.tree.map(jnp.zeros_like, model.init(key))
+    with pytest.raises(
+        laws.LawBroken, match=r"-log q of samples of q averages 1\.[89].* is 1\.419"
+    ):
+        laws.check(model, key, zeros)
+
+
+def test_one_key_for_z_and_x_shows_where_x_depends_on_z(key):
+    """And so not at parameters of zeros."""
+    model, law = law_zoo.WRONG["a VAE samples z and x with one key"]
+    with pytest.raises(laws.LawBroken, match=law):
+        laws.check(model, key, jax.tree.map(jnp.zeros_like, model.init(key)))
+
+
+def test_parameters_that_overflow_are_left_for_others():
+    """x = e^a z, where noise on a = 1000 b leads beyond float32, and an eighth of it does not."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Scaled:
+        share: float = 1.0  # of log_det
+        event: Event = Event((1,))
+
+        def init(self, key):
+            return {"b": jnp.zeros(())}
+
+        def forward(self, params, x):
+            a = 400.0 * params["b"]
+            return jnp.exp(a) * x, self.share * a
+
+        def inverse(self, params, y):
+            a = 400.0 * params["b"]
+            return jnp.exp(-a) * y, -self.share * a
+
+    for seed in range(3):
+        assert set(laws.check(Scaled(), jax.random.key(seed)).values()) == {"holds"}
+        with pytest.raises(laws.LawBroken, match=sentences.JACOBIAN):
+            laws.check(Scaled(0.9), jax.random.key(seed))
 
 
 def test_parameters_may_be_whole_numbers_too(key):

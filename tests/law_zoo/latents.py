@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax.numpy as jnp
+
 from gm import distributions as dist
 from gm.core import Event
 from gm.models.implicit import Critic, Generator
@@ -60,6 +62,12 @@ class ThinPosterior(SamplesAnotherPosterior):
     other = Thin
 
 
+class ThinPrior(VAE):
+    def prior(self, params, context=None):
+        p = super().prior(params)
+        return Thin(p.loc, p.scale)
+
+
 class ThinLikelihood(VAE):
     def decode(self, params, z):
         return ThinBits(super().decode(params, z).logits)
@@ -111,12 +119,26 @@ class Modal(dist.Categorical):
         return self.mode()
 
 
+class OneOfTwoEquals(Discrete):
+    """q has its entropy: the value that is left out is as likely as the one in its place."""
+
+    def encode(self, params, x):
+        logits = super().encode(params, x).logits
+        return NeverZero(logits[..., jnp.array([0, 0, 2])])
+
+
+class NeverZero(dist.Categorical):
+    def sample(self, key):
+        z = super().sample(key)
+        return jnp.where(z == 0, 1, z)
+
+
 class ThinCluster(dist.Categorical):
     def log_prob(self, x):
         return super().log_prob(x) - 0.05
 
 
-class ThinPrior(Mixed):
+class ThinClusters(Mixed):
     def prior(self, params):
         cluster, place = super().prior(params).parts
         return dist.Joint((ThinCluster(cluster.logits), place))
@@ -145,8 +167,10 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a layer that sums to less than one, five dimensions": (ThinLow(3, 2), BOUNDS),
     "a layer that samples elsewhere": (SamplesElsewhereLow(), BOUNDS),
     "a layer that samples elsewhere, five dimensions": (SamplesElsewhereLow(3, 2), BOUNDS),
+    "a prior that sums to less than one": (vae(ThinPrior), BOUNDS),
+    "a posterior that samples one of two equals": (OneOfTwoEquals(), BOUNDS),
     "a discrete posterior that samples its mode": (AlwaysTheMode(), BOUNDS),
-    "a prior of clusters that sums to less than one": (ThinPrior(), BOUNDS),
+    "a prior of clusters that sums to less than one": (ThinClusters(), BOUNDS),
     "a VAE samples modes": (vae(SamplesTheMode), PROCESS),
     "a VAE samples z and x with one key": (vae(SamplesWithOneKey), PROCESS),
     "a generator samples another prior": (
