@@ -5,6 +5,7 @@ An experiment is a function of its options that gives a model, a learning princi
 sets of them, `PRESETS`. The rest is here:
 
     options            what every experiment can be asked; imports no JAX, so that --help is quick
+    after              what can be asked of a run's folder after training, likewise
     command            the command line: presets, and what can be done after training
     loading            the data set of the options
     experiment         what a file builds: Experiment; what training gives: Fitted

@@ -33,18 +33,18 @@ from typing import Any, TypeVar
 import tyro
 
 import gm
-from gm.recipes import options
+from gm.recipes import after, options
 
 C = TypeVar("C", bound=options.Data)
-AFTER: dict[str, type[options.Run]] = {
-    "sample": options.Sample,
-    "evaluate": options.Evaluate,
-    "complete": options.Complete,
-    "export": options.Export,
+AFTER: dict[str, type[after.Run]] = {
+    "sample": after.Sample,
+    "evaluate": after.Evaluate,
+    "complete": after.Complete,
+    "export": after.Export,
 }
 
 
-def parse(presets: Mapping[str, C], arguments: Sequence[str] | None = None) -> C | options.Run:
+def parse(presets: Mapping[str, C], arguments: Sequence[str] | None = None) -> C | after.Run:
     """What the command line asks for: a preset with its options, or something of a run's folder.
 
     Args:
@@ -105,7 +105,7 @@ def with_sentences(main: Callable[..., Any], *arguments: Any) -> None:
 def _do(asked: Any, build: Callable[[Any], Any]) -> None:
     from gm.recipes import fitting, runs  # import JAX
 
-    if isinstance(asked, options.Run):
+    if isinstance(asked, after.Run):
         config = sys.modules[build.__module__].Config
         runs.act(asked, build, config)
     else:

@@ -30,7 +30,7 @@ import numpy as np
 from gm import core, data, plot, train
 from gm.core import Params
 from gm.models.autoregressive import Ensemble
-from gm.recipes import options, reports
+from gm.recipes import after, reports
 from gm.recipes.experiment import Experiment, member_of
 from gm.sampling import ancestral, decoding
 from gm.tasks import completion
@@ -122,7 +122,7 @@ def _restored(default: Any, saved: Any) -> Any:
     return tuple(saved) if isinstance(saved, list) else saved
 
 
-def sample(asked: options.Sample, experiment: Experiment, params: Params) -> None:
+def sample(asked: after.Sample, experiment: Experiment, params: Params) -> None:
     """Writes samples to an .npz file, and a picture or a text of them."""
     model = _one(experiment.model)
     context = _labels(model, asked)
@@ -143,7 +143,7 @@ def sample(asked: options.Sample, experiment: Experiment, params: Params) -> Non
     _write(x, asked.out or asked.folder / "sampled.npz", experiment, *context)
 
 
-def evaluate(asked: options.Evaluate, experiment: Experiment, params: Params) -> None:
+def evaluate(asked: after.Evaluate, experiment: Experiment, params: Params) -> None:
     """Prints the scores of a split, on the run's data or on others that fit the model."""
     splits = {name: getattr(experiment.dataset, name) for name in ("train", "validation", "test")}
     name, reported = experiment.dataset.name, experiment.reported
@@ -162,7 +162,7 @@ def evaluate(asked: options.Evaluate, experiment: Experiment, params: Params) ->
         print(f"{experiment.name}, {name}, {asked.split}: {reports.sentence(metric, found, split)}")
 
 
-def complete(asked: options.Complete, experiment: Experiment, params: Params) -> None:
+def complete(asked: after.Complete, experiment: Experiment, params: Params) -> None:
     """Writes completions of a prompt, or of the first part of test examples."""
     model, dataset = _one(experiment.model), experiment.dataset
     core.require(model, core.Autoregressive, "complete")
@@ -192,7 +192,7 @@ def complete(asked: options.Complete, experiment: Experiment, params: Params) ->
     _write(x, asked.out or asked.folder / "completed.npz", experiment, *context)
 
 
-def export(asked: options.Export, experiment: Experiment, params: Params) -> None:
+def export(asked: after.Export, experiment: Experiment, params: Params) -> None:
     """Writes parameters, with what they are of: .safetensors, or .npz."""
     out = asked.out.expanduser()
     if out.suffix == ".safetensors":
@@ -213,7 +213,7 @@ def _one(model: Any) -> Any:
     return model.member(0) if isinstance(model, Ensemble) else model
 
 
-def _labels(model: Any, asked: options.Sample | options.Complete) -> tuple[np.ndarray, ...]:
+def _labels(model: Any, asked: after.Sample | after.Complete) -> tuple[np.ndarray, ...]:
     """The context of each sample: one label for all, or each in turn; () where there is none."""
     label = getattr(asked, "label", None)
     context = getattr(model, "context", None)
@@ -227,7 +227,7 @@ def _labels(model: Any, asked: options.Sample | options.Complete) -> tuple[np.nd
     return (turn if label is None else np.full_like(turn, label),)
 
 
-def _processor(asked: options.Sample) -> decoding.LogitsProcessor | None:
+def _processor(asked: after.Sample) -> decoding.LogitsProcessor | None:
     """What the options make of each conditional; None where they leave it as it is."""
     parts = []
     if asked.temperature != 1.0:
@@ -257,14 +257,14 @@ def _write(x: np.ndarray, out: pathlib.Path, experiment: Experiment, *label: np.
 
 
 ACTIONS: dict[type, Callable[[Any, Experiment, Params], None]] = {
-    options.Sample: sample,
-    options.Evaluate: evaluate,
-    options.Complete: complete,
-    options.Export: export,
+    after.Sample: sample,
+    after.Evaluate: evaluate,
+    after.Complete: complete,
+    after.Export: export,
 }
 
 
-def act(asked: options.Run, build: Build, config: type) -> None:
+def act(asked: after.Run, build: Build, config: type) -> None:
     """Does what the command line asked of a run's folder."""
     experiment, params = opened(build, config, asked.folder, asked.member)
     ACTIONS[type(asked)](asked, experiment, params)

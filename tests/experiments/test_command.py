@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gm.data import named, sources, toy
-from gm.recipes import command, loading, options
+from gm.recipes import after, command, loading, options
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(path.relative_to(ROOT) for path in (ROOT / "experiments").rglob("*.py"))
@@ -86,8 +86,8 @@ def test_a_preset_is_a_start_that_options_change(experiment):
     want = dataclasses.replace(made.PRESETS["mnist"], hidden=(7,))
     assert asked == dataclasses.replace(want, folder=pathlib.Path.home() / "x")
     assert command.parse(made.PRESETS, []) == made.Config()
-    after = command.parse(made.PRESETS, ["sample", "runs/a", "--num", "3"])
-    assert (type(after), after.folder, after.num) == (options.Sample, pathlib.Path("runs/a"), 3)
+    asked = command.parse(made.PRESETS, ["sample", "runs/a", "--num", "3"])
+    assert (type(asked), asked.folder, asked.num) == (after.Sample, pathlib.Path("runs/a"), 3)
     with pytest.raises(
         SystemExit, match=r"no preset 'mnits'\. Presets: digits, mnist, .*: sample, "
     ):

@@ -8,7 +8,7 @@ import pytest
 
 from gm import core, data, metrics
 from gm.metrics import results
-from gm.recipes import options, runs
+from gm.recipes import after, runs
 
 FAMILIES = {
     "made": {"num_steps": 2, "hidden": (8,), "batch_size": 8},
@@ -58,55 +58,55 @@ def test_a_run_is_sampled_scored_exported_and_loaded(
     dataset, model, params = runs.load(module.build, module.Config, folder)
     assert (dataset.name, model.event) == (reported[0].dataset, dataset.event)
 
-    act(name, options.Sample(folder, num=5))
+    act(name, after.Sample(folder, num=5))
     x = samples_in(folder / "sampled.npz")
     assert (x.shape, x.dtype) == ((5, *model.event.shape), model.event.dtype)
     model.event.check(x)
     assert (folder / "sampled.png").stat().st_size > 0
 
     capsys.readouterr()
-    act(name, options.Evaluate(folder))
+    act(name, after.Evaluate(folder))
     printed = capsys.readouterr().out
     for row in reported if name != "gan" else ():
         assert f"{row.metric} {row.score}" in printed
     if isinstance(model, core.Density):
         rows = dataset.test.x[:7]
         np.savez(tmp_path / "other.npz", test=rows, train=rows, num_values=model.event.num_values)
-        act(name, options.Evaluate(folder, dataset=str(tmp_path / "other.npz")))
+        act(name, after.Evaluate(folder, dataset=str(tmp_path / "other.npz")))
         assert str(metrics.evaluate(model, params, rows)) in capsys.readouterr().out
 
-    act(name, options.Export(folder, out=tmp_path / "out.npz"))
+    act(name, after.Export(folder, out=tmp_path / "out.npz"))
     with np.load(tmp_path / "out.npz") as arrays:
         size = sum(a.size for a in arrays.values())
     assert size == sum(a.size for a in jax.tree.leaves(params))
-    act(name, options.Export(folder, out=tmp_path / "out.safetensors"))
+    act(name, after.Export(folder, out=tmp_path / "out.safetensors"))
     with pytest.raises(ValueError, match=r"writes \.safetensors and \.npz; got out\.h5"):
-        act(name, options.Export(folder, out=pathlib.Path("out.h5")))
+        act(name, after.Export(folder, out=pathlib.Path("out.h5")))
 
 
 def test_examples_are_completed_from_their_beginning(trained, main, act, experiment):
     folder = trained("made", main)
-    act("made", options.Complete(folder, num=3, known=0.25))
+    act("made", after.Complete(folder, num=3, known=0.25))
     x = samples_in(folder / "completed.npz").reshape(3, 64)
     dataset, *_ = runs.load(experiment("made").build, experiment("made").Config, folder)
     given = dataset.test.x[:3].reshape(3, 64)
     np.testing.assert_array_equal(x[:, :16], given[:, :16])
     assert not np.array_equal(x, given)
     with pytest.raises(ValueError, match="a prompt is for texts"):
-        act("made", options.Complete(folder, prompt="To be"))
+        act("made", after.Complete(folder, prompt="To be"))
     with pytest.raises(TypeError, match="complete needs a model with conditionals"):
-        act("vae", options.Complete(trained("vae", main)))
+        act("vae", after.Complete(trained("vae", main)))
 
 
 def test_greedy_samples_do_not_differ_and_need_conditionals(trained, main, act):
     folder = trained("made", main)
-    act("made", options.Sample(folder, num=2, temperature=0.0))
+    act("made", after.Sample(folder, num=2, temperature=0.0))
     first, second = samples_in(folder / "sampled.npz")
     np.testing.assert_array_equal(first, second)
     with pytest.raises(TypeError, match="temperature, top_k and nucleus needs a model with"):
-        act("vae", options.Sample(trained("vae", main), top_k=1))
+        act("vae", after.Sample(trained("vae", main), top_k=1))
     with pytest.raises(ValueError, match="a label is for class-conditional models"):
-        act("made", options.Sample(folder, label=3))
+        act("made", after.Sample(folder, label=3))
 
 
 def test_a_seed_is_one_of_those_that_were_trained(trained, main, experiment):
@@ -130,7 +130,7 @@ def test_a_vae_is_scored_by_the_bound_and_with_more_samples(trained, main):
 def test_other_data_and_other_folders_are_refused(trained, main, act, experiment, tmp_path):
     folder, made = trained("made", main), experiment("made")
     with pytest.raises(ValueError, match=r"the run was trained on digits.*; claw.* other examples"):
-        act("made", options.Evaluate(folder, dataset="claw"))
+        act("made", after.Evaluate(folder, dataset="claw"))
     with pytest.raises(FileNotFoundError, match=r"no config\.json: it is not the folder of a run"):
         runs.load(made.build, made.Config, tmp_path)
     with pytest.raises(ValueError, match=r"is not of this experiment"):
