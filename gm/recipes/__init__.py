@@ -16,6 +16,7 @@ sets of them, `PRESETS`. The rest is here:
     texts              maximum likelihood of texts
     latent             bounds of latent-variable models
     games              a generator and a critic
+    closed_form        fits without gradients, one of whose settings validation chooses
     folds              cross-validation on small data, each fold trained as one program
     runs               a run's folder after training: load, sample, evaluate, complete, export
 
