@@ -1,7 +1,7 @@
 """One model of each kind on 8x8 digits: trained, scored, sampled, in one table and two pictures.
 
 python experiments/quickstart.py
-    About 2 minutes on 2 CPU cores, no download.
+    Less than 3 minutes on 2 CPU cores, no download.
 
 The training is that of autoregressive/made.py, latent/vae.py and implicit/gan.py in this folder.
 Samples are compared with unseen images as integers: the GAN's real values are rounded down to

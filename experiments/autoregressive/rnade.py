@@ -68,8 +68,8 @@ def build(c: Config) -> Experiment:
     head, event = dist.MixtureOfNormalsHead(c.num_components, c.min_scale), dataset.event
     sizes = f"{'x'.join(map(str, c.hidden))}, {c.num_components} Normals"
     name = f"RNADE {sizes}, {c.num_orders} order{'s' * (c.num_orders > 1)}"
-    known = PUBLISHED.get(dataset.name)
-    own = {"published": {folds.METRIC: known[c.num_orders > 1]} if known else {}}
+    known = {name: {folds.METRIC: both[c.num_orders > 1]} for name, both in PUBLISHED.items()}
+    own = {"published": known}
     if len(c.hidden) > 1 or c.num_orders > 1:
         model = Ensemble(DeepNADE(event, head, c.hidden, mask_seed=0), c.num_orders)
         own["chooser"] = dataclasses.replace(model, num_members=min(8, c.num_orders))

@@ -59,7 +59,7 @@ from gm import distributions as dist
 from gm.metrics import classifier_accuracy
 from gm.models.autoregressive import CausalModel
 from gm.networks import WaveNet
-from gm.recipes import class_conditional, likelihood, loading
+from gm.recipes import class_conditional, loading, samples
 from gm.recipes.experiment import Experiment
 
 
@@ -88,7 +88,7 @@ def build(c: Config) -> Experiment:
     made = class_conditional.experiment(c, dataset, model, name, features=see)
 
     def picture(params, path: pathlib.Path) -> None:
-        test, x = dataset.test, likelihood.sample(model, params, c.seed, 30)
+        test, x = dataset.test, samples.sample(model, params, c.seed, 30)
         real = np.argsort(test.y, kind="stable")[:: max(len(test) // 30, 1)][:30]
         y = np.argsort(np.arange(30) % labels.num_values, kind="stable")
         panels = {"data": see(test.x[real]), "WaveNet": see(x[y])}

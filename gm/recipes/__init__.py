@@ -10,6 +10,7 @@ sets of them, `PRESETS`. The rest is here:
     loading            the data set of the options
     experiment         what a file builds: Experiment; what training gives: Fitted
     fitting            training with early stopping, or from several seeds as one program
+    samples            samples of a trained model, and how they are shown
     reports            scores, result.json, pictures
     likelihood         maximum likelihood of images and vectors
     class_conditional  class-conditional models, and the accuracy of a classifier on their samples

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from gm import data
 from gm.core import Params
 from gm.metrics import Score, classifier_accuracy
-from gm.recipes import likelihood, options
+from gm.recipes import likelihood, options, samples
 from gm.recipes.experiment import Experiment
 
 REAL, SAMPLED = "classifier accuracy of test examples", "classifier accuracy of samples"
@@ -41,7 +39,7 @@ def experiment(
         accuracies = accuracy(c, dataset, model, params, split, features)
         return {**plain.score(params, split), **accuracies}
 
-    return dataclasses.replace(plain, score=score)
+    return dataclasses.replace(plain, score=score, brief=plain.score)
 
 
 def accuracy(
@@ -54,6 +52,6 @@ def accuracy(
 ) -> dict[str, Score]:
     """How often a classifier of training data gives the labels of a split, and of samples."""
     classifier = classifier_accuracy.fit(dataset.train.x, dataset.train.y, features=features)
-    x = likelihood.sample(model, params, c.seed, c.eval_samples)
-    y = np.arange(len(x)) % model.context.num_values
+    x = samples.sample(model, params, c.seed, c.eval_samples)
+    (y,) = samples.labels_in_turn(model, len(x))
     return {REAL: classifier.accuracy(split.x, split.y), SAMPLED: classifier.accuracy(x, y)}

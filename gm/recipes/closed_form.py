@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gm import data, metrics, plot
+from gm import data, metrics
 from gm.core import Params
-from gm.recipes import fitting, loading, options
-from gm.recipes.experiment import Experiment, Fitted
-from gm.train import folders, identity
+from gm.recipes import fitting, options, samples
+from gm.recipes.experiment import Experiment, Fitted, Published
 
 METRIC = "negative log-likelihood"
 
@@ -24,7 +23,7 @@ def experiment(
     candidates: Mapping[str, Callable[[], Params]],
     *,
     principle: str = "maximum likelihood (closed form)",
-    published: Mapping[str, Mapping[str, tuple[float, str]]] | None = None,
+    published: Published | None = None,
 ) -> Experiment:
     """The best of several fits by the likelihood of the validation examples.
 
@@ -42,8 +41,7 @@ def experiment(
         return metrics.evaluate(model, params, split)
 
     def fit() -> Fitted:
-        if c.folder is not None:
-            folders.enter(c.folder, loading.with_name(c), identity.Run({}), "auto")
+        fitting.enter(c)
         begin = time.perf_counter()
         fits = {setting: of() for setting, of in candidates.items()}
         values = {s: nats(params, dataset.validation).value for s, params in fits.items()}
@@ -52,8 +50,7 @@ def experiment(
         return Fitted(fits[best], 0, time.perf_counter() - begin)
 
     def picture(params: Params, path: pathlib.Path) -> None:
-        panels = {"data": dataset.test.x[:64], "model": fitting.sample(model, params, c.seed, 64)}
-        plot.save(plot.samples(panels, num_values=model.event.num_values), path)
+        samples.beside_data(dataset, model, params, c.seed, path)
 
     return Experiment(
         dataset,
@@ -63,5 +60,5 @@ def experiment(
         fit,
         score=lambda params, split: {METRIC: nats(params, split)},
         picture=picture,
-        published=(published or {}).get(dataset.name, {}),
+        published=published or {},
     )

@@ -10,7 +10,9 @@ from typing import Any
 import jax
 
 from gm import data, metrics
-from gm.core import Key, Params
+from gm.core import Params
+
+Published = Mapping[str, Mapping[str, tuple[float, str]]]  # {data set: {metric: (value, source)}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +50,9 @@ class Experiment:
       picture: picture(params, path) writes samples; texts go to path with the ending `.txt`.
       held_out: what is reported on; the test split by default.
       split: its name in result files.
-      init: init(key) -> parameters, of which the shapes are used; `model.init` by default.
-      published: {metric: (value, source)} on this data set.
+      brief: as score, with its first metric alone: of parameters that are not reported. None where
+        score has no other.
+      published: values of the literature, of any data sets.
       num_members: of parameters with a leading axis, one entry for each seed; None without it.
     """
 
@@ -62,8 +65,8 @@ class Experiment:
     picture: Callable[[Params, pathlib.Path], None]
     held_out: data.Split | None = None
     split: str = "test"
-    init: Callable[[Key], Params] | None = None
-    published: Mapping[str, tuple[float, str]] = dataclasses.field(default_factory=dict)
+    brief: Callable[[Params, data.Split], Mapping[str, metrics.Score]] | None = None
+    published: Published = dataclasses.field(default_factory=dict)
     num_members: int | None = None
 
     @property
@@ -74,7 +77,7 @@ class Experiment:
     @property
     def shapes(self) -> Params:
         """Shapes and dtypes of one member's parameters."""
-        return jax.eval_shape(self.init or self.model.init, jax.random.key(0))
+        return jax.eval_shape(self.model.init, jax.random.key(0))
 
 
 def member_of(params: Params, i: int) -> Params:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from gm import data, train
 from gm.core import Array, Key, Metrics, Params, PyTree
 from gm.recipes import loading, options, reports
 from gm.recipes.experiment import Experiment, Fitted, member_of
+from gm.train import folders, identity
 
 Loss = Callable[..., tuple[Array, Metrics]]  # of (model, params, key, batch)
 Learner = tuple[Callable, optax.GradientTransformation] | Mapping[str, train.Player]
@@ -30,6 +30,12 @@ def main(build: Callable[[Any], Experiment], c: options.Data) -> dict[str, float
     """
     experiment = build(c)
     return reports.report(build, c, experiment, experiment.fit())
+
+
+def enter(c: options.Data) -> None:
+    """Makes or checks the folder, where there is one, of what is not trained in steps."""
+    if c.folder is not None:
+        folders.enter(c.folder, loading.with_name(c), identity.Run({}), "auto")
 
 
 def in_steps(
@@ -63,7 +69,7 @@ def in_steps(
       memory: memory(params) -> what the loss hands from step to step.
       batches: of training data; by default shuffled ones of the train split.
     """
-    many = c.num_seeds if c.num_seeds > 1 else None
+    many = c.members
     players = (learner,) if isinstance(learner, Mapping) else learner
     step = train.make_step(*players, num_members=many)
     state = _init(c, init, players[-1], memory)
@@ -75,7 +81,9 @@ def in_steps(
 
     def evaluate(state: train.State) -> dict[str, float]:
         found = [validate(params) for params in _members(reported(state), many)]
-        rate = {} if schedule is None else {"learning_rate": float(schedule(_count(state)))}
+        rate = (
+            {} if schedule is None else {"learning_rate": float(schedule(int(np.max(state.step))))}
+        )
         return {name: float(np.mean([f[name] for f in found])) for name in found[0]} | rate
 
     def plot(state: train.State, path: pathlib.Path) -> None:
@@ -111,7 +119,7 @@ def _init(
         return train.init(params, optimizer, key_train, memory and memory(params))
 
     key = jax.random.key(c.seed)
-    if c.num_seeds > 1:
+    if c.members:
         return jax.jit(jax.vmap(one))(jax.random.split(key, c.num_seeds))
     return jax.jit(one)(key)
 
@@ -119,10 +127,6 @@ def _init(
 def _members(params: Params, many: int | None) -> list[Params]:
     """The parameters of each seed."""
     return [params] if many is None else [member_of(params, i) for i in range(many)]
-
-
-def _count(state: train.State) -> int:
-    return int(np.max(state.step))
 
 
 def _chosen(
@@ -138,13 +142,3 @@ def _chosen(
         f"{best.last_value:.2f} at step {best.last_step}: reported are the parameters {what}"
     )
     return Fitted(*chosen, seconds, others)
-
-
-@functools.partial(jax.jit, static_argnames="model")  # compiled once for all pictures of a run
-def _sample(model: Any, params: Params, keys: Array, *context: Array) -> Array:
-    return jax.vmap(functools.partial(model.sample, params))(keys, *context)
-
-
-def sample(model: Any, params: Params, seed: int, num: int, *context: Array) -> np.ndarray:
-    """Samples [num, *event], each with a key of its own, and each given its part of the context."""
-    return np.asarray(_sample(model, params, jax.random.split(jax.random.key(seed), num), *context))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import pathlib
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -21,9 +20,8 @@ from gm import data, metrics, plot, train
 from gm.core import Key, Params
 from gm.losses import likelihood, order_agnostic
 from gm.models.autoregressive import Ensemble
-from gm.recipes import fitting, loading, options
-from gm.recipes.experiment import Experiment, Fitted
-from gm.train import folders, identity
+from gm.recipes import fitting, options, samples
+from gm.recipes.experiment import Experiment, Fitted, Published
 
 METRIC = "negative log-likelihood, mean of folds"
 STEPS = 200  # of a round
@@ -36,7 +34,7 @@ def experiment(
     name: str,
     *,
     chooser: Any = None,
-    published: Mapping[str, tuple[float, str]] | None = None,
+    published: Published | None = None,
 ) -> Experiment:
     """A model of real vectors, whose scores are means over folds; it keeps the first fold's.
 
@@ -46,15 +44,14 @@ def experiment(
       model: what is scored and sampled, in standardized units.
       name: of the model in reports.
       chooser: a cheaper model with the same parameters, which decides when to stop.
-      published: {metric: (value, source)}.
+      published: values of the literature, {data set: {metric: (value, source)}}.
     """
     splits = (dataset.train, dataset.validation, dataset.test)
     x = np.random.default_rng(c.seed).permutation(np.concatenate([s.x for s in splits]))
     standard = data.Standardize.fit(np.concatenate(split_fold(x, 0)[1:]))  # of the fold kept
 
     def fit() -> Fitted:
-        if c.folder is not None:
-            folders.enter(c.folder, loading.with_name(c), identity.Run({}), "auto")
+        fitting.enter(c)
         begin, key, nats, kept = time.perf_counter(), jax.random.key(c.seed), [], None
         for i in range(c.num_folds):
             test, validation, rest = standardized(*split_fold(x, i))
@@ -71,7 +68,7 @@ def experiment(
 
     def picture(params: Params, path: pathlib.Path) -> None:
         real = dataset.test.map(standard).x[:1000]
-        panels = {"data": real, "model": fitting.sample(model, params, c.seed, 1000)}
+        panels = {"data": real, "model": samples.sample(model, params, c.seed, 1000)}
         plot.save(plot.samples(panels), path)
 
     return Experiment(

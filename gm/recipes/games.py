@@ -11,8 +11,8 @@ import optax
 
 from gm import data, metrics, plot, train
 from gm.core import Key, Loss, Params
-from gm.recipes import fitting, loading, options
-from gm.recipes.experiment import Experiment, Fitted
+from gm.recipes import fitting, loading, options, samples
+from gm.recipes.experiment import Experiment, Fitted, Published
 
 SAMPLES = 2500  # compared with unseen data
 
@@ -26,7 +26,7 @@ def experiment(
     name: str,
     principle: str,
     *,
-    published: Mapping[str, Mapping[str, tuple[float, str]]] | None = None,
+    published: Published | None = None,
 ) -> Experiment:
     """A game of two, of which the generator is reported, after the last step: no score is its best.
 
@@ -48,16 +48,16 @@ def experiment(
         return {"critic": critic.init(key_critic), "generator": generator.init(key_generator)}
 
     def validate(params: Params) -> dict[str, float]:
-        x = fitting.sample(generator, params, c.seed, 1000)
+        x = samples.sample(generator, params, c.seed, 1000)
         return {"squared_mmd": float(metrics.mmd.squared_mmd(dataset.validation.x[:1000], x)[0])}
 
     def score(params: Params, split: data.Split) -> dict[str, metrics.Score]:
-        x = fitting.sample(generator, params, c.seed, SAMPLES)
+        x = samples.sample(generator, params, c.seed, SAMPLES)
         return compare(dataset, split, x)
 
     def picture(params: Params, path: pathlib.Path) -> None:
         num = SAMPLES if dataset.event.size == 2 else 64  # points of a plane, or examples
-        panels = {"data": unseen.x[:num], "model": fitting.sample(generator, params, c.seed, num)}
+        panels = {"data": unseen.x[:num], "model": samples.sample(generator, params, c.seed, num)}
         plot.save(plot.samples(panels), path)
 
     def fit() -> Fitted:
@@ -81,7 +81,7 @@ def experiment(
         picture,
         held_out=unseen,
         split="validation + test",
-        published=(published or {}).get(dataset.name, {}),
+        published=published or {},
         num_members=c.members,
     )
 

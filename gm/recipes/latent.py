@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import optax
 
-from gm import data, metrics, plot, train
+from gm import data, metrics, train
 from gm.core import Params
 from gm.losses import variational
-from gm.recipes import fitting, options
-from gm.recipes.experiment import Experiment, Fitted
+from gm.recipes import fitting, options, samples
+from gm.recipes.experiment import Experiment, Fitted, Published
 
 BOUND, ESTIMATE = "negative ELBO", "negative log-likelihood, importance-sampled"
 
@@ -25,7 +24,7 @@ def experiment(
     model: Any,
     name: str,
     *,
-    published: Mapping[str, Mapping[str, tuple[float, str]]] | None = None,
+    published: Published | None = None,
 ) -> Experiment:
     """A latent-variable model by the ELBO, or by the importance-weighted bound of several samples.
 
@@ -46,14 +45,15 @@ def experiment(
         split = dataset.validation
         return {"nats": metrics.evaluate(model, params, split, key=key_validate).value}
 
+    def bound(params: Params, split: data.Split, num_samples: int = 1) -> metrics.Score:
+        return metrics.evaluate(model, params, split, key=key_score, num_samples=num_samples)
+
     def score(params: Params, split: data.Split) -> dict[str, metrics.Score]:
-        of = functools.partial(metrics.evaluate, model, params, split, key=key_score)
-        return {BOUND: of(), ESTIMATE: of(num_samples=c.eval_samples)}
+        found = {BOUND: bound(params, split)}
+        return found | {ESTIMATE: bound(params, split, c.eval_samples)}
 
     def picture(params: Params, path: pathlib.Path) -> None:
-        x = fitting.sample(model, params, c.seed, 64)
-        panels = {"data": dataset.test.x[:64], "model": x}
-        plot.save(plot.samples(panels, num_values=model.event.num_values), path)
+        samples.beside_data(dataset, model, params, c.seed, path)
 
     def fit() -> Fitted:
         schedule = optax.cosine_decay_schedule(c.learning_rate, c.num_steps)
@@ -69,6 +69,7 @@ def experiment(
         fit,
         score,
         picture,
-        published=(published or {}).get(dataset.name, {}),
+        brief=lambda params, split: {BOUND: bound(params, split)},
+        published=published or {},
         num_members=c.members,
     )

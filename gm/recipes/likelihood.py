@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from gm import core, data, metrics, plot, train
+from gm import core, data, metrics, train
 from gm.core import Params
 from gm.losses import likelihood
-from gm.models.autoregressive import Ensemble
-from gm.recipes import fitting, options
-from gm.recipes.experiment import Experiment, Fitted
+from gm.recipes import fitting, options, samples
+from gm.recipes.experiment import Experiment, Fitted, Published
 
 METRIC = "negative log-likelihood"
-Published = Mapping[str, Mapping[str, tuple[float, str]]]  # {data set: {metric: (value, source)}}
 
 
 def experiment(
@@ -53,8 +49,7 @@ def experiment(
         return {"nats": evaluate(c, trained, params, dataset.validation).value}
 
     def picture(params: Params, path: pathlib.Path) -> None:
-        panels = {"data": dataset.test.x[:64], "model": sample(model, params, c.seed)}
-        plot.save(plot.samples(panels, num_values=model.event.num_values), path)
+        samples.beside_data(dataset, model, params, c.seed, path)
 
     def fit() -> Fitted:
         step = functools.partial(loss, core.in_precision(trained, c.dtype))
@@ -69,7 +64,7 @@ def experiment(
         fit,
         score=lambda params, split: {METRIC: evaluate(c, model, params, split)},
         picture=picture,
-        published=(published or {}).get(dataset.name, {}),
+        published=published or {},
         num_members=c.members,
     )
 
@@ -93,10 +88,3 @@ def evaluate(
 ) -> metrics.Score:
     """The mean negative log-likelihood on a split."""
     return metrics.evaluate(model, params, split, batch_size=c.eval_batch_size)
-
-
-def sample(model: Any, params: Params, seed: int, num: int = 64) -> np.ndarray:
-    """Samples [num, *event]; of each label in turn, and of one member of an ensemble."""
-    model = model.member(0) if isinstance(model, Ensemble) else model
-    y = () if model.context is None else (np.arange(num) % model.context.num_values,)
-    return fitting.sample(model, params, seed, num, *y)

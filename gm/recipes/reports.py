@@ -102,11 +102,13 @@ def _all_scores(
         scores = score(experiment, fitted.params, experiment.reported)
     found, steps = dict(scores), dict.fromkeys(scores, fitted.step)
     for name, (params, step) in fitted.others.items():
-        metric, other = next(iter(experiment.score(params, experiment.reported).items()))
+        brief = experiment.brief or experiment.score
+        metric, other = next(iter(brief(params, experiment.reported).items()))
         found[f"{metric}, {name}"], steps[f"{metric}, {name}"] = other, step
     return found, steps
 
 
 def _published(experiment: Experiment) -> Mapping[str, tuple[float, str]]:
-    """Of one seed, and of the mean over seeds alike."""
-    return experiment.published | {k + SEEDS: v for k, v in experiment.published.items()}
+    """On this data set, of one seed, and of the mean over seeds alike."""
+    published = experiment.published.get(experiment.dataset.name, {})
+    return {**published, **{k + SEEDS: v for k, v in published.items()}}

@@ -27,10 +27,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gm import core, data, plot, train
+from gm import core, data, train
 from gm.core import Params
-from gm.models.autoregressive import Ensemble
-from gm.recipes import after, reports
+from gm.recipes import after, reports, samples
 from gm.recipes.experiment import Experiment, member_of
 from gm.sampling import ancestral, decoding
 from gm.tasks import completion
@@ -124,7 +123,7 @@ def _restored(default: Any, saved: Any) -> Any:
 
 def sample(asked: after.Sample, experiment: Experiment, params: Params) -> None:
     """Writes samples to an .npz file, and a picture or a text of them."""
-    model = _one(experiment.model)
+    model = samples.one_of(experiment.model)
     context = _labels(model, asked)
     process = _processor(asked)
     if process is not None:
@@ -145,26 +144,23 @@ def sample(asked: after.Sample, experiment: Experiment, params: Params) -> None:
 
 def evaluate(asked: after.Evaluate, experiment: Experiment, params: Params) -> None:
     """Prints the scores of a split, on the run's data or on others that fit the model."""
-    splits = {name: getattr(experiment.dataset, name) for name in ("train", "validation", "test")}
-    name, reported = experiment.dataset.name, experiment.reported
+    dataset, reported = experiment.dataset, experiment.reported
     if asked.dataset is not None:
         other = data.load(asked.dataset, binary=asked.binary, label=asked.column)
-        for transform in experiment.dataset.train.transforms:
+        for transform in dataset.train.transforms:
             other = other.map(transform)
-        if other.event != experiment.dataset.event:
-            raise ValueError(
-                f"the run was trained on {experiment.dataset}; {other} are other examples."
-            )
-        name, reported = other.name, other.test
-        splits = {"train": other.train, "validation": other.validation, "test": other.test}
-    split = {**splits, "reported": reported}[asked.split]
+        if other.event != dataset.event:
+            raise ValueError(f"the run was trained on {dataset}; {other} are other examples.")
+        dataset, reported = other, other.test
+    split = reported if asked.split == "reported" else getattr(dataset, asked.split)
     for metric, found in experiment.score(params, split).items():
-        print(f"{experiment.name}, {name}, {asked.split}: {reports.sentence(metric, found, split)}")
+        said = reports.sentence(metric, found, split)
+        print(f"{experiment.name}, {dataset.name}, {asked.split}: {said}")
 
 
 def complete(asked: after.Complete, experiment: Experiment, params: Params) -> None:
     """Writes completions of a prompt, or of the first part of test examples."""
-    model, dataset = _one(experiment.model), experiment.dataset
+    model, dataset = samples.one_of(experiment.model), experiment.dataset
     core.require(model, core.Autoregressive, "complete")
     event, keys = model.event, jax.random.split(jax.random.key(asked.seed), asked.num)
     context = _labels(model, asked)
@@ -208,23 +204,16 @@ def export(asked: after.Export, experiment: Experiment, params: Params) -> None:
     print(f"{experiment.name}: {size:,} parameters are in {out}")
 
 
-def _one(model: Any) -> Any:
-    """One member of an ensemble that averages probabilities: it is sampled as any of them."""
-    return model.member(0) if isinstance(model, Ensemble) else model
-
-
 def _labels(model: Any, asked: after.Sample | after.Complete) -> tuple[np.ndarray, ...]:
     """The context of each sample: one label for all, or each in turn; () where there is none."""
-    label = getattr(asked, "label", None)
-    context = getattr(model, "context", None)
-    if context is None:
-        if label is not None:
-            raise ValueError("a label is for class-conditional models; this run's has no context.")
-        return ()
-    if label is not None and not 0 <= label < context.num_values:
-        raise ValueError(f"label must lie in [0, {context.num_values}); got {label}.")
-    turn = np.arange(asked.num) % context.num_values
-    return (turn if label is None else np.full_like(turn, label),)
+    label, turns = getattr(asked, "label", None), samples.labels_in_turn(model, asked.num)
+    if label is None:
+        return turns
+    if not turns:
+        raise ValueError("a label is for class-conditional models; this run's has no context.")
+    if not 0 <= label < model.context.num_values:
+        raise ValueError(f"label must lie in [0, {model.context.num_values}); got {label}.")
+    return (np.full_like(turns[0], label),)
 
 
 def _processor(asked: after.Sample) -> decoding.LogitsProcessor | None:
@@ -241,18 +230,14 @@ def _processor(asked: after.Sample) -> decoding.LogitsProcessor | None:
 
 def _write(x: np.ndarray, out: pathlib.Path, experiment: Experiment, *label: np.ndarray) -> None:
     """Examples as arrays, and as a picture or a text for people."""
-    out, vocabulary = out.expanduser(), experiment.dataset.vocabulary
+    out = out.expanduser()
     if out.suffix != ".npz":
         raise ValueError(f"samples are written as .npz, with a picture beside it; got {out}.")
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez(out, x=x, **{"label": label[0]} if label else {})
-    shown = out.with_suffix(".txt" if vocabulary else ".png")
-    if vocabulary:
-        shown.write_text("\n---\n".join(data.decode(one, vocabulary) for one in x), "utf-8")
+    shown = samples.show(experiment.dataset, x, experiment.name, out.with_suffix(".png"))
+    if experiment.dataset.vocabulary:
         print(shown.read_text("utf-8"))
-    else:
-        num_values = experiment.model.event.num_values
-        plot.save(plot.samples({experiment.name: x}, num_values=num_values), shown)
     print(f"{len(x)} examples are in {out}; {shown} shows them")
 
 

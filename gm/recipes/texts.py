@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import optax
 
-from gm import core, data, metrics, plot, train
+from gm import core, data, metrics, train
 from gm.core import Params, PyTree
 from gm.losses import likelihood
-from gm.recipes import fitting, loading, options
-from gm.recipes.experiment import Experiment, Fitted
+from gm.recipes import fitting, loading, options, samples
+from gm.recipes.experiment import Experiment, Fitted, Published
 
 METRIC = "negative log-likelihood"
 
@@ -29,7 +29,7 @@ def experiment(
     optimizer: optax.GradientTransformation | None = None,
     memory: Callable[[Params], PyTree] | None = None,
     batches: Any = None,
-    published: Mapping[str, Mapping[str, tuple[float, str]]] | None = None,
+    published: Published | None = None,
     num_texts: int = 16,
     batch_size: int = 256,
 ) -> Experiment:
@@ -60,12 +60,7 @@ def experiment(
         return found.per_char(model.event) if text else found
 
     def picture(params: Params, path: pathlib.Path) -> None:
-        x = fitting.sample(model, params, c.seed, num_texts)
-        if text:
-            texts = "\n---\n".join(data.decode(one, dataset.vocabulary) for one in x)
-            path.with_suffix(".txt").write_text(texts, encoding="utf-8")
-        else:
-            plot.save(plot.samples({"samples": x}, num_values=model.event.num_values), path)
+        samples.show(dataset, samples.sample(model, params, c.seed, num_texts), "samples", path)
 
     def validate(params: Params) -> dict[str, float]:
         return {unit: score(params, dataset.validation).value}
@@ -87,7 +82,7 @@ def experiment(
         picture=picture,
         held_out=held_out,
         split="validation + test" if text else "test",
-        published=(published or {}).get(dataset.name, {}),
+        published=published or {},
         num_members=c.members,
     )
 

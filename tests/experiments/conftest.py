@@ -10,7 +10,7 @@ import pytest
 
 from gm import core, metrics, train
 from gm.metrics import importance
-from gm.recipes import fitting
+from gm.recipes import fitting, samples
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -89,7 +89,7 @@ def dry(monkeypatch):
         return begin(c, params, optimizer, memory)
 
     monkeypatch.setattr(fitting, "_init", zeros)
-    monkeypatch.setattr(fitting, "_sample", sample)
+    monkeypatch.setattr(samples, "_sample", sample)
     monkeypatch.setattr(train, "run", run)
     monkeypatch.setattr(metrics, "evaluate", evaluate)
     return seen

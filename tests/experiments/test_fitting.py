@@ -24,6 +24,7 @@ from gm.recipes import (
     likelihood,
     options,
     reports,
+    samples,
     tables,
     texts,
 )
@@ -82,7 +83,7 @@ def test_each_row_states_the_updates_behind_its_parameters(fitted, tmp_path, mon
     monkeypatch.setattr(reports, "save", lambda *kept: None)
     made = described(
         lambda params, split: {"NLL": Score(values[params], None, len(split))},
-        published={"NLL": (0.5, "paper")},
+        published={"digits": {"NLL": (0.5, "paper")}},
     )
     reports.report(described, options.Data(folder=tmp_path), made, found)
     rows = results.read(tmp_path / "result.json")
@@ -185,7 +186,7 @@ def test_samples_are_classified_as_what_they_were_asked_to_be(monkeypatch):
     model = SimpleNamespace(context=Event((), 10))
     for shift, low, high in ((0, 95.0, 100.0), (1, 0.0, 5.0)):
         monkeypatch.setattr(
-            likelihood,
+            samples,
             "sample",
             lambda model, params, seed, num, shift=shift: np.stack(
                 [of[(i + shift) % 10][i // 10] for i in range(num)]
