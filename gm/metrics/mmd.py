@@ -23,6 +23,7 @@ import jax.numpy as jnp
 
 from gm.core import Array
 from gm.losses.moments import RBF
+from gm.losses.transport import squared_distances
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -44,11 +45,7 @@ def median_bandwidths(
     """
     x = _flat(x)
     x = x[:: -(-len(x) // max_points)]
-    x = x - x.mean(0, keepdims=True)
-    norms = jnp.sum(x * x, 1)
-    inner = jnp.matmul(x, x.T, precision="highest")
-    square = norms[:, None] + norms[None] - 2 * inner
-    distance = jnp.sqrt(jnp.maximum(square, 0.0))[jnp.triu_indices(len(x), 1)]
+    distance = jnp.sqrt(squared_distances(x, x))[jnp.triu_indices(len(x), 1)]
     median, mean = jnp.median(distance), distance.mean()
     # Equal points are a rounding error apart, whose root is about 1e-3 of the norm.
     usual = jnp.where(median > 1e-2 * mean, median, mean)
