@@ -62,10 +62,6 @@ def _kl(log_p: Array, log_q: Array) -> Array:
     return exp_times(log_p, log_p - log_q)
 
 
-def _mass(log_p: Array) -> Array:
-    return jnp.exp(log_p)
-
-
 def skew_jensen_shannon(weight: float) -> FDivergence:
     """w KL(p || m) + (1 - w) KL(q || m), m = w p + (1 - w) q: at most the entropy of (w, 1 - w).
 
@@ -113,7 +109,7 @@ def alpha(a: float) -> FDivergence:
         # Of a zero probability to a negative power, inf; of two zeros, 0.
         both = (log_p == -jnp.inf) & (log_q == -jnp.inf)
         product = jnp.where(both, 0.0, jnp.exp(jnp.where(both, 0.0, powers[0] + powers[1])))
-        return (product - a * _mass(log_p) - (1.0 - a) * _mass(log_q)) / (a * (a - 1.0))
+        return (product - a * jnp.exp(log_p) - (1.0 - a) * jnp.exp(log_q)) / (a * (a - 1.0))
 
     def critic(log_u: Array) -> Array:
         return jnp.expm1((a - 1.0) * log_u) / (a - 1.0)
@@ -132,12 +128,12 @@ REVERSE_KL = FDivergence(
 )
 JENSEN_SHANNON = skew_jensen_shannon(0.5)
 TOTAL_VARIATION = FDivergence(
-    lambda log_p, log_q: 0.5 * jnp.abs(_mass(log_p) - _mass(log_q)),
+    lambda log_p, log_q: 0.5 * jnp.abs(jnp.exp(log_p) - jnp.exp(log_q)),
     lambda log_u: 0.5 * jnp.sign(log_u),
     lambda t: t,
 )
 SQUARED_HELLINGER = FDivergence(
-    lambda log_p, log_q: 0.5 * (_mass(0.5 * log_p) - _mass(0.5 * log_q)) ** 2,
+    lambda log_p, log_q: 0.5 * (jnp.exp(0.5 * log_p) - jnp.exp(0.5 * log_q)) ** 2,
     lambda log_u: -0.5 * jnp.expm1(-0.5 * log_u),
     lambda t: t / (1.0 - 2.0 * t),
 )

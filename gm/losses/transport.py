@@ -139,15 +139,13 @@ def max_sliced(
     first = directions(key, 32, x.shape[1])
     best = first[jnp.argmax(jax.vmap(along)(first))]
 
-    def step(v: Array, i: Array) -> tuple[Array, Array]:
+    def step(i: Array, v: Array) -> Array:
         slope = jax.grad(along)(v)
-        length = rate * (1.0 - i / num_steps)
+        length = rate * (1.0 - i.astype(v.dtype) / num_steps)
         v = v + length * slope / jnp.maximum(jnp.linalg.norm(slope), 1e-12)
-        v = v / jnp.linalg.norm(v)
-        return v, along(v)
+        return v / jnp.linalg.norm(v)
 
-    last, values = jax.lax.scan(step, jax.lax.stop_gradient(best), jnp.arange(num_steps))
-    del values
+    last = jax.lax.fori_loop(0, num_steps, step, jax.lax.stop_gradient(best))
     return along(jax.lax.stop_gradient(last))
 
 
