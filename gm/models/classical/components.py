@@ -8,6 +8,7 @@ Each is a frozen value with functions of its parameters, whose leaves have a lea
     maximize(params, x, share [N, K])  the best for examples that belong to k to a part share_nk
     sample(params, k, key)             x ~ p(. | k): [D]
     num_params(K)                      free numbers, for information criteria
+    num_values                         of an element: 2 for bits, None for real values
 
 `Bernoullis(D)` of zeros and ones; `Gaussians(D)` with full covariances, `DiagonalGaussians(D)`, and
 `TiedGaussians(D)` with one covariance for all. Standard deviations have a floor, `min_scale`, in
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +51,8 @@ class Bernoullis:
       size: D.
       smoothing: pseudo-examples of either value, in every element of every component.
     """
+
+    num_values: ClassVar[int | None] = 2
 
     size: int
     smoothing: float = 0.01
@@ -93,6 +97,8 @@ class DiagonalGaussians:
       size: D.
       min_scale: the least standard deviation, in the units of x.
     """
+
+    num_values: ClassVar[int | None] = None
 
     size: int
     min_scale: float = 1e-3
@@ -144,6 +150,8 @@ class Gaussians:
       size: D.
       min_scale: the least standard deviation in any direction, in the units of x.
     """
+
+    num_values: ClassVar[int | None] = None
 
     size: int
     min_scale: float = 1e-3

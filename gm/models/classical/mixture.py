@@ -53,8 +53,7 @@ class Mixture:
                 f"Mixture needs components of the event's {self.event.size} elements and at least "
                 f"one of them; got {self.components} and {self.num_components}."
             )
-        bits = hasattr(self.components, "smoothing")
-        if bits != (self.event.num_values == 2):
+        if self.components.num_values != self.event.num_values:
             raise ValueError(
                 f"Mixture needs Bernoullis for bits and Gaussians for real values; got "
                 f"{type(self.components).__name__} for {self.event}."
