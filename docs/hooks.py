@@ -8,6 +8,8 @@ import re
 
 from mkdocs.structure.files import File
 
+from gm.metrics.score import with_error
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXPERIMENTS = ROOT / "experiments"
 DATASETS = {
@@ -60,19 +62,12 @@ def results():
 
 
 def _row(row):
-    error = row["standard_error"]
-    shown = f"{row['value']:.4g}" if error is None else _measured(row["value"], error)
-    ours = f"{shown} {row['unit']} ({row['kind']})"
+    ours = f"{with_error(row['value'], row['standard_error'])} {row['unit']} ({row['kind']})"
     published = "-"
     if row["published"] is not None:
         published = f"{row['published']:g} ({row['published_source']})"
     time = _duration(row["seconds"])
     return f"| {row['model']} | {ours} | {published} | {time} | {_link(row['command'])} |"
-
-
-def _measured(value, error):
-    digits = max(0, 1 - int(f"{error:e}".partition("e")[2])) if error else 2
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def _duration(seconds):
