@@ -5,19 +5,19 @@
     mine = data.from_arrays(x_train, x_validation, x_test)
     wine = data.load("wine.csv", label="quality", standardize=True)     # or .npz, .npy, .mat
     mine = data.load("photos/")                # a folder of images, or of .wav; poems.txt
-    mine = data.from_examples(examples)        # any sequence of them; sets of Hugging Face
+    mine = data.from_examples(examples)        # any sequence, or a Hugging Face data set
 
     digits.event                              # Event(shape=(8, 8), num_values=17)
     batches = digits.train.batches(128, seed=0)
-    batches(7)                                # of step 7: {"x": [128, 8, 8], "label": [128]}
+    batches(7)                                # step 7: {"x": [128, 8, 8], "label": [128]}
     batches.starting_at(7)                    # steps 7, 8, 9, ...
-    digits.train.batches(128, on_device=True)  # in gm.train: the same, made on the device
+    digits.train.batches(128, on_device=True)  # the same, made on the device by gm.train
     digits.test.x                             # [180, 8, 8] int32
     digits.test.in_order(64)                  # every test example once
     truncated_bptt_windows(text.train, 64)    # consecutive windows of a text in each batch row
     zipped(labelled=few.batches(16, seed=0), unlabelled=many.batches(112, seed=1))
 
-`toy` holds densities in one and two dimensions whose log_prob is exact.
+`toy` has densities in one and two dimensions with an exact log_prob.
 """
 
 from gm.data import toy

@@ -30,35 +30,35 @@ def from_arrays(
     standardize: bool = False,
     name: str = "arrays",
 ) -> Dataset:
-    """A data set of one's own arrays, or DataFrames.
+    """Makes a data set from your own arrays or DataFrames.
 
-    Integers and booleans are discrete, floats are real (held as float32). A missing validation
-    or test split is cut from the training examples, first the test split: a tenth of what
-    remains each time, or 10,000 of 50,000 or more, at random but always the same ones.
+    Integers and booleans are discrete values; floats are real values, stored as float32. A missing
+    test split, then a missing validation split, is cut from the training examples: a tenth of those
+    that remain, or 10,000 if there are at least 50,000, chosen at random with a fixed seed.
 
     Args:
       train: [N, ...] examples, or a table of N rows.
       validation: [M, ...], or None.
-      test: likewise.
-      labels: [N] integers for each of the three splits; None where there are none.
-      contexts: [N, ...] for each of the splits, integers or real: what conditional models are given
-        with each example, p(x | context); by default the labels.
-      label: the column of a table that holds the labels; by default the one named "label", if any.
-        "" says that there is none. Columns of integers beside real ones are refused until this is
-        said, then they are real values.
+      test: [L, ...], or None.
+      labels: [N] integers for each of the three splits; None for a split without labels.
+      contexts: [N, ...] integers or reals for each split: the context that conditional models
+        p(x | context) get with each example; by default the labels.
+      label: the column of a table that contains the labels; by default the one named "label", if
+        any; "" if there is none. A table that mixes integer and real columns is an error unless
+        label is given; its integers are then real values.
       num_values: K of integers in [0, K); by default 256 for bytes that are not all 0 and 1, else
-        the largest value of the splits plus 1.
-      binary: the arrays hold two values, of any kind; the larger becomes 1, the other 0. Without
-        it floats that are all 0 and 1 are real values, and bytes that are all 0 and 255 have 256
-        levels: a warning says so.
-      standardize: subtract the training examples' mean and divide by their standard deviation, in
-        double precision, before the values are narrowed to float32: for columns such as times, of
-        little spread far from zero. `Split.log_volume` counts it, as with `Standardize`.
-      name: of the data set.
+        the largest value in the splits plus 1.
+      binary: whether the arrays contain two values, of any type; the larger becomes 1, the other 0.
+        Without it, floats that are all 0 or 1 are real values, and bytes that are all 0 or 255 have
+        256 levels, with a warning.
+      standardize: whether to subtract the mean of the training examples and divide by their
+        standard deviation, in double precision, before converting to float32: for columns such as
+        times, whose values are large but vary little. `Split.log_volume` includes it.
+      name: the name of the data set.
 
     Raises:
-      ValueError: arrays of different shapes or kinds, values out of range or beyond the precision
-        of float32, or labels that do not fit.
+      ValueError: the arrays have different shapes or types, values are out of range or too large
+        or precise for float32, or the labels do not fit.
     """
     given, labels = (train, validation, test), (*labels, None, None, None)[:3]
     parts, labels, columns = tables.split_all(given, labels, label, name)
@@ -93,7 +93,7 @@ def _check(
     labels: Sequence[np.ndarray | None],
     name: str,
 ) -> None:
-    """Raises ValueError unless examples are of the event, and labels fit them."""
+    """Raises ValueError unless the examples belong to the event and the labels fit them."""
     for part, x, y in zip(PARTS, parts, labels, strict=True):
         where = f"{name} {part}"
         if x is None:
@@ -122,7 +122,7 @@ def _check(
 def _space_of(
     contexts: Sequence[np.ndarray | None], parts: Sequence[np.ndarray | None], name: str
 ) -> Event | None:
-    """The space of the contexts; ValueError where they do not go with the examples."""
+    """The space of the contexts; raises ValueError if they do not match the examples."""
     if all(c is None for c in contexts):
         return None
     for part, x, c in zip(PARTS, parts, contexts, strict=True):
@@ -149,7 +149,7 @@ def _columns(
 
 
 def _narrow(event: Event, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The checked arrays as they are held: bytes where they are enough, int32 or float32."""
+    """The checked arrays as stored: bytes where these suffice, else int32 or float32."""
     x = columns["x"]
     narrow = {**columns, "x": x if x.dtype == np.uint8 else x.astype(event.dtype)}
     if "label" in columns:
@@ -165,7 +165,7 @@ def _fill(columns: list[dict[str, np.ndarray] | None], name: str) -> list[dict[s
     train, validation, test = columns
     if validation is not None and test is not None:
         return columns
-    # A generator whose numbers never change: the same examples in every release.
+    # RandomState's numbers never change, so every NumPy release selects the same examples.
     order = np.random.RandomState(0).permutation(len(train["x"]))
     held_out = []
     for given in (test, validation):
@@ -182,7 +182,7 @@ def _fill(columns: list[dict[str, np.ndarray] | None], name: str) -> list[dict[s
 
 
 def _standardize(parts: list[dict[str, np.ndarray]], event: Event) -> Standardize:
-    """Standardizes real examples in place of them, in double precision; how it did."""
+    """Replaces real examples by standardized ones, in double precision; returns the transform."""
     fitted = Standardize.fit(parts[0]["x"])
     fitted.event(event)
     mean, scale = (np.reshape(v, event.shape) for v in (fitted.mean, fitted.scale))
@@ -192,7 +192,7 @@ def _standardize(parts: list[dict[str, np.ndarray]], event: Event) -> Standardiz
 
 
 def _standardized(dataset: Dataset, fitted: Standardize) -> Dataset:
-    """The data set of standardized examples, with the name, phrase and volume of a transform's."""
+    """The data set of standardized examples, named and described as if it were transformed."""
     volume = fitted.log_volume(dataset.event)
     splits = {
         part: dataclasses.replace(getattr(dataset, part), stored_log_volume=volume)

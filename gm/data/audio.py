@@ -14,19 +14,19 @@ from gm.core import Array
 def write_wav(
     path: str | os.PathLike[str], x: Array | np.ndarray, sample_rate: int
 ) -> pathlib.Path:
-    """Writes one channel of sound as a 16-bit PCM `.wav` file; makes folders as needed.
+    """Writes one channel of audio as a 16-bit PCM `.wav` file and creates missing folders.
 
     Args:
-      path: of the file.
-      x: [T], real values, full scale at -1 and 1; what lies outside is clipped. Mu-law levels are
-        not sound yet: give them to `mu_law_decode` first.
+      path: the file to write.
+      x: [T] real values; values outside [-1, 1], the full scale, are clipped. Decode mu-law levels
+        with `mu_law_decode` first.
       sample_rate: samples per second.
 
     Returns:
       The path.
 
     Raises:
-      ValueError: x is not one row of finite real values, or the rate is not positive.
+      ValueError: x is not a vector of finite real values, or the rate is not positive.
     """
     x = np.asarray(x)
     if x.ndim != 1 or not x.size or not np.issubdtype(x.dtype, np.floating):

@@ -1,11 +1,11 @@
-"""Batches as a pure function of (seed, step): a resumed run sees what it would have seen.
+"""Batches as a pure function of (seed, step), so that a resumed run sees the batches it would have.
 
-The stream of examples is one fresh permutation of the N examples per epoch, one after the other.
-Batch `step` holds the stream's places step * B, ..., step * B + B - 1; it runs across the end of
-an epoch, so nothing is dropped and every epoch holds every example once.
+The stream of examples concatenates one fresh permutation of the N examples per epoch. Batch `step`
+contains items step * B, ..., step * B + B - 1 of the stream; a batch may span two epochs, so no
+example is dropped and every epoch contains every example once.
 
-A batch is made on the host, `batches(step)`, or on the device inside jit, from a copy of the whole
-split, with the same numbers bit for bit:
+A batch is made on the host by `batches(step)`, or on the device inside jit from a copy of the whole
+split; both give the same numbers, bit for bit:
 
     columns = jax.device_put(dict(batches.columns))                        # once
     batch = jax.jit(batches.gather)(columns, batches.indices(step), step)  # == batches(step)
@@ -29,17 +29,17 @@ from gm.core import Array, Batch, Key
 if TYPE_CHECKING:
     from gm.data.dataset import Split
 
-READ_THREADS = 8  # batches that a streamed split reads at the same time
-READ_AHEAD = 16  # batches that it holds ready
-DEVICE_MEMORY = 8 * 2**30  # bytes of a split that may be copied to every device
+READ_THREADS = 8  # batches of a streamed split that are read concurrently
+READ_AHEAD = 16  # batches of a streamed split that are kept ready
+DEVICE_MEMORY = 8 * 2**30  # the largest split that may be copied to every device, in bytes
 
 
 @functools.lru_cache(maxsize=8)
 def permutation(seed: int, epoch: int, num_x: int) -> np.ndarray:
     """The order of the examples in one epoch: [N] int64, a permutation of 0, ..., N - 1.
 
-    Sorts N raw numbers of Philox with the key (seed, epoch). The raw numbers are the part of
-    NumPy's random numbers that no release may change.
+    Sorts N raw numbers of Philox with the key (seed, epoch). NumPy guarantees that these raw
+    numbers are the same in every release.
     """
     bits = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(num_x)
     order = np.argsort(bits, kind="stable")
@@ -48,15 +48,15 @@ def permutation(seed: int, epoch: int, num_x: int) -> np.ndarray:
 
 
 def step_key(seed: int, step: int | Array) -> Key:
-    """The key of a batch's transforms.
+    """The key of a batch's random transforms.
 
-    Folds in a constant first, so that the same seed gives a model other random numbers.
+    Folds in a constant first, so that a model with the same seed gets different random numbers.
     """
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 0x64617461), step)
 
 
 def read_ahead(read: Callable[[int], Batch], first: int, stop: int) -> Iterator[Batch]:
-    """read(first), ..., read(stop - 1) in order, read by threads of grain before they are due."""
+    """read(first), ..., read(stop - 1) in order, prefetched by threads of grain."""
     import grain
 
     options = grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=READ_AHEAD)
@@ -67,23 +67,23 @@ def read_ahead(read: Callable[[int], Batch], first: int, stop: int) -> Iterator[
 class Batches:
     """Endless training batches of a split; `batches(step)` is a pure function of (seed, step).
 
-    A batch is {"x": [B, ...]} with "label": [B] int32 where the split has labels, and "context",
-    what conditional models are given, where there is one: the labels are. x is int32 in [0, K) or
-    float32, a NumPy array, or a JAX array where the split has transforms; these sample
-    again at every step.
+    A batch is {"x": [B, ...]}. It also has "label": [B] int32 if the split has labels, and
+    "context", the input of conditional models, if there is one; labels are a context. x is int32 in
+    [0, K) or float32: a NumPy array, or a JAX array if the split has transforms. Random transforms
+    are sampled again at every step.
 
-    Batches are equal, and hash alike, when they have the same fields and the very same split: jit
-    compiles once for them.
+    Two objects are equal, with the same hash, if they have the same fields and the same split
+    object; jit then compiles once for both.
 
     Attributes:
-      endless: true of every one: what needs each example once is to refuse these.
-      split: where the examples come from.
-      batch_size: B, examples of one batch over all hosts.
-      seed: of the order and of random transforms; at least 0.
+      endless: always True; code that needs each example once must refuse these batches.
+      split: the source of the examples.
+      batch_size: B, examples per batch over all hosts.
+      seed: the seed of the order and of random transforms, at least 0.
       shard_index: which contiguous part of each batch this host reads.
-      shard_count: how many hosts share each batch.
-      on_device: whether training is to make the batches with `gather`; the split must then be in
-        memory and fit. Calling and iterating give the host's batches either way.
+      shard_count: the number of hosts that share each batch.
+      on_device: whether training makes the batches with `gather`; the split must then be in memory
+        and fit on the device. Calling and iterating give host batches in either case.
     """
 
     endless: ClassVar[bool] = True
@@ -127,7 +127,7 @@ class Batches:
     def starting_at(self, step: int) -> Iterator[Batch]:
         """The batches of steps step, step + 1, ..., without end.
 
-        A streamed split is read ahead by threads; the batches are the same either way.
+        Threads prefetch the batches of a streamed split; the batches are the same as without.
         """
         if self.split.streamed:
             ready = read_ahead(self._read, step, sys.maxsize)
@@ -136,7 +136,7 @@ class Batches:
         return (self._finish(batch, i, self._places) for i, batch in enumerate(ready, step))
 
     def indices(self, step: int) -> np.ndarray:
-        """The numbers within the split of this host's examples at a step: [B / shard_count]."""
+        """Indices into the split of this host's examples at a step: [B / shard_count]."""
         if step < 0:
             raise ValueError(f"batches need a step of at least 0; got {step}.")
         num_x = len(self.split)
@@ -149,7 +149,7 @@ class Batches:
 
     @property
     def columns(self) -> Mapping[str, np.ndarray]:
-        """The whole split as it is stored, for `gather`: bytes stay bytes, a text is one array.
+        """The whole split as stored, for `gather`: bytes stay bytes, and a text is one array.
 
         Raises:
           ValueError: the split is streamed.
@@ -163,19 +163,19 @@ class Batches:
 
     @property
     def device_bytes(self) -> int:
-        """What the columns take on a device."""
+        """The size of the columns on a device, in bytes."""
         return sum(column.nbytes for column in self.columns.values())
 
     def gather(
         self, columns: Mapping[str, Array], indices: Array | np.ndarray, step: int | Array
     ) -> Batch:
-        """The batch of a step over all hosts, from `columns` on the device; works inside jit.
+        """The batch of a step over all hosts, gathered from `columns` on the device; works in jit.
 
-        Bit for bit `batches(step)`, or the parts of all hosts one after the other.
+        Equals `batches(step)` bit for bit, or the concatenated parts of all hosts.
 
         Args:
           columns: a copy of `self.columns`.
-          indices: [B], `indices(step)` of all hosts one after the other.
+          indices: [B], the concatenated `indices(step)` of all hosts.
           step: scalar, at least 0.
 
         Raises:
@@ -188,7 +188,7 @@ class Batches:
             )
         stored = self.split.source.gather(columns, indices)
         batch = self._finish(stored, step, np.arange(self.batch_size))
-        # Stored floats are never added to: XLA may flush the smallest of them to zero.
+        # No arithmetic on stored floats: XLA may flush subnormal numbers to zero.
         if self.split.transforms and not self.split.event.discrete:
             batch["x"] = _rounded(batch["x"], step)
         # Keeps XLA from sampling the batch again for each use, where the backend supports it.
@@ -196,7 +196,7 @@ class Batches:
 
     @property
     def _places(self) -> np.ndarray:
-        """This host's places within a batch."""
+        """This host's positions within a batch."""
         size = self.batch_size // self.shard_count
         return np.arange(self.shard_index * size, (self.shard_index + 1) * size)
 
@@ -204,16 +204,16 @@ class Batches:
         return self.split.source.take(self.indices(step))
 
     def _finish(self, batch: Batch, step: int | Array, places: np.ndarray) -> Batch:
-        # A key costs as much to make as a small batch: only where a transform is random.
+        # Making a key costs as much as a small batch, so this is done only for transforms.
         key = step_key(self.seed, step) if self.split.transforms else None
         return self.split.finish(batch, key, places)
 
 
 def _rounded(x: Array, step: int | Array) -> Array:
-    """x as it is, rounded before a model uses it.
+    """x unchanged, but rounded before a model uses it.
 
-    Inside a larger jit XLA may fuse the last product of a transform with the first sum of a model
-    into one multiply-add, which rounds once. So the product gets a sum of its own, with a zero that
-    XLA cannot know to be one: x + -0.0 = x, for both zeros too.
+    Inside a larger jit, XLA may fuse the last product of a transform with the first sum of a model
+    into one multiply-add, which rounds only once. Adding a zero that XLA cannot recognize as a
+    constant gives the product a sum of its own: x + -0.0 = x, for both zeros too.
     """
     return x + jnp.where(step < 0, 1.0, -0.0).astype(x.dtype)

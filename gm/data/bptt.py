@@ -1,6 +1,6 @@
 """Windows of a text for truncated BPTT: each batch row reads consecutive windows of the text.
 
-For losses that carry a hidden state from the window before in the same batch row
+They are for losses that carry the hidden state of each batch row from one window to the next
 (`gm.losses.likelihood.truncated_bptt_nll`).
 """
 
@@ -19,10 +19,10 @@ from gm.data.dataset import Split
 
 @functools.lru_cache(maxsize=16)
 def shifts(seed: int, turn: int, num_rows: int, window: int) -> np.ndarray:
-    """Where in [0, T) the first window of each batch row starts in a turn: [B] int64.
+    """The offset in [0, T) of the first window of each batch row in an epoch: [B] int64.
 
-    The offset changes every turn, so that no character is always the first of a window. Raw numbers
-    of Philox, as in `batches.permutation`, with a key word that separates them from the shuffling.
+    The offset changes every epoch, so that no character is always the first of a window. It uses
+    raw Philox numbers like `batches.permutation`, with a key that differs from the shuffling's.
     """
     key = np.array([seed, turn + 2**63], np.uint64)
     raw = np.random.Philox(key=key).random_raw(num_rows)
@@ -36,13 +36,13 @@ class TruncatedBPTTWindows(Batches):
     A batch is {"x": [B, T], "first": [B]}. The B rows start at evenly spaced positions of the text,
     and the window of a row at step n + 1 starts where that of step n ended; at the end of the text
     the row continues at the beginning. "first" is True where the hidden state must be reset: at
-    step 0 and at the beginning of the text. A turn through the text leaves out less than two
-    windows of characters.
+    step 0 and at the beginning of the text. One epoch leaves out fewer characters than two windows
+    contain.
 
     Attributes:
-      split: every window of one text, as the training split of `from_texts` is.
-      batch_size, seed, shard_index, shard_count, on_device: as in `Batches`; a text position stays
-        in its batch row, and a batch row on its host.
+      split: a split of every window of one text, such as the training split of `from_texts`.
+      batch_size, seed, shard_index, shard_count, on_device: as in `Batches`; a batch row always
+        belongs to the same host.
     """
 
     def __post_init__(self) -> None:
@@ -61,16 +61,16 @@ class TruncatedBPTTWindows(Batches):
 
     @property
     def window(self) -> int:
-        """T, characters of a window."""
+        """T, characters per window."""
         return self.split.event.shape[0]
 
     @property
     def windows(self) -> int:
-        """Windows of one turn through the text, wherever in [0, T) it starts."""
+        """The number of windows in one epoch, for any offset in [0, T)."""
         return len(self.split) // self.window
 
     def indices(self, step: int) -> np.ndarray:
-        """The numbers within the split, that is the first characters, of this host's windows."""
+        """Indices into the split, that is the first characters, of this host's windows."""
         if step < 0:
             raise ValueError(f"truncated_bptt_windows needs a step of at least 0; got {step}.")
         rows = self._places
@@ -88,7 +88,7 @@ class TruncatedBPTTWindows(Batches):
 
     def _finish(self, batch: Batch, step: int | Array, places: np.ndarray) -> Batch:
         batch = super()._finish(batch, step, places)
-        step = step if isinstance(step, int) else step.astype(np.int32)  # as strict promotion asks
+        step = step if isinstance(step, int) else step.astype(np.int32)  # for strict promotion
         first = (self._offsets(places).astype(np.int32) + step) % self.windows == 0
         return {**batch, "first": first | (step == 0)}
 
@@ -102,16 +102,16 @@ def truncated_bptt_windows(
     shard_count: int | None = None,
     on_device: bool = False,
 ) -> TruncatedBPTTWindows:
-    """Endless batches of consecutive windows of a text, a pure function of (seed, step).
+    """Endless batches of consecutive windows of a text, as a pure function of (seed, step).
 
     Args:
       split: the training split of a text data set.
       batch_size: B, batch rows over all hosts.
-      seed: of where windows begin.
+      seed: the seed of the offsets of the windows.
       shard_index, shard_count, on_device: as in `Split.batches`.
 
     Raises:
-      ValueError: the split is not one of every window of a text, or sizes that do not fit.
+      ValueError: the split does not contain every window of a text, or the sizes do not fit.
     """
     index = jax.process_index() if shard_index is None else shard_index
     count = jax.process_count() if shard_count is None else shard_count

@@ -1,7 +1,7 @@
-"""Reading files of arrays: names and sizes from the headers first, then the arrays asked for.
+"""Reading files of arrays: names and sizes from the headers first, then the requested arrays.
 
-Nothing else is read, nothing beyond a limit, and nothing that can run code: no pickled arrays, no
-objects of MATLAB. What a file unpacks to is bounded before it is unpacked.
+Nothing else is read, nothing larger than a limit, and nothing that can run code: no pickled arrays
+and no MATLAB objects. The unpacked size is checked before anything is unpacked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from gm.data import matlab
 
-MEMORY = 2_000_000_000  # bytes of arrays that are read from one file, unless more are allowed
+MEMORY = 2_000_000_000  # the default limit on the arrays read from one file, in bytes
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -37,24 +37,24 @@ class Contents(Protocol):
     names: tuple[str, ...]
 
     def num_bytes(self, name: str) -> int:
-        """Of an array, from what the file says of it."""
+        """The size of an array, as its header states it."""
 
     def read(self, name: str) -> np.ndarray:
         """An array."""
 
 
 class Refused(ValueError):
-    """What is said of a file in full; of other errors, only that it cannot be read."""
+    """An error whose message is shown in full; others only say that the file cannot be read."""
 
 
 @contextlib.contextmanager
 def _clear(path: pathlib.Path) -> Iterator[None]:
-    """Turns whatever a damaged file raises into one ValueError that names it."""
+    """Turns any error that a damaged file raises into a ValueError that names the file."""
     try:
         yield
     except Refused:
         raise
-    except Exception as error:  # of zlib, zipfile, ast, tokenize, struct, scipy, or for memory
+    except Exception as error:  # from zlib, zipfile, ast, tokenize, struct, scipy, or of memory
         size = path.stat().st_size
         raise ValueError(
             f"{path} is no {path.suffix} file, or not the whole of one ({size:,} bytes); "
@@ -66,7 +66,7 @@ def of(path: pathlib.Path, file: IO[bytes]) -> Contents:
     """The contents of an open `.npz`, `.npy` or `.mat` file.
 
     Raises:
-      ValueError: it is another kind of file, or damaged.
+      ValueError: the file is of another type, or damaged.
     """
     with _clear(path):
         contents = {".npz": Npz, ".npy": Npy, ".mat": Mat}[path.suffix](path, file)
@@ -79,16 +79,16 @@ def of(path: pathlib.Path, file: IO[bytes]) -> Contents:
 def read(
     path: pathlib.Path, contents: Contents, names: Iterable[str], limit: int
 ) -> dict[str, np.ndarray]:
-    """Arrays by their names.
+    """Reads arrays by their names.
 
     Args:
-      path: of the file.
-      contents: of it.
-      names: what to read.
-      limit: bytes that all of them may have, in memory.
+      path: the path of the file, for error messages.
+      contents: the contents of the file.
+      names: the arrays to read.
+      limit: the largest total size of these arrays in memory, in bytes.
 
     Raises:
-      ValueError: more than the limit, what is no array of numbers, or a damaged file.
+      ValueError: the arrays exceed the limit or are not numeric, or the file is damaged.
     """
     names = list(names)
     with _clear(path):
@@ -97,7 +97,7 @@ def read(
 
 
 def check_size(path: str | os.PathLike[str], num_bytes: int, limit: int) -> None:
-    """Raises ValueError where a file would fill more than the limit."""
+    """Raises ValueError if a file needs more memory than the limit."""
     if num_bytes > limit:
         raise Refused(
             f"{path} holds {num_bytes:,} bytes to be read into memory, where at most {limit:,} are "
@@ -106,7 +106,7 @@ def check_size(path: str | os.PathLike[str], num_bytes: int, limit: int) -> None
 
 
 class Npz:
-    """A zip file of `.npy` files, each with a checksum, stored as they are or deflated."""
+    """A zip file of `.npy` files, each with a checksum, stored or deflated."""
 
     def __init__(self, path: pathlib.Path, file: IO[bytes]) -> None:
         self.path, self.file = path, zipfile.ZipFile(file)
@@ -115,20 +115,20 @@ class Npz:
         if int.from_bytes(file.read(12)[10:], "little") != len(members):
             raise ValueError("more arrays than its list has, or fewer")
         for member in members:
-            self.file.open(member).close()  # the name in its place is that of the list
+            self.file.open(member).close()  # its local name equals that in the list
         members = [m for m in members if m.filename.endswith(".npy")]
         self.names = tuple(m.filename.removesuffix(".npy") for m in members)
         self.members = dict(zip(self.names, members, strict=True))
 
     def num_bytes(self, name: str) -> int:
-        """What it unpacks to, with its header; zipfile unpacks no more than this."""
+        """The unpacked size, with the header; zipfile never unpacks more than this."""
         return self.members[name].file_size
 
     def read(self, name: str) -> np.ndarray:
-        """An array; its checksum is that of the file."""
+        """An array, whose checksum is verified."""
         member = self.members[name]
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # One step of the others may unpack to any size.
+            # Other methods may unpack to any size in one step.
             raise Refused(f"{self.path} holds {name!r:.200} neither stored nor deflated.")
         with self.file.open(member) as file:
             return _array(file, member.file_size, self.path, name)
@@ -142,7 +142,7 @@ class Npy:
         self.names, self.size = (path.name,), os.fstat(self.file.fileno()).st_size
 
     def num_bytes(self, name: str) -> int:
-        """Of the file."""
+        """The size of the file."""
         del name
         return self.size
 
@@ -152,9 +152,9 @@ class Npy:
 
 
 def _array(file: IO[bytes], size: int, path: pathlib.Path, name: str) -> np.ndarray:
-    """The array of a `.npy` file of that many bytes, whose header is held to them."""
+    """The array of a `.npy` file; raises unless its header matches the size in bytes."""
     header = HEADERS.get(np.lib.format.read_magic(file))
-    if header is not None:  # else in UTF-8, of columns with such names: read_array's to check
+    if header is not None:  # else UTF-8 column names, which read_array checks
         shape, _, dtype = header(file)
         if dtype.hasobject:
             raise Refused(
@@ -165,13 +165,13 @@ def _array(file: IO[bytes], size: int, path: pathlib.Path, name: str) -> np.ndar
             raise ValueError(f"{shape} of {dtype} in {size} bytes")
     file.seek(0)
     array = np.lib.format.read_array(file, allow_pickle=False)
-    if file.read(1):  # at the end of a member its checksum is compared
+    if file.read(1):  # reading to the end verifies the checksum
         raise ValueError("more bytes than the header says")
     return array
 
 
 class Mat:
-    """A MATLAB file of version 4 or 5; of the latter, variables may be deflated."""
+    """A MATLAB file of version 4, or of version 5, whose variables may be deflated."""
 
     def __init__(self, path: pathlib.Path, file: IO[bytes]) -> None:
         from scipy import io
@@ -189,7 +189,7 @@ class Mat:
         self.names, self.found = tuple(v.name for v in found), {v.name: v for v in found}
 
     def num_bytes(self, name: str) -> int:
-        """Of the array, as its shape and class say."""
+        """The size of the array, from its shape and class."""
         if self.order is None:
             return self.sizes[name]
         try:

@@ -1,4 +1,4 @@
-"""Data sets: three splits, and the space of their examples."""
+"""Data sets: three splits and the space of their examples."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from gm.data.transforms import Lossless, Transform
 class Split:
     """One part of a data set.
 
-    `batches` is for training: endless, shuffled, and random transforms are sampled at every step.
-    `in_order`, `x` and `arrays` are for evaluation: random transforms are sampled once, with a
-    fixed key per split and example, so that every model is scored on the same numbers.
+    `batches` is for training: it is endless and shuffled, and samples random transforms at every
+    step. `in_order`, `x` and `arrays` are for evaluation: they sample random transforms once, with
+    a fixed key per split and example, so that every model is scored on the same numbers.
 
     Attributes:
       source: the examples as stored.
       stored: the space of the stored examples.
-      transforms: what is done to them, in this order.
-      seed: of the random transforms in evaluation.
-      stored_log_volume: nats to add to the log density of the stored examples for that of what
-        they were made from, where they were standardized before they were stored.
-      context: the entry that conditional models are given, p(x | context), where there is one that
-        is not stored under the name "context": batches have it by that name too. Labels are the
-        context of a labelled set.
+      transforms: the transforms of the examples, in order.
+      seed: the seed of the random transforms in evaluation.
+      stored_log_volume: nats to add to the log density of the stored examples to get that of the
+        original ones, if they were standardized before they were stored.
+      context: the name of the entry that is the context of conditional models p(x | context), if it
+        is not stored as "context"; batches have it under that name too. In a labelled data set the
+        labels are the context.
     """
 
     source: Source
@@ -54,23 +54,23 @@ class Split:
 
     @property
     def log_volume(self) -> float:
-        """Nats to add to log p of a transformed example for log p of the one `scored_event` names.
+        """Nats to add to log p of a transformed example to get log p in the space `scored_event`.
 
-        0 where nothing is done to the examples, or what is done loses part of them (binarization,
-        mu-law levels): the score is then that of the transformed examples.
+        0 without transforms, and with transforms that lose information (binarization, mu-law
+        levels): the score is then that of the transformed examples.
         """
         return self._score[0]
 
     @property
     def bound(self) -> bool:
-        """Whether log p + log_volume only bounds it, from below: a transform adds noise."""
+        """Whether log p + log_volume is only a lower bound, since a transform adds noise."""
         return self._score[1]
 
     @property
     def scored_event(self) -> Event:
-        """The space that log p + log_volume is a score of, and whose size bits/dim divide by.
+        """The space of which log p + log_volume is a score; bits/dim divide by its size.
 
-        That of the stored examples, or what the last transform that loses something maps to.
+        It is that of the stored examples, or the output space of the last lossy transform.
         """
         return self._score[2]
 
@@ -88,12 +88,12 @@ class Split:
 
     @property
     def consecutive(self) -> bool:
-        """Whether neighbours are windows of one text, so that their scores are correlated."""
+        """Whether adjacent examples are windows of one text, so that their scores correlate."""
         return bool(getattr(self.source, "consecutive", False))
 
     @property
     def streamed(self) -> bool:
-        """Whether examples are read at every access rather than held in memory."""
+        """Whether examples are read at every access instead of being kept in memory."""
         return not isinstance(self.source, InMemory)
 
     def batches(
@@ -105,21 +105,21 @@ class Split:
         shard_count: int | None = None,
         on_device: bool = False,
     ) -> Batches:
-        """Endless shuffled batches, a pure function of (seed, step).
+        """Endless shuffled batches, as a pure function of (seed, step).
 
-        On several hosts each reads its contiguous part of every batch, by default the part of its
-        number: call `jax.distributed.initialize()` before this.
+        Each of several hosts reads its contiguous part of every batch; call
+        `jax.distributed.initialize()` first.
 
         Args:
           batch_size: B, examples per step over all hosts.
-          seed: of the order and of random transforms.
-          shard_index: which host this is; by default `jax.process_index()`.
-          shard_count: how many there are; by default `jax.process_count()`.
-          on_device: ask `gm.train` to copy the split to every device once and to make the batches
-            there, inside its jitted step. The batches are the same either way.
+          seed: the seed of the order and of random transforms.
+          shard_index: the index of this host; by default `jax.process_index()`.
+          shard_count: the number of hosts; by default `jax.process_count()`.
+          on_device: whether `gm.train` copies the split to every device once and makes the batches
+            there, inside its jitted step. The batches are the same in both cases.
 
         Raises:
-          ValueError: sizes that do not fit, or on_device of a split that is streamed or too large.
+          ValueError: the sizes do not fit, or on_device is True for a streamed or too large split.
         """
         index = jax.process_index() if shard_index is None else shard_index
         count = jax.process_count() if shard_count is None else shard_count
@@ -143,7 +143,7 @@ class Split:
 
     @functools.cached_property
     def x(self) -> np.ndarray:
-        """All examples in order: [N, ...], int32 in [0, K) or float32. Streamed splits are read."""
+        """All examples in order: [N, ...], int32 in [0, K) or float32. Reads a streamed split."""
         if not self.transforms and not self.streamed:
             return np.asarray(self.source.whole()["x"], self.event.dtype)
         parts = [np.asarray(batch["x"]) for batch in self.in_order(CHUNK)]
@@ -174,20 +174,20 @@ class Split:
         return dataclasses.replace(self, transforms=(*self.transforms, transform))
 
     def finish(self, batch: Batch, key: Key | None, numbers: np.ndarray) -> Batch:
-        """Stored examples to the batch that a model sees; example i uses fold_in(key, i).
+        """Turns stored examples into the batch that a model sees; example i uses fold_in(key, i).
 
-        NumPy arrays stay NumPy arrays where there are no transforms; works inside jit too.
+        Without transforms NumPy arrays stay NumPy arrays; works inside jit too.
         """
         out = dict(batch)
         if self.transforms:
             out["x"] = _transform(self.transforms, self.stored, key, numbers, batch["x"])
         else:
-            # Small integers are kept as bytes, but no model sees them: their sums wrap round.
+            # Small integers are stored as bytes; models get int32, whose sums do not overflow.
             out["x"] = batch["x"].astype(self.event.dtype, copy=False)
         return self._named(out)
 
     def _named(self, batch: Batch) -> dict[str, Array | np.ndarray]:
-        """With labels of 32 bits, and the context by that name."""
+        """The batch with int32 labels, and the context under that name."""
         out = dict(batch)
         if "label" in out:
             out["label"] = out["label"].astype(np.int32, copy=False)
@@ -200,7 +200,7 @@ class Split:
 def _transform(
     transforms: tuple[Transform, ...], event: Event, key: Key, numbers: Array, x: Array
 ) -> Array:
-    """Applies the transforms to every example of x: [B, ...] with a key of its own."""
+    """Applies the transforms to x: [B, ...], with a separate key for each example."""
 
     def one(number: Array, x: Array) -> Array:
         space, example_key = event, jax.random.fold_in(key, number)
@@ -217,17 +217,17 @@ class Dataset:
     """Training, validation and test examples of one event.
 
     Attributes:
-      name: for result files; transforms add to it (`mnist_dynamic`).
-      train: examples to learn from.
-      validation: examples to choose with.
-      test: examples to report on.
-      num_labels: labels lie in [0, num_labels); None without labels, or where it is not known.
-      context: the space of what conditional models are given, their field `context`: by default
-        that of labels, where these are known; None where there is nothing to give.
-      preprocessing: one phrase for result files.
-      vocabulary: of text, the symbol of every value; "" otherwise.
-      density: that the examples were sampled from, where it is known.
-      made: the splits that were cut from the training examples, for want of official ones.
+      name: the name in result files; transforms add to it (`mnist_dynamic`).
+      train: the examples to train on.
+      validation: the examples for model selection.
+      test: the examples to report results on.
+      num_labels: labels are in [0, num_labels); None without labels, or if it is not known.
+      context: the space of the context of conditional models, their field `context`; by default
+        that of the labels, if these are known; None without a context.
+      preprocessing: a phrase for result files.
+      vocabulary: for text, the symbol of every value; otherwise "".
+      density: the density that the examples were sampled from, if it is known.
+      made: the splits that were cut from the training examples because no official ones exist.
     """
 
     name: str
@@ -251,7 +251,7 @@ class Dataset:
         return self.train.event
 
     def map(self, transform: Transform) -> Dataset:
-        """This data set with one more transform on every split; no longer with its density."""
+        """This data set with one more transform on every split, and without its density."""
         old = self.preprocessing
         return dataclasses.replace(
             self,
@@ -274,12 +274,12 @@ class Dataset:
 
 
 def make(name: str, sources: Sequence[Source], event: Event, **details: Any) -> Dataset:
-    """A data set from the sources of its three splits.
+    """Makes a data set from the sources of its three splits.
 
     Args:
-      name: of the data set.
+      name: the name of the data set.
       sources: train, validation and test.
-      event: of the stored examples.
+      event: the space of the stored examples.
       **details: the other fields of `Dataset`.
     """
     splits = [Split(source, event, seed=seed) for seed, source in enumerate(sources)]
@@ -287,8 +287,8 @@ def make(name: str, sources: Sequence[Source], event: Event, **details: Any) -> 
 
 
 def cut(num_x: int) -> int:
-    """How many of N examples go into a split that has to be cut from the training examples.
+    """The size of a validation or test split that is cut from N training examples.
 
-    10,000 of 50,000 or more (as is the custom for MNIST), a tenth of fewer.
+    It is 10,000 if N is at least 50,000 (as is usual for MNIST), else a tenth of N.
     """
     return 10_000 if num_x >= 50_000 else max(1, num_x // 10)

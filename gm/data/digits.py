@@ -14,15 +14,15 @@ NUM_HELD_OUT = 180  # a tenth of 1,797 for each of validation and test
 def digits() -> Dataset:
     """1,797 handwritten digits, 8x8 pixels of 17 levels (0 to 16), labels 0 to 9.
 
-    In the order of `numpy.random.RandomState(0).permutation(1797)`: 1,437 train, the next 180
-    validate, the last 180 test. Independent pixels score about 107.3 nats, 2.42 bits/dim, on a
-    random tenth. UCI "Optical Recognition of Handwritten Digits", test part; Alpaydin & Kaynak
-    (1998).
+    In the order of `numpy.random.RandomState(0).permutation(1797)`, the first 1,437 are for
+    training, the next 180 for validation and the last 180 for testing. Independent pixels score
+    about 107.3 nats, 2.42 bits/dim, on a random tenth. The source is the test part of UCI
+    "Optical Recognition of Handwritten Digits", Alpaydin & Kaynak (1998).
     """
     from sklearn import datasets
 
     bunch = datasets.load_digits()
-    # Arithmetic of its own, not NumPy's newest: this order is the same in every release.
+    # RandomState is frozen, so this order is the same in every NumPy release.
     order = np.random.RandomState(0).permutation(len(bunch.target))
     x, label = bunch.images.astype(np.uint8)[order], bunch.target.astype(np.int32)[order]
     ends = [len(x) - 2 * NUM_HELD_OUT, len(x) - NUM_HELD_OUT]

@@ -26,29 +26,29 @@ def from_examples(
     name: str = "examples",
     **options: Any,
 ) -> Dataset:
-    """A data set of examples one by one: whatever can be iterated over, or indexed.
+    """Makes a data set from examples that can be iterated over or indexed.
 
         from_examples([image_0, image_1, ...])
         from_examples([(image_0, 3), (image_1, 0), ...])
-        from_examples(datasets.load_dataset("mnist"))           # of Hugging Face, by its splits
+        from_examples(datasets.load_dataset("mnist"))           # Hugging Face, with its splits
         from_examples(dataset, x="pixels", label="class")       # dicts, by their entries
 
-    Pictures of PIL are arrays of bytes; sounds of Hugging Face are their "array"; texts are joined
-    by newlines into one of windows. Missing splits are cut as by `from_arrays`.
+    PIL images become arrays of bytes, and Hugging Face audio its "array"; texts are joined by
+    newlines and cut into windows. Missing splits are cut from train as by `from_arrays`.
 
     Args:
-      train: the examples: arrays, pairs of one and a label, dicts, or texts; or a mapping of
-        splits.
-      validation: likewise, or None.
-      test: likewise.
-      x: the entry of a dict that is the example; by default one of "x", "image", "text", ...
-      label: the entry that is the label, an integer; by default "label" or the like; "" for none.
+      train: the examples: arrays, (array, label) pairs, dicts, or texts; or a mapping from the
+        names of splits to these.
+      validation: the same for validation, or None.
+      test: the same for testing, or None.
+      x: the key of the example in a dict; by default one of "x", "image", "text", ...
+      label: the key of the label, an integer; by default "label" or similar; "" for none.
       window: T of texts, in characters.
-      name: of the data set.
-      **options: of `from_arrays`.
+      name: the name of the data set.
+      **options: options of `from_arrays`.
 
     Raises:
-      ValueError: no examples, of several shapes, or without the entry asked for.
+      ValueError: there are no examples, their shapes differ, or they lack the given key.
     """
     if isinstance(train, Mapping):
         if validation is not None or test is not None:
@@ -76,7 +76,7 @@ def from_examples(
 def _columns(
     held: Iterable[Any], x: str | None, label: str | None, where: str
 ) -> tuple[list[Any], list[Any] | None]:
-    """The examples of a split, and their labels where there are any."""
+    """The examples of a split, and their labels if there are any."""
     try:
         examples = list(held)
     except TypeError as error:
@@ -103,7 +103,7 @@ def _columns(
 def _entry(
     example: Mapping[str, Any], asked: str | None, usual: tuple[str, ...], where: str
 ) -> str:
-    """The name of an entry: the one asked for, or the first of the usual ones."""
+    """The key of an entry: the given one, or the first of the usual ones that exists."""
     found = asked if asked is not None else next((k for k in usual if k in example), None)
     if found is None or found not in example:
         raise ValueError(
@@ -115,7 +115,7 @@ def _entry(
 
 def _value(value: Any) -> Any:
     """An array, or a text."""
-    if isinstance(value, Mapping) and "array" in value:  # a sound of Hugging Face
+    if isinstance(value, Mapping) and "array" in value:  # Hugging Face audio
         value = value["array"]
     return value if isinstance(value, str) else np.asarray(value)
 

@@ -18,22 +18,22 @@ FOREIGN = (".h5", ".hdf5", ".pt", ".pth", ".pkl", ".pickle", ".parquet", ".png",
 STEMS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
 EXAMPLES = ("{}", "x_{}", "{}_x", "{}_data", "{}_images")
 LABELS = ("{}_labels", "{}_label", "y_{}", "{}_y")
-WHOLE = ("x", "data", "arr_0")  # to be cut into three; `numpy.savez(path, x)` calls it arr_0
+WHOLE = ("x", "data", "arr_0")  # cut into three; `numpy.savez(path, x)` names it arr_0
 WHOLE_LABELS = ("label", "labels", "y")
 
 
 def read(path: str | os.PathLike[str], max_bytes: int = contents.MEMORY, **options: Any) -> Dataset:
-    """The data set of a file; see `gm.data.load` for what it holds.
+    """Reads the data set in a file; `gm.data.load` describes the contents.
 
     Args:
-      path: ends in one of `SUFFIXES`.
-      max_bytes: of its arrays in memory; of a table, of the file.
-      **options: of `from_arrays`.
+      path: a path that ends in one of `SUFFIXES`.
+      max_bytes: the largest size of the arrays in memory, or of the file if it is a table.
+      **options: options of `from_arrays`.
 
     Raises:
-      FileNotFoundError: no such file.
-      ValueError: a file that is not what its name says, or larger than `max_bytes`, pickled arrays,
-        or no examples; names the file.
+      FileNotFoundError: there is no such file.
+      ValueError: the file does not have the format that its name says, needs more than `max_bytes`,
+        or contains pickled arrays or no examples; the message names the file.
     """
     path = pathlib.Path(path).expanduser()
     if not path.exists():
@@ -51,12 +51,12 @@ def read(path: str | os.PathLike[str], max_bytes: int = contents.MEMORY, **optio
 
 
 def choose(names: Sequence[str], path: pathlib.Path) -> dict[str, str]:
-    """Which of the names in a file hold what: {"train": "x_train", "num_values": ...}.
+    """Maps roles to the names of arrays in a file: {"train": "x_train", "num_values": ...}.
 
-    Capitals count as small letters. A file of one array needs no name for it, but for `.npz`.
+    Names are not case-sensitive. A single array may have any name, except in `.npz` files.
 
     Raises:
-      ValueError: no examples, or two names that differ in capitals only.
+      ValueError: there are no examples, or two names differ only in case.
     """
     if len(names) == 1 and path.suffix != ".npz":
         return {"train": names[0]}
@@ -89,7 +89,7 @@ def choose(names: Sequence[str], path: pathlib.Path) -> dict[str, str]:
 def _arguments(given: Mapping[str, np.ndarray], path: pathlib.Path) -> dict[str, Any]:
     """The arguments of `from_arrays` among the arrays of a file."""
     labels = [given.get(f"{part} labels") for part in STEMS]
-    if path.suffix == ".mat":  # where every array has two axes
+    if path.suffix == ".mat":  # in which every array has two axes
         labels = [None if y is None else y.ravel() for y in labels]
     num_values = given.get("num_values")
     if num_values is not None and (
@@ -106,7 +106,7 @@ def _arguments(given: Mapping[str, np.ndarray], path: pathlib.Path) -> dict[str,
 
 
 def foreign(path: str) -> ValueError | None:
-    """What to do with a file of another kind; None where the name is not that of a file."""
+    """The error for a file of another type; None if the name is not that of a file."""
     suffix = pathlib.Path(path).suffix
     if not os.path.isfile(path) and suffix not in FOREIGN:
         return None

@@ -1,8 +1,8 @@
 """Data sets from folders of images or sounds, with subfolders for classes and splits.
 
-photos/*.png                       one split, cut in three
-photos/cats/*.png photos/dogs/...  classes, numbered in the order of their names
-photos/train/... photos/test/...   splits, each of either form
+photos/*.png                       one split, cut into three
+photos/cats/*.png photos/dogs/...  classes, numbered in alphabetical order
+photos/train/... photos/test/...   splits, each in one of the forms above
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ Decode = Callable[[pathlib.Path], np.ndarray]
 def read(
     path: str | os.PathLike[str], length: int, max_bytes: int = contents.MEMORY, **options: Any
 ) -> Dataset:
-    """The data set of a folder of images of one size, or of `.wav` files of one rate.
+    """Reads a folder of images of one size, or of `.wav` files of one sampling rate.
 
-    Images are [H, W] bytes where all are grey, else [H, W, 3]; sounds are their first samples, with
-    silence at the end. Labels are the numbers of the classes in the order of their names.
+    Images are [H, W] bytes if all are grey, else [H, W, 3]; a sound is cropped, or padded with
+    silence, to `length` samples. Labels number the classes in alphabetical order.
 
     Args:
-      path: of the folder.
+      path: the folder.
       length: T of sounds, in samples.
-      max_bytes: of all examples in memory.
-      **options: of `from_arrays`.
+      max_bytes: the largest size of all examples in memory.
+      **options: options of `from_arrays`.
 
     Raises:
-      ValueError: neither images nor sounds, both, of several sizes or rates, or too many.
+      ValueError: the folder contains neither images nor sounds, or both, or they differ in size or
+        sampling rate, or need more than `max_bytes`.
     """
     path = pathlib.Path(path)
     inside = {child.name.lower(): child for child in _visible(path) if child.is_dir()}
@@ -76,7 +77,7 @@ def _visible(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _listed(folder: pathlib.Path) -> tuple[list[pathlib.Path], bool]:
-    """The files of a split in the order of their paths, and whether folders are their classes."""
+    """The files of a split, sorted by path, and whether their folders are classes."""
     inside = _visible(folder)
     folders = [child for child in inside if child.is_dir()]
     if not folders:
@@ -96,7 +97,7 @@ def _labels(
 
 
 def _images(path: pathlib.Path, files: list[pathlib.Path]) -> tuple[Decode, int]:
-    """How a file becomes an image, and the bytes of each; from their headers."""
+    """A function that decodes a file to an image, and the bytes of each; from their headers."""
     from PIL import Image
 
     sizes, modes = set(), set()
@@ -105,7 +106,7 @@ def _images(path: pathlib.Path, files: list[pathlib.Path]) -> tuple[Decode, int]
             with Image.open(file) as image:
                 sizes.add(image.size)
                 modes.add(image.mode)
-        except Exception as error:  # of whatever a damaged image is
+        except Exception as error:  # a damaged image may raise any error
             raise ValueError(f"{file} is no image, or damaged: {error!s:.200}.") from error
     if len(sizes) > 1:
         shown = ", ".join(f"{w} x {h}" for w, h in sorted(sizes)[:4])
@@ -132,7 +133,7 @@ def _images(path: pathlib.Path, files: list[pathlib.Path]) -> tuple[Decode, int]
 
 
 def _sounds(files: list[pathlib.Path], length: int) -> tuple[Decode, int]:
-    """How a file becomes its first samples, and the bytes of these; all of one rate."""
+    """A function that reads the first samples of a file, and their bytes; checks the rates."""
     if length < 1:
         raise ValueError(f"sound needs a length of at least 1 sample; got {length}.")
 

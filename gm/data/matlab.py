@@ -1,8 +1,9 @@
 """Reading MATLAB files of numeric arrays, with all sizes checked first.
 
-Version 5 is read here, for the reader of scipy ends the process on some damaged files: MathWorks,
-"MAT-file format", the chapter on level 5 files. A variable is a list of elements, each of a type
-and a size: flags with a class, dimensions, a name, and numbers in column-major order.
+Version 5 is read here because scipy's reader crashes the process on some damaged files. The format
+is that of MathWorks, "MAT-file format", the chapter on level 5 files. A variable is a list of
+elements with a type and a size: flags with a class, dimensions, a name, and numbers in
+column-major order.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import IO
 import numpy as np
 
 STEP = 1 << 20  # bytes unpacked at once
-HEADER = 1 << 12  # bytes of a variable that hold what comes before its numbers
+HEADER = 1 << 12  # bytes of a variable that contain the elements before its numbers
 DEFLATED, VARIABLE, DIMENSIONS = 15, 14, 5  # types of elements
 TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 SIZES = {6: 8, 7: 4, 8: 1, 9: 1, 10: 2, 11: 2, 12: 4, 13: 4, 14: 8, 15: 8}  # classes of numbers
@@ -26,21 +27,21 @@ COMPLEX = 0x0800  # a flag
 
 
 class NotNumbers(ValueError):
-    """A variable that is no array of real numbers; its text says what it is."""
+    """Raised for a variable that is not an array of real numbers; the message says what it is."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Variable:
-    """Where a variable is in its file, and what is said of it.
+    """The header of a variable and its position in the file.
 
     Attributes:
-      name: "" where it has none.
-      shape: two axes or more.
+      name: its name, or "".
+      shape: its shape, with at least two axes.
       kind: the number of its class.
-      flags: of its values.
-      start: of its element in the file, after type and size.
-      size: of that element, in bytes.
-      deflated: whether it has to be unpacked.
+      flags: the flags of its values.
+      start: the position of its element in the file, after type and size.
+      size: the size of that element, in bytes.
+      deflated: whether the element is compressed.
     """
 
     name: str
@@ -53,10 +54,10 @@ class Variable:
 
     @property
     def num_bytes(self) -> int:
-        """Of the array, as its shape and class say.
+        """The size of the array, from its shape and class.
 
         Raises:
-          NotNumbers: it is none.
+          NotNumbers: the variable is not an array of real numbers.
         """
         if self.kind not in SIZES or self.flags & COMPLEX:
             raise NotNumbers(OTHERS.get(self.kind, "complex array"))
@@ -64,7 +65,7 @@ class Variable:
 
 
 def order_of(file: IO[bytes]) -> str | None:
-    """The order of bytes in a file of version 5 or 7.3; None of version 4."""
+    """The byte order of a file of version 5 or 7.3; None for version 4."""
     file.seek(0)
     return {b"IM": "little", b"MI": "big"}.get(file.read(128)[126:])
 
@@ -87,7 +88,7 @@ def variables(file: IO[bytes], order: str) -> Iterator[Variable]:
 
 
 def read(file: IO[bytes], order: str, variable: Variable) -> np.ndarray:
-    """The array of a variable, in the type its numbers are stored in."""
+    """The array of a variable, in the type of the stored numbers."""
     file.seek(variable.start)
     content = file.read(variable.size)
     if variable.deflated:
@@ -105,7 +106,7 @@ def read(file: IO[bytes], order: str, variable: Variable) -> np.ndarray:
 
 
 def _element(content: bytes, at: int, order: str) -> tuple[int, bytes, int]:
-    """Type and content of an element, and where the next one is; small ones are packed."""
+    """Type and content of an element, which may be in the packed format, and the next position."""
     kind, size = (int.from_bytes(content[i : i + 4], order) for i in (at, at + 4))
     start, after = at + 8, at + 8 + -(-size // 8) * 8
     if kind >> 16:
@@ -116,7 +117,7 @@ def _element(content: bytes, at: int, order: str) -> tuple[int, bytes, int]:
 
 
 def _variable(head: bytes, order: str, place: tuple[int, int, bool]) -> Variable:
-    """What the first elements of a variable say."""
+    """The variable that the first elements describe."""
     _, flags, at = _element(head, 0, order)
     flags = int.from_bytes(flags[:4], order)
     kind, sizes, at = _element(head, at, order)
@@ -128,7 +129,7 @@ def _variable(head: bytes, order: str, place: tuple[int, int, bool]) -> Variable
 
 
 def _unpacked(packed: bytes, most: int) -> bytes:
-    """What packed bytes unpack to, of the right checksum, if it is at most so many."""
+    """Unpacks bytes and verifies their checksum; raises if the result is longer than `most`."""
     unpack, parts, size = zlib.decompressobj(), [], 0
     while not unpack.eof:
         parts.append(unpack.decompress(packed, STEP))

@@ -1,4 +1,4 @@
-"""Published data sets by name: their files, and the examples that TFDS makes of them."""
+"""Published data sets by name: their files, and the same examples as TFDS makes from them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PARTS = ("train", "validation", "test")
 
 
 def load(name: str, window: int, length: int) -> Dataset | None:
-    """The set of that name, downloaded if need be; None where there is none.
+    """Loads a data set by name, downloading it if necessary; None if the name is unknown.
 
     Raises:
-      FileNotFoundError: it is not in the cache, and cannot be downloaded.
-      ValueError: a file that is not the published one.
+      FileNotFoundError: the data set is not in the cache and cannot be downloaded.
+      ValueError: a file differs from the published one.
     """
     if name not in SETS:
         return None
@@ -37,7 +37,7 @@ def load(name: str, window: int, length: int) -> Dataset | None:
 
 
 def in_order(keys: Sequence[str], split: str) -> list[int]:
-    """The order in which TFDS stores the examples of these keys: by an MD5 of split and key."""
+    """The order in which TFDS stores the examples with these keys: by an MD5 of split and key."""
     hashes = [hashlib.md5(f"{split}{key}".encode()).digest() for key in keys]
     return sorted(range(len(keys)), key=hashes.__getitem__)
 
@@ -45,13 +45,13 @@ def in_order(keys: Sequence[str], split: str) -> list[int]:
 def _stored(
     parts: dict[str, Columns], keys: dict[str, Sequence[str]] | None = None
 ) -> list[Columns]:
-    """Train, validation and test as TFDS prepares them and `gm.data.load` reads them.
+    """Train, validation and test as prepared by TFDS and read by `gm.data.load`.
 
-    A missing split is cut from the end of the training examples, first the test split.
+    A missing split is cut from the end of the training examples, the test split first.
 
     Args:
       parts: the official splits, in the order of their files.
-      keys: of their examples; by default their numbers.
+      keys: the keys of their examples; by default their numbers.
     """
     ordered = {}
     for split, columns in parts.items():
@@ -66,7 +66,7 @@ def _stored(
 
 
 def _images(name: str, paths: list[pathlib.Path], window: int, length: int) -> Dataset:
-    """MNIST's four files: bytes after a header, of images and labels."""
+    """Reads MNIST's four files: a header, then the bytes of images or labels."""
     del window, length
     raw = [np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8) for path in paths]
     parts = {}
@@ -78,7 +78,7 @@ def _images(name: str, paths: list[pathlib.Path], window: int, length: int) -> D
 
 
 def _colour(name: str, paths: list[pathlib.Path], window: int, length: int) -> Dataset:
-    """CIFAR-10's archive: a byte of label, then 32 x 32 bytes each of red, green and blue."""
+    """Reads CIFAR-10's archive: per image a label byte, then 32 x 32 red, green and blue bytes."""
     del window, length
     files = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
     parts = {}
@@ -98,7 +98,7 @@ def _colour(name: str, paths: list[pathlib.Path], window: int, length: int) -> D
 
 
 def _binarized(name: str, paths: list[pathlib.Path], window: int, length: int) -> Dataset:
-    """Larochelle's three texts: 0 or 1 and a space or the end of a line, 784 times."""
+    """Reads Larochelle's three text files: 784 values 0 or 1 per line, separated by spaces."""
     del window, length
     parts = {}
     for split, path in zip(PARTS, paths, strict=True):
@@ -108,13 +108,13 @@ def _binarized(name: str, paths: list[pathlib.Path], window: int, length: int) -
 
 
 def _text(name: str, paths: list[pathlib.Path], window: int, length: int) -> Dataset:
-    """One text, of which 90 % train and 5 % each validate and test."""
+    """Reads a text: 90 % for training, 5 % for validation and 5 % for testing."""
     del length
     return text.from_texts(name, paths[0].read_text("utf-8"), window)
 
 
 def _wine(name: str, paths: list[pathlib.Path], window: int, length: int) -> Dataset:
-    """Eleven numbers in the order of their names, and a quality as the label."""
+    """Reads a table of eleven numbers, sorted by name, with the quality as the label."""
     del window, length
     columns = tables.read_csv(paths[0]).columns
     label = columns.pop("quality").astype(np.int32)
@@ -126,7 +126,7 @@ def _wine(name: str, paths: list[pathlib.Path], window: int, length: int) -> Dat
 
 
 def _spoken(name: str, paths: list[pathlib.Path], window: int, length: int) -> Dataset:
-    """Recordings in an archive: `<digit>_<speaker>_<number>.wav`, the first samples of each."""
+    """Reads the first samples of the archive's recordings, `<digit>_<speaker>_<number>.wav`."""
     del window
     sounds = {}
     with tarfile.open(paths[0]) as archive:
@@ -146,16 +146,16 @@ def _spoken(name: str, paths: list[pathlib.Path], window: int, length: int) -> D
 
 @dataclasses.dataclass(frozen=True)
 class Binary:
-    """A set of MADE's authors: 0 and 1 in arrays of three splits, as floats or bytes.
+    """Reads a binary data set of the MADE paper: arrays of 0 and 1 for three splits.
 
     Attributes:
-      sha256: of the bytes of all splits, one after the other.
+      sha256: the SHA-256 of the concatenated bytes of all splits.
     """
 
     sha256: str
 
     def __call__(self, name: str, paths: list[pathlib.Path], window: int, length: int) -> Dataset:
-        """Reads the `.npz` file, and compares what it holds."""
+        """Reads the `.npz` file and verifies its examples."""
         del window, length
         with open(paths[0], "rb") as file:
             held = contents.of(paths[0], file)
@@ -163,7 +163,7 @@ class Binary:
             names = [own.replace("train", split) for split in ("train", "valid", "test")]
             found = contents.read(paths[0], held, names, contents.MEMORY)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of floats that are no numbers: compared below
+            warnings.simplefilter("ignore")  # of casting nan: the examples are verified below
             parts = [np.ascontiguousarray(found[name].astype(np.uint8)) for name in names]
         digest = hashlib.sha256(b"".join(x.tobytes() for x in parts)).hexdigest()
         if digest != self.sha256:
@@ -179,7 +179,7 @@ UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases/wine-quality"
 
 
 def _files(base: str, listed: str) -> tuple[File, ...]:
-    """Files of lines with a SHA-256, a size and a name; those of sets that TFDS has as there."""
+    """Files from lines of SHA-256, size and name, the same as in TFDS where TFDS has the set."""
     lines = [line.split() for line in listed.strip().splitlines()]
     return tuple(File(f"{base}/{name}", int(size), sha256) for sha256, size, name in lines)
 

@@ -1,8 +1,8 @@
 """Checks of a prepared TFDS folder before TensorFlow Datasets reads it.
 
-TFDS imports the module of every feature that `features.json` names, from anywhere, the working
-folder included, and opens the files that `dataset_info.json` names. Here only its own features are
-let through, only files in the folder, and only as many examples as these hold.
+TFDS imports the module of every feature that `features.json` names, even from the working folder,
+and opens the files that `dataset_info.json` names. These checks allow only TFDS's own features,
+only files in the folder, and only as many examples as these contain.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Any
 
 FEATURES = re.compile(r"tensorflow_datasets\.core\.features\.[\w.]+", re.ASCII)
 DTYPE = re.compile(r"[a-z]+\d*", re.ASCII)
-CLASS_KEYS = ("pythonClassName", "python_class_name", "type")  # the last in an older form
-NESTED_KEYS = {"json", "content"}  # may hold JSON once more, as a string
+CLASS_KEYS = ("pythonClassName", "python_class_name", "type")  # the last one in an older format
+NESTED_KEYS = {"json", "content"}  # may contain JSON as a string
 LARGEST = 2**24  # bytes of either file
 
 
 class Refused(ValueError):
-    """What is said of a folder in full, but for its name."""
+    """An error whose message is shown in full, after the name of the folder."""
 
 
 @contextlib.contextmanager
 def understood(folder: pathlib.Path) -> Iterator[None]:
-    """Turns whatever a damaged folder raises into one ValueError that names it."""
+    """Turns any error that a damaged folder raises into a ValueError that names the folder."""
     try:
         yield
     except Refused as error:
         raise ValueError(f"{folder}: {error}") from error
-    except Exception as error:  # of protobuf, json, PIL, array_record and TFDS itself
+    except Exception as error:  # from protobuf, json, PIL, array_record and TFDS itself
         raise ValueError(
             f"{folder} is no prepared data set of TFDS, or is damaged: {type(error).__name__}: "
             f"{error!s:.200}. Prepare it again."
@@ -40,9 +40,9 @@ def understood(folder: pathlib.Path) -> Iterator[None]:
 
 
 def check_classes(folder: pathlib.Path) -> None:
-    """Raises where a folder's own files name a class that is none of TFDS's features."""
+    """Raises if the folder's files name a class that is not a feature of TFDS."""
     info, features = _json(folder / "dataset_info.json"), _json(folder / "features.json")
-    if "features" in info:  # TFDS writes them beside it, and would take these first
+    if "features" in info:  # TFDS writes a separate file, but would prefer these
         raise Refused("features belong in features.json, not in dataset_info.json.")
     for key, name in _strings(features):
         if key == "dtype" and not DTYPE.fullmatch(name):
@@ -62,7 +62,7 @@ def _json(path: pathlib.Path) -> Any:
 
 
 def _strings(value: Any) -> Iterator[tuple[str, str]]:
-    """Every string in what JSON holds and its key, however deep, also in JSON within a string."""
+    """Every string in a JSON value with its key, at any depth, including JSON within strings."""
     left = [value]
     while left:
         value = left.pop()
@@ -77,17 +77,17 @@ def _strings(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are there once: readers differ in which of two they take."""
+    """A JSON object; raises if a key is repeated, since readers differ in which value they use."""
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key that is there twice")
+        raise ValueError("a repeated key")
     return dict(pairs)
 
 
 def check_files(folder: pathlib.Path, splits: Any) -> None:
-    """Raises unless every split's files are in the folder and hold what it says.
+    """Raises unless the files of every split are in the folder and contain its examples.
 
     Args:
-      folder: as it is prepared.
+      folder: the prepared folder.
       splits: {name: SplitInfo} of its builder.
     """
     from array_record.python import array_record_module

@@ -1,9 +1,9 @@
-"""Downloads of published data sets, kept in a cache.
+"""Downloads of published data sets into a cache.
 
-Each file has its address, size and SHA-256; nothing is read that differs. The examples, their order
-and splits are those that TFDS prepares, so a set is the same whichever way it comes.
+Each file has a URL, size and SHA-256; files that differ are not read. The examples, their order and
+their splits are those that TFDS prepares, so a data set is the same with and without TFDS.
 
-The cache is `$XDG_CACHE_HOME/gm/data`, by default `~/.cache/gm/data`, a folder for each set.
+The cache is `$XDG_CACHE_HOME/gm/data`, by default `~/.cache/gm/data`, with a folder per data set.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import urllib.request
 
 TIMEOUT = 60  # seconds without a byte
-STEP = 1 << 20  # bytes at once
+STEP = 1 << 20  # bytes read at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +25,9 @@ class File:
     """A published file.
 
     Attributes:
-      url: where it is.
-      size: in bytes; at most that where its SHA-256 is not known.
-      sha256: of its content; "" where it is not known, then what it holds is compared.
+      url: the address of the file.
+      size: the size in bytes, or the largest allowed size if the SHA-256 is not known.
+      sha256: the SHA-256 of the file; "" if it is not known, and the examples are verified instead.
     """
 
     url: str
@@ -36,12 +36,12 @@ class File:
 
     @property
     def name(self) -> str:
-        """The last part of its address."""
+        """The last part of the URL."""
         return self.url.rpartition("/")[2]
 
 
 def cache() -> pathlib.Path:
-    """The folder of downloaded sets; where there is no home, one of temporary files."""
+    """The folder of downloaded data sets; without a home folder it is a temporary one."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if base.startswith("~"):
         base = os.path.join(tempfile.gettempdir(), f"cache-{os.getuid()}")
@@ -49,17 +49,17 @@ def cache() -> pathlib.Path:
 
 
 def fetch(name: str, licence: str, files: tuple[File, ...]) -> list[pathlib.Path]:
-    """The files of a set, downloaded where the cache has not got them.
+    """The files of a data set, downloaded if they are not in the cache.
 
     Args:
-      name: of the set.
-      licence: said where a file is downloaded.
-      files: of the set.
+      name: the name of the data set.
+      licence: the licence, printed when a file is downloaded.
+      files: the files of the data set.
 
     Raises:
-      FileNotFoundError: a file that is not here and cannot be downloaded; the message says where
+      FileNotFoundError: a file is not in the cache and cannot be downloaded; the message says where
         to put it.
-      ValueError: a file that is not the published one.
+      ValueError: a file differs from the published one.
     """
     folder = cache() / name.replace("/", "_")
     for file in files:
@@ -82,7 +82,7 @@ def fetch(name: str, licence: str, files: tuple[File, ...]) -> list[pathlib.Path
 
 
 def _download(file: File, path: pathlib.Path) -> None:
-    """Downloads a file; it is there as a whole, as published, or not at all."""
+    """Downloads a file atomically: it is complete and as published, or it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     digest, size = hashlib.sha256(), 0

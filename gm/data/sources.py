@@ -35,64 +35,65 @@ def load(
     standardize: bool = False,
     max_bytes: int = contents.MEMORY,
 ) -> Dataset:
-    """Train, validation and test splits, and what models need to know of their examples.
+    """Loads a data set: its train, validation and test splits and the space of the examples.
 
     | name | what | splits |
     |---|---|---|
     | `digits` | 8x8 images of 17 levels, labels | 1,437 / 180 / 180, fixed |
     | `python_docs` | text that ships with Python | first 90 %, next 5 %, last 5 % |
     | a name in `toy.DENSITIES` | sampled from a known density | 50,000 / 5,000 / 5,000 |
-    | a TFDS name: `mnist`, `wine_quality/red`, `set/config:version` | what TFDS has prepared | \
-the official ones; a missing one is cut from the end of train, test first: 10,000 examples of \
-50,000 or more, else a tenth (MNIST: 50,000 / 10,000 / 10,000) |
+    | a TFDS name: `mnist`, `wine_quality/red`, `set/config:version` | prepared by TFDS | \
+official; a missing test, then validation split is cut from the end of train: 10,000 examples if \
+it has 50,000 or more, else a tenth (MNIST: 50,000 / 10,000 / 10,000) |
     | `mnist`, `fashion_mnist`, `cifar10`, `binarized_mnist`, `tiny_shakespeare`, `fsdd`, \
-`wine_quality/red`, `wine_quality/white` | downloaded once where TFDS has not prepared them; the \
-same examples | as from TFDS |
-    | `dna`, `mushrooms` | 0 and 1, the binary sets of the NADE and MADE papers; downloaded once | \
+`wine_quality/red`, `wine_quality/white` | the same examples, downloaded once if TFDS has not \
+prepared them | as from TFDS |
+    | `dna`, `mushrooms` | binary data sets of the NADE and MADE papers, downloaded once | \
 1,400 / 600 / 1,186 and 2,000 / 500 / 5,624 |
-    | a path that ends in `.npz`, `.npy`, `.csv`, `.tsv` or `.mat` | arrays of one's own | those \
-of the file; a missing one is cut from train as by `from_arrays` |
-    | a path that ends in `.txt` | a text of one's own | first 90 %, next 5 %, last 5 % |
-    | a folder of images of one size, or of `.wav` files of one rate | [H, W] or [H, W, 3] bytes; \
-[length] real values; folders inside are classes | those of folders `train`, `test`, ...; else as \
-by `from_arrays` |
+    | a path that ends in `.npz`, `.npy`, `.csv`, `.tsv` or `.mat` | your own arrays | those in \
+the file; a missing one is cut from train as by `from_arrays` |
+    | a path that ends in `.txt` | your own text | first 90 %, next 5 %, last 5 % |
+    | a folder of images of one size, or of `.wav` files of one sampling rate | [H, W] or \
+[H, W, 3] bytes; [length] real values; subfolders are classes | those of folders `train`, `test`, \
+...; else as by `from_arrays` |
     | any of these + `_threshold`, `_dynamic`, `_dequantized` | with `Threshold()`, \
 `DynamicBinarization()`, `UniformDequantization()`: `mnist_dynamic` | as above |
     | sound + `_mulaw`, `_decimated` | with `MuLaw()`, `Decimate()`: `fsdd_decimated_mulaw` | \
 as above |
 
-    From TFDS, x is the input of the set's supervised task, or its first image, text or number.
-    Images are [H, W] where there is one channel, else [H, W, C], K = 256 (`binarized_mnist`: 2);
-    audio is in [-1, 1); tables of numbers are vectors in the order of the column names; the
-    texts of a split are joined.
+    From TFDS, x is the input of the supervised task, or the first image, text or number. Images are
+    [H, W] if they have one channel, else [H, W, C], with K = 256 (`binarized_mnist`: 2); audio is
+    in [-1, 1); tables of numbers are vectors, sorted by column name; the texts of a split are
+    joined.
 
-    A `.npz` or `.mat` file holds `train`, maybe `validation` (or `valid`, `val`) and `test`, labels
-    as `train_labels` and so on; or `x` with maybe `label`; and maybe `num_values`, K. Keras's
-    `x_train`, `y_train`, and `train_data` and so on, are understood as well. A `.npy` file holds
-    one array; a `.csv` file a table of numbers, with names in its first line or without.
+    A `.npz` or `.mat` file contains `train`, optionally `validation` (or `valid`, `val`) and
+    `test`, with labels as `train_labels` and so on; or `x` with an optional `label`; and optionally
+    `num_values`, K. The names of Keras (`x_train`, `y_train`) and `train_data` and so on work as
+    well. A `.npy` file contains one array; a `.csv` file a table of numbers, with or without names
+    in its first line.
 
     Args:
-      name: see above.
-      transform: what is done to every example; more with `Dataset.map`.
-      data_dir: where TFDS has prepared its sets; by default `TFDS_DATA_DIR` from the environment,
-        else `~/tensorflow_datasets`. Where it is given, nothing is downloaded.
+      name: a name or path, see above.
+      transform: a transform of every example; `Dataset.map` adds more.
+      data_dir: the folder of sets that TFDS prepared; by default `TFDS_DATA_DIR` from the
+        environment, else `~/tensorflow_datasets`. If it is given, nothing is downloaded.
       in_memory: for TFDS sets other than text, whether to read all examples once (True) or each
-        when it is needed (False); by default in memory up to 2 GB decoded. Everything else is
-        in memory. The batches are the same either way.
+        when it is needed (False); by default True for at most 2 GB of decoded examples. Other sets
+        are always in memory. The batches are the same in both cases.
       window: T of text, characters per example.
-      length: of audio, samples per example.
-      binary: a file's arrays hold two values and are binary data, whatever their type; as in
-        `from_arrays`. A set that is not of a file and has more levels is refused.
-      label: the column of a `.csv` file that holds the labels; as in `from_arrays`.
-      standardize: real values to mean 0 and variance 1 over the training examples; those of a file
-        in double precision.
-      max_bytes: what a file may fill of the memory, from what its headers say; larger ones are
-        refused before they are read.
+      length: samples per example of audio.
+      binary: whether the arrays of a file contain two values and are binary data, whatever their
+        type; as in `from_arrays`. Other data sets must already have two levels.
+      label: the column of a `.csv` file that contains the labels; as in `from_arrays`.
+      standardize: whether to standardize real values to mean 0 and variance 1 over the training
+        examples; for files, in double precision.
+      max_bytes: the most memory that the arrays of a file may need according to its headers; a
+        larger file is an error before it is read.
 
     Raises:
-      ValueError: a file that cannot be read, an unknown name (the message has near matches), or a
-        transform or options that do not fit.
-      FileNotFoundError: a TFDS set that is not prepared here, or a file that is not there.
+      ValueError: a file cannot be read, the name is unknown (the message lists similar names), or
+        the transform or the options do not fit.
+      FileNotFoundError: a TFDS set is not prepared, or a file does not exist.
     """
     direct = _is_file(os.fspath(name)) or (_is_own(os.fspath(name)) and os.path.isdir(name))
     own = {"binary": binary, "label": label, "standardize": standardize and direct}
@@ -141,7 +142,7 @@ def _built_in(name: str, window: int) -> Dataset | None:
 
 
 def _is_own(name: str) -> bool:
-    """Whether it is the path of a text or of a folder; names of sets go before those of folders."""
+    """Whether it is the path of a text or a folder; names of data sets take precedence."""
     path = pathlib.Path(name)
     folder = (
         bool(name)
@@ -166,7 +167,7 @@ def _is_file(name: str) -> bool:
 
 
 def _missing(name: str, data_dir: str | os.PathLike[str] | None) -> Exception:
-    """Why there is no such data set here, and what would work."""
+    """The error for a data set that is not found, which says what would work."""
     base = name.partition("/")[0].partition(":")[0]
     where, known = tfds.root(data_dir), tfds.names()
     here = {path.name for path in where.iterdir() if path.is_dir()} if where.is_dir() else set()

@@ -14,21 +14,21 @@ CHUNK = 4096  # examples that are read or transformed at once
 
 
 class Source(Protocol):
-    """Examples by number, as they are stored."""
+    """Examples by index, as they are stored."""
 
     def __len__(self) -> int:
         """N"""
 
     def take(self, indices: np.ndarray) -> Batch:
-        """The examples of these numbers, stacked: {"x": [B, ...]}, maybe {"label": [B]}."""
+        """The examples of these indices, stacked: {"x": [B, ...]}, optionally {"label": [B]}."""
 
 
 @runtime_checkable
 class InMemory(Source, Protocol):
-    """Examples made of arrays in memory, which may be copied to a device.
+    """Examples from arrays in memory, which may be copied to a device.
 
-    `gather(columns, indices)` is what `take` gives, as a pure function of arrays: NumPy's, or JAX's
-    inside jit.
+    `gather(columns, indices)` equals `take(indices)`, as a pure function of arrays: of NumPy, or
+    of JAX inside jit.
     """
 
     @property
@@ -36,10 +36,10 @@ class InMemory(Source, Protocol):
         """The arrays as stored."""
 
     def gather(self, columns: Mapping[str, Array], indices: Array) -> Batch:
-        """The examples of these numbers, from the columns or a copy of them."""
+        """The examples of these indices, from the columns or a copy of them."""
 
     def whole(self) -> Batch:
-        """All examples in order, not copied."""
+        """All examples in order, without a copy."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,11 +52,11 @@ class Arrays:
         return len(self.columns["x"])
 
     def take(self, indices: np.ndarray) -> Batch:
-        """The examples of these numbers, copied."""
+        """The examples of these indices, copied."""
         return self.gather(self.columns, indices)
 
     def gather(self, columns: Mapping[str, Array], indices: Array) -> Batch:
-        """Rows of every column."""
+        """The rows of every column."""
         return {name: column[indices] for name, column in columns.items()}
 
     def whole(self) -> Batch:
@@ -69,10 +69,10 @@ class Records:
     """Examples that are read and decoded at every access.
 
     Attributes:
-      examples: anything with numbered items; `__getitems__(numbers)` is used where it exists.
-      numbers: which of its items belong to this split.
-      decode: an item to {"x": ...}, maybe with "label".
-      origin: where the items come from, for errors.
+      examples: a sequence of items; `__getitems__(numbers)` is used if it exists.
+      numbers: the indices of the items of this split.
+      decode: maps an item to {"x": ...}, optionally with "label".
+      origin: the source of the items, for error messages.
     """
 
     examples: Sequence[Any]
@@ -84,10 +84,10 @@ class Records:
         return len(self.numbers)
 
     def take(self, indices: np.ndarray) -> Batch:
-        """The examples of these numbers, read and stacked.
+        """The examples of these indices, read and stacked.
 
         Raises:
-          ValueError: examples that cannot be read, or are not of one kind; names the origin.
+          ValueError: examples cannot be read or stacked; the message names the origin.
         """
         numbers = [self.numbers[i] for i in indices]
         try:
@@ -97,7 +97,7 @@ class Records:
                 items = [self.examples[number] for number in numbers]
             decoded = [self.decode(item) for item in items]
             return {name: np.stack([example[name] for example in decoded]) for name in decoded[0]}
-        except Exception as error:  # of whatever reads and decodes them
+        except Exception as error:  # from reading or decoding
             raise ValueError(
                 f"{self.origin} cannot be read as examples (numbers {numbers[0]} to {numbers[-1]}):"
                 f" {type(error).__name__}: {error!s:.200}"

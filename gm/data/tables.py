@@ -1,6 +1,6 @@
-"""Tables: columns with names, of a DataFrame, a structured array or a `.csv` file.
+"""Tables: named columns of a DataFrame, a structured array or a `.csv` file.
 
-pandas is not imported: whatever has `columns` and `dtypes` is a DataFrame.
+pandas is not imported: an object with `columns` and `dtypes` is taken to be a DataFrame.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-LABEL = "label"  # the name of a column that needs no telling
+LABEL = "label"  # the default name of the column of labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Table:
 
 
 def as_table(x: Any) -> Table | None:
-    """The table of a DataFrame or a structured array; None of anything else."""
+    """The table of a DataFrame or a structured array; None for anything else."""
     if isinstance(x, Table):
         return x
     if hasattr(x, "columns") and hasattr(x, "dtypes"):
@@ -40,16 +40,16 @@ def as_table(x: Any) -> Table | None:
 def split(
     table: Table, label: str | None, name: str
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """x: [N, D], the labels [N] or None, and the names of the D columns of x.
+    """Splits a table into x: [N, D], the labels [N] or None, and the names of the D columns of x.
 
     Args:
-      table: what to split.
+      table: the table to split.
       label: the column of labels; None for the one named "label", if any; "" for none.
-      name: of the data set, for messages.
+      name: the name of the data set, for messages.
 
     Raises:
-      ValueError: no such column, text, or columns of integers beside real ones while no label has
-        been named.
+      ValueError: there is no such column, a column contains text, or the table mixes integer and
+        real columns and no label is given.
     """
     columns = dict(table.columns)
     if label and label not in columns:
@@ -69,21 +69,21 @@ def split(
     whole = [column for column, values in columns.items() if values.dtype.kind != "f"]
     if label is None and whole and len(whole) < len(columns):
         raise ValueError(
-            f"{name} has columns of integers beside real ones: {', '.join(whole)}. Name the column "
-            f"of labels, label={whole[-1]!r}, which is then no part of x; or say that there is "
-            'none, label="": the integers are real values then.'
+            f"{name} mixes real columns with columns of integers: {', '.join(whole)}. Name the "
+            f"column of labels, such as label={whole[-1]!r}, which is then not part of x; or use "
+            'label="" if there is none: the integers are then real values.'
         )
     return np.stack(list(columns.values()), axis=1), y, tuple(columns)
 
 
 def read_csv(path: str | os.PathLike[str]) -> Table:
-    """The table of numbers of a `.csv` file: commas, semicolons or tabs, with a header or without.
+    """Reads a table of numbers from a `.csv` file: commas, semicolons or tabs, a header or none.
 
-    Without one the columns are named 0, 1, ...; a first line 0,1,2,... is such a header. A column
-    is of integers when all its values are.
+    Without a header the columns are named 0, 1, ...; a first line 0,1,2,... is also a header. A
+    column has integers if all its values are integers.
 
     Raises:
-      ValueError: something else than numbers, or no rows.
+      ValueError: the file contains something other than numbers, or no rows.
     """
     delimiter, names = _first_line(path)
     header = _is_header(names)
@@ -94,7 +94,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # no rows: said below
+            warnings.simplefilter("ignore", UserWarning)  # no rows: raised below
             rows = np.loadtxt(
                 path,
                 delimiter=delimiter,
@@ -120,7 +120,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
 
 
 def _first_line(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
-    """What separates columns, and what the first line says of each."""
+    """The separator of the columns, and the entries of the first line."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             first = file.readline()
@@ -139,7 +139,7 @@ def _is_header(names: Sequence[str]) -> bool:
 
 
 def _integers(column: np.ndarray) -> np.ndarray:
-    """The column as integers, where they are."""
+    """The column as integers, if all its values are."""
     whole = np.isfinite(column).all() and (np.abs(column) < 2**53).all()
     return column.astype(np.int64) if whole and (column == np.rint(column)).all() else column
 
@@ -147,10 +147,10 @@ def _integers(column: np.ndarray) -> np.ndarray:
 def split_all(
     parts: Sequence[Any], labels: Sequence[Any], label: str | None, name: str
 ) -> tuple[list[np.ndarray | None], list[np.ndarray | None], tuple[str, ...] | None]:
-    """Arrays and labels of every split, and the names of the columns where the splits are tables.
+    """Arrays and labels of every split, and the names of the columns if the splits are tables.
 
     Raises:
-      ValueError: as `split`, and splits whose columns differ or labels that are given twice.
+      ValueError: as in `split`, or the columns of the splits differ, or labels are given twice.
     """
     tables = [as_table(x) for x in parts]
     if not any(tables):

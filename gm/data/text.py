@@ -1,8 +1,8 @@
 """Texts as windows of characters: x is [T] integers, indices into a vocabulary.
 
-Training windows start at any character; validation and test windows lie end to end, so that each
-character is scored once (the last few that do not fill a window are left out). The first
-characters of a window are predicted from little context: nats/char fall as T grows.
+Training windows start at any character. Validation and test windows do not overlap, so that each
+character is scored once, except for the last few that do not fill a window. The first characters
+of a window are predicted from little context, so nats/char decrease as T grows.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ ASCII = "\n" + "".join(map(chr, range(32, 127)))  # 96 symbols
 
 
 def encode(text: str, vocabulary: str) -> np.ndarray:
-    """[T] int32, the place in the vocabulary of every character.
+    """Encodes a text as [T] int32, the index of every character in the vocabulary.
 
     Raises:
-      ValueError: a character that the vocabulary lacks, or a vocabulary that holds one twice.
+      ValueError: a character is not in the vocabulary, or the vocabulary repeats one.
     """
     check_vocabulary(vocabulary)
     if not isinstance(text, str):
@@ -47,24 +47,24 @@ def encode(text: str, vocabulary: str) -> np.ndarray:
 
 
 def decode(x: Array | np.ndarray, vocabulary: str) -> str:
-    """The text of x: [T] integers.
+    """Decodes x: [T] integers to a text.
 
     Raises:
-      ValueError: x is no row of places in the vocabulary.
+      ValueError: x is not a vector of indices into the vocabulary.
     """
     x = np.asarray(x)
     if x.ndim != 1 or (x.size and x.dtype.kind not in "iu"):
         raise ValueError(f"decode needs integers [T]; got {x.dtype} of shape {x.shape}.")
     if x.size and not 0 <= x.min() <= x.max() < len(vocabulary):
         raise ValueError(
-            f"decode needs places in a vocabulary of {len(vocabulary)} characters, from 0; got "
+            f"decode needs indices into a vocabulary of {len(vocabulary)} characters, from 0; got "
             f"values from {x.min()} to {x.max()}."
         )
     return "".join(vocabulary[i] for i in x)
 
 
 def check_vocabulary(vocabulary: str) -> None:
-    """Raises ValueError unless each of two characters or more is there once."""
+    """Raises ValueError unless the vocabulary has at least two characters, all different."""
     twice = sorted({c for c in vocabulary if vocabulary.count(c) > 1})
     if twice or len(vocabulary) < 2:
         got = f"{', '.join(map(repr, twice))} more than once" if twice else repr(vocabulary)
@@ -75,13 +75,13 @@ def check_vocabulary(vocabulary: str) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Windows:
-    """Every window of T characters that starts at a multiple of stride; the text is held once.
+    """The windows of T characters that start at multiples of stride; the text is stored once.
 
     Attributes:
       codes: [characters] int32, the whole text.
       length: T.
       stride: characters from the start of one window to the start of the next.
-      consecutive: true: a window's neighbours are those of its text.
+      consecutive: always True: adjacent windows are adjacent in the text.
     """
 
     consecutive: ClassVar[bool] = True
@@ -105,11 +105,11 @@ class Windows:
         return {"x": self.codes}
 
     def take(self, indices: np.ndarray) -> Batch:
-        """The windows of these numbers: from a view, ten times as fast in NumPy as `gather`."""
+        """The windows of these indices, from a view: ten times as fast in NumPy as `gather`."""
         return {"x": self._view[indices]}
 
     def gather(self, columns: Mapping[str, Array], indices: Array) -> Batch:
-        """Each window's characters, by their places in the text."""
+        """The characters of each window, by their positions in the text."""
         places = np.arange(self.length, dtype=indices.dtype)
         return {"x": columns["x"][(self.stride * indices)[:, None] + places[None, :]]}
 
@@ -124,18 +124,18 @@ class Windows:
 
 
 def from_texts(name: str, texts: str | Sequence[str], window: int, vocabulary: str = "") -> Dataset:
-    """Windows of a training, a validation and a test text.
+    """Makes a data set of windows of a training, a validation and a test text.
 
     Args:
-      name: of the data set.
-      texts: the three texts; or one, of which the first 90 % train, the next 5 % validate and the
-        last 5 % test.
-      window: T.
-      vocabulary: its characters; by default the sorted characters of the three texts.
+      name: the name of the data set.
+      texts: three texts; or one, whose first 90 % are for training, the next 5 % for validation and
+        the last 5 % for testing.
+      window: T, characters per window.
+      vocabulary: the characters; by default the sorted characters of the three texts.
 
     Raises:
-      ValueError: another number of texts, one shorter than a window, a character that the
-        vocabulary lacks, or a vocabulary that holds one twice.
+      ValueError: there are not one or three texts, one is shorter than a window or has a character
+        that is not in the vocabulary, or the vocabulary repeats one.
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
     if not all(isinstance(text, str) for text in texts) or len(texts) not in (1, 3):
@@ -163,16 +163,16 @@ def from_texts(name: str, texts: str | Sequence[str], window: int, vocabulary: s
 
 
 def read(path: str | os.PathLike[str], window: int, most: int) -> Dataset:
-    """The data set of a text in UTF-8: see `from_texts`.
+    """Reads the data set of a text in UTF-8: see `from_texts`.
 
     Args:
-      path: of the file.
-      window: T.
-      most: bytes that it may have.
+      path: the file.
+      window: T, characters per window.
+      most: the largest size of the file, in bytes.
 
     Raises:
-      FileNotFoundError: no such file.
-      ValueError: another encoding, too large, or shorter than is needed for three windows.
+      FileNotFoundError: there is no such file.
+      ValueError: the file is not UTF-8, is too large, or is too short for three windows.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -195,12 +195,12 @@ def cut_text(text: str) -> tuple[str, str, str]:
 
 
 def python_docs(window: int = 128) -> Dataset:
-    """English-like text that needs no download: what the standard library says of itself.
+    """English text that needs no download: the docstrings of Python's standard library.
 
-    The docstrings of its top-level modules, in the order of their names, each different one once;
-    about 0.8 million characters of printable ASCII and newlines (K = 96). The first 90 % train, the
-    next 5 % validate, the last 5 % test. The text differs from one Python version to the next,
-    so numbers compare within a version only.
+    These are the docstrings of its top-level modules, sorted by module and without duplicates:
+    about 0.8 million characters of printable ASCII and newlines (K = 96). The first 90 % are for
+    training, the next 5 % for validation, the last 5 % for testing. The text depends on the Python
+    version, so results are only comparable within one version.
 
     Args:
       window: T, characters per example.
@@ -213,7 +213,7 @@ def python_docs(window: int = 128) -> Dataset:
 
 
 def docstrings(source: str) -> list[str]:
-    """The triple-quoted strings that open a line of Python source, without their indentation."""
+    """The triple-quoted strings that start a line of Python source, without their indentation."""
     found = []
     for match in re.finditer(r'("""|\'\'\')(.*?)\1', source, re.DOTALL):
         before = source[source.rfind("\n", 0, match.start()) + 1 : match.start()]

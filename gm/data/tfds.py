@@ -1,7 +1,7 @@
-"""Data sets that TensorFlow Datasets has prepared, read without TensorFlow.
+"""Data sets prepared by TensorFlow Datasets, read without TensorFlow.
 
-They are looked for under `data_dir`, else `TFDS_DATA_DIR`, else `~/tensorflow_datasets`, in the
-ArrayRecord format. Preparing one needs TensorFlow and a network, once, on any machine.
+They are searched in `data_dir`, else `TFDS_DATA_DIR`, else `~/tensorflow_datasets`, and must be in
+the ArrayRecord format. Preparing a data set needs TensorFlow and a network, once, on any machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gm.data.stored import Arrays, Records
 from gm.data.text import from_texts
 
 MEMORY = 2_000_000_000  # bytes, decoded; larger sets are streamed
-EVENTS = {"binarized_mnist": Event((28, 28), 2)}  # where the stored type says less than the data
+EVENTS = {"binarized_mnist": Event((28, 28), 2)}  # the stored type has 256 values
 VALIDATION = ("validation", "valid", "val", "dev")
 VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -32,17 +32,17 @@ VERSION = re.compile(r"\d+\.\d+\.\d+")
 def root(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
     """The folder of prepared data sets."""
     path = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(os.path.expanduser(path))  # which takes a user without a home
+    return pathlib.Path(os.path.expanduser(path))  # works without a home folder
 
 
 def find(name: str, data_dir: str | os.PathLike[str] | None) -> pathlib.Path | None:
     """The prepared folder of "set", "set/config", "set:version" or "set/config:version".
 
-    The newest version where none is asked for; None where nothing is prepared.
+    It is the newest version by default; None if nothing is prepared.
 
     Raises:
-      FileNotFoundError: another version is prepared than the one asked for.
-      ValueError: no configuration is asked for.
+      FileNotFoundError: only other versions than the requested one are prepared.
+      ValueError: the set has configurations, and none is requested.
     """
     path, _, version = name.partition(":")
     folder = root(data_dir) / path
@@ -71,11 +71,11 @@ def _prepared(folder: pathlib.Path) -> bool:
 
 
 def names() -> set[str]:
-    """Every data set that TFDS can prepare."""
+    """The names of all data sets that TFDS can prepare."""
     import tensorflow_datasets as tfds
 
-    # Community data sets are a list on a server. Without TensorFlow some builders do not register;
-    # most of these have a folder of their own.
+    # Community data sets are listed on a server only. Without TensorFlow some builders do not
+    # register; most of these have their own folder.
     folders = pathlib.Path(tfds.__file__).parent.glob("*/*/*.py")
     own = {path.stem for path in folders if path.stem == path.parent.name}
     return own | set(tfds.list_builders(with_community_datasets=False))
@@ -84,7 +84,7 @@ def names() -> set[str]:
 def read(
     name: str, folder: pathlib.Path, in_memory: bool | None, window: int, length: int
 ) -> Dataset:
-    """The data set of a prepared folder. See `gm.data.load`."""
+    """Reads the data set in a prepared folder; see `gm.data.load`."""
     import tensorflow_datasets as tfds
 
     with prepared.understood(folder):
@@ -126,7 +126,7 @@ def read(
 
 
 def _single(parts: list[Mapping[str, np.ndarray]], name: str) -> list[Arrays]:
-    """Real examples as float32, once it is known that float32 holds them."""
+    """Converts real examples to float32 after checking that its precision suffices."""
     values.check_precision([part["x"] for part in parts], name)
     return [Arrays({**part, "x": part["x"].astype(np.float32, copy=False)}) for part in parts]
 
@@ -134,17 +134,17 @@ def _single(parts: list[Mapping[str, np.ndarray]], name: str) -> list[Arrays]:
 def _decode(x_name: str, label_name: str | None, decode_x: Callable, example: Any) -> Batch:
     out = {"x": decode_x(example[x_name])}
     if label_name is not None:
-        out["label"] = np.int32(int(example[label_name]))  # int: too large a one is an error
+        out["label"] = np.int32(int(example[label_name]))  # int(): a label too large is an error
     return out
 
 
 def _choose(features: Mapping[str, Any], supervised: Any) -> tuple[str, str | None]:
-    """The features that are x and, maybe, the label."""
+    """The names of the features for x and, if there is one, the label."""
     named = isinstance(supervised, tuple) and all(isinstance(key, str) for key in supervised)
     if named:
         x_name, label_name = supervised[:2]
     else:
-        # In the order of their names: TFDS gives them in another one in every process.
+        # Sorted, because their order in TFDS differs between processes.
         usable = [
             key for key in sorted(features) if _is_text(features[key]) or _is_numeric(features[key])
         ]
@@ -178,8 +178,8 @@ def _is_numeric(feature: Any) -> bool:
 def _splits(builder: Any) -> list[Records]:
     """Train, validation and test, undecoded.
 
-    The official ones; a missing one is cut from the end of the training examples, which TFDS
-    has shuffled when it prepared them, first the test split (`dataset.cut` says how many).
+    A missing test split, then a missing validation split, is cut from the end of the training
+    examples, which TFDS shuffled when it prepared them; `dataset.cut` gives the size.
     """
     logging.getLogger("absl").addFilter(_not_opencv)
     held = builder.info.splits
@@ -215,7 +215,7 @@ def _not_opencv(record: logging.LogRecord) -> bool:
 
 
 def _text(source: Records, x_name: str) -> str:
-    """The texts of a split, one after the other."""
+    """The concatenated texts of a split."""
     texts = [source.examples[number][x_name] for number in source.numbers]
     return "\n".join(t.decode("utf-8") if isinstance(t, bytes) else t for t in texts)
 
@@ -223,7 +223,7 @@ def _text(source: Records, x_name: str) -> str:
 def _decoder(
     name: str, feature: Any, event: Event | None, length: int
 ) -> tuple[Event, Callable[[Any], np.ndarray], str]:
-    """The event, how a feature's value becomes an element of it, and a phrase that says so."""
+    """The event, a function that decodes a feature to it, and a phrase that describes it."""
     if isinstance(feature.np_dtype, dict):
         return _table(name, feature)
     shape, dtype = feature.shape, np.dtype(feature.np_dtype)
@@ -238,7 +238,7 @@ def _decoder(
         )
     if dtype.kind == "f":
         return Event(shape), lambda x: np.asarray(x, np.promote_types(dtype, np.float32)), "none"
-    shape = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape  # one channel is none
+    shape = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape  # drop one channel
     if dtype not in (np.bool_, np.uint8):
         raise ValueError(
             f"{name} holds {dtype}, which does not say how many values there are. Give its "

@@ -1,8 +1,8 @@
 """Toy densities in one and two dimensions with an exact log_prob.
 
 Each is a frozen dataclass with an `event`, `log_prob(x)` of one example x: [D] in nats, and
-`sample(key)`. All but the checkerboard are mixtures of Gaussians, the moons and spirals too, as
-many narrow ones along a curve: their densities are exact, not limits of something else.
+`sample(key)`. All but the checkerboard are mixtures of Gaussians; the moons and spirals have many
+narrow modes along a curve, so that their densities are exact.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gm.core import Array, Event, Key
 from gm.data.dataset import Dataset, make
 from gm.data.stored import Arrays
 
-SIZES = (50_000, 5_000, 5_000)  # examples to train on, validate on and test on
+SIZES = (50_000, 5_000, 5_000)  # examples for training, validation and testing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +51,9 @@ class GaussianMixture:
 
     @property
     def scale(self) -> float:
-        """The standard deviation of every mode, where all have the same."""
+        """The common standard deviation of all modes; raises ValueError if they differ."""
         if len(set(self.scales)) > 1:
-            raise ValueError(f"the modes have scales of their own: {self.scales}.")
+            raise ValueError(f"the modes have different scales: {self.scales}.")
         return self.scales[0]
 
     def log_prob(self, x: Array) -> Array:
@@ -67,7 +67,7 @@ class GaussianMixture:
         """One x: [D]."""
         centers, scales, log_weights = self._arrays()
         key_mode, key_noise = jax.random.split(key)
-        # By the inverse distribution function: one uniform number, not one per mode.
+        # The inverse distribution function needs one uniform number instead of one per mode.
         below = jnp.cumsum(jnp.exp(log_weights))[:-1]
         u = jax.random.uniform(key_mode, (), jnp.float32)
         mode = jnp.searchsorted(below, u, side="right")
@@ -118,13 +118,13 @@ class Checkerboard:
 
 
 def _mixture(*modes: tuple[float, float, float]) -> GaussianMixture:
-    """A density on the line from (weight, center, scale) of its modes."""
+    """A one-dimensional density from the (weight, center, scale) of its modes."""
     weights, centers, scales = zip(*modes, strict=True)
     return GaussianMixture(tuple((center,) for center in centers), scales, weights)
 
 
 def _even(centers: np.ndarray, scale: float) -> GaussianMixture:
-    """Modes of equal weight and scale at centers: [M, D]."""
+    """A mixture with centers [M, D] and equal weights and scales."""
     num = len(centers)
     return GaussianMixture(tuple(map(tuple, centers.tolist())), (scale,) * num, (1 / num,) * num)
 
@@ -135,20 +135,20 @@ def _ring(num_modes: int, radius: float) -> np.ndarray:
 
 
 def _moons(num_modes: int) -> np.ndarray:
-    """Two half circles of radius 1 that reach into each other, as scikit-learn's, centred."""
+    """Two interleaved half circles of radius 1, as in scikit-learn, but centred."""
     angle = np.pi * (np.arange(num_modes) + 0.5) / num_modes
     upper = np.stack([np.cos(angle), np.sin(angle)], 1)
     return np.concatenate([upper, [1.0, 0.5] - upper]) - [0.5, 0.25]
 
 
 def _spirals(num_modes: int) -> np.ndarray:
-    """Two arms of one and a half turns, r = angle / 3, evenly filled."""
+    """Two arms of one and a half turns, r = angle / 3, with evenly spaced centers."""
     angle = 3 * np.pi * np.sqrt((np.arange(num_modes) + 0.5) / num_modes)
     arm = np.stack([angle * np.cos(angle), angle * np.sin(angle)], 1) / 3
     return np.concatenate([arm, -arm])
 
 
-# On the line: Marron & Wand (1992), "Exact mean integrated squared error", table 1.
+# One dimension: Marron & Wand (1992), "Exact mean integrated squared error", table 1.
 SKEWED = _mixture((1 / 5, 0.0, 1.0), (1 / 5, 1 / 2, 2 / 3), (3 / 5, 13 / 12, 5 / 9))
 STRONGLY_SKEWED = _mixture(
     *((1 / 8, 3 * ((2 / 3) ** j - 1), (2 / 3) ** j) for j in range(8)),
@@ -158,7 +158,7 @@ BIMODAL = _mixture((1 / 2, -1.0, 2 / 3), (1 / 2, 1.0, 2 / 3))
 TRIMODAL = _mixture((9 / 20, -6 / 5, 3 / 5), (9 / 20, 6 / 5, 3 / 5), (1 / 10, 0.0, 1 / 4))
 CLAW = _mixture((1 / 2, 0.0, 1.0), *((1 / 10, j / 2 - 1, 1 / 10) for j in range(5)))
 
-# In the plane. Ring: Metz et al. (2017), arXiv:1611.02163. Grid: Srivastava et al. (2017),
+# Two dimensions. Ring: Metz et al. (2017), arXiv:1611.02163. Grid: Srivastava et al. (2017),
 # arXiv:1705.07761, and Lin et al. (2018), arXiv:1712.04086.
 RING8 = _even(_ring(8, radius=2.0), scale=0.02)
 GRID25 = _even(np.array([(a, b) for a in (-4, -2, 0, 2, 4) for b in (-4, -2, 0, 2, 4)]), scale=0.05)
@@ -182,7 +182,7 @@ DENSITIES = {
 
 
 def sampled(name: str, density: GaussianMixture | Checkerboard) -> Dataset:
-    """50,000 training, 5,000 validation and 5,000 test examples, always the same."""
+    """Samples 50,000 training, 5,000 validation and 5,000 test examples with a fixed seed."""
     keys = jax.random.split(jax.random.key(0), sum(SIZES))
     x = np.asarray(jax.jit(jax.vmap(density.sample))(keys))
     parts = np.split(x, np.cumsum(SIZES[:-1]))

@@ -1,8 +1,8 @@
 """Transforms of stored examples: thresholds, binarization, dequantization, mu-law.
 
 A transform is a frozen dataclass: `transform(event, key, x)` maps one example x of `event`, as a
-pure function of the key; `transform.event(event)` is the space it maps to. Unless it says otherwise
-it acts on each element alone, so x may have any shape.
+pure function of the key; `transform.event(event)` is the space that it maps to. Unless stated
+otherwise a transform acts elementwise, so x may have any shape.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class Transform(Protocol):
     """A map from one event to another.
 
     Attributes:
-      suffix: what it adds to the name of a data set.
+      suffix: the suffix that it adds to the name of a data set.
     """
 
     suffix: ClassVar[str]
 
     @property
     def describe(self) -> str:
-        """One phrase for result files."""
+        """A phrase for result files."""
 
     def event(self, event: Event) -> Event:
-        """The space of the transformed examples; ValueError where the transform does not fit."""
+        """The space of the transformed examples; ValueError if the transform does not fit."""
 
     def __call__(self, event: Event, key: Key, x: Array) -> Array:
         """The transformed example."""
@@ -42,10 +42,10 @@ class Transform(Protocol):
 
 @runtime_checkable
 class Lossless(Protocol):
-    """A transform that also says what a density of its output says of its input.
+    """A transform for which a density of its output gives a density of its input.
 
-    log p(x) = log p(z) + log_volume(event) for z = transform(x), so that scores compare with those
-    of models of x itself. The others lose something of x: what is scored is z.
+    log p(x) = log p(z) + log_volume(event) for z = transform(x), so that scores are comparable with
+    those of models of x itself. Other transforms lose information, and the score is that of z.
 
     Attributes:
       bound: whether the right-hand side is only a lower bound of the left one, in expectation over
@@ -55,7 +55,7 @@ class Lossless(Protocol):
     bound: ClassVar[bool]
 
     def log_volume(self, event: Event) -> float:
-        """Nats to add to log p(z) for log p(x); event is that of x."""
+        """Nats to add to log p(z) to get log p(x); event is that of x."""
 
 
 def _require(transform: Transform, event: Event, discrete: bool) -> None:
@@ -98,8 +98,8 @@ class DynamicBinarization:
     """x' ~ Bernoulli(x / (K - 1)), sampled at every use of an example in training.
 
     Salakhutdinov & Murray (2008), "On the quantitative analysis of deep belief networks",
-    sampled once: those are the files of `binarized_mnist`. Sampling at every use augments the data,
-    so results on fixed and dynamic binarization are not comparable.
+    sampled once, which gave the files of `binarized_mnist`. Sampling at every use augments the
+    data, so results on fixed and dynamic binarization are not comparable.
     """
 
     suffix: ClassVar[str] = "_dynamic"
@@ -123,7 +123,7 @@ class DynamicBinarization:
 class UniformDequantization:
     r"""z = (x + u) / K in [0, 1) with u ~ U[0, 1)^D.
 
-    A density p(z) then bounds the probability of the integers it came from:
+    A density p(z) then bounds the probability of the integers x:
 
         log P(x) = log \int p((x + u) / K) du - D log K >= E_u log p(z) - D log K
 
@@ -145,7 +145,7 @@ class UniformDequantization:
         return Event(event.shape)
 
     def log_volume(self, event: Event) -> float:
-        """-D log K, nats to add to E log p(z) for the bound on log P(x); event is that of x."""
+        """-D log K, nats to add to E log p(z) to get the bound on log P(x); event is that of x."""
         return -event.size * math.log(event.num_values)
 
     def __call__(self, event: Event, key: Key, x: Array) -> Array:
@@ -164,7 +164,7 @@ class Standardize:
 
     Attributes:
       mean: one number per element, in raster order.
-      scale: positive numbers, likewise.
+      scale: one positive number per element, in raster order.
     """
 
     mean: tuple[float, ...]
@@ -181,12 +181,12 @@ class Standardize:
 
     @classmethod
     def fit(cls, x: np.ndarray) -> Standardize:
-        """Mean and standard deviation of x: [N, ...].
+        """Fits the mean and standard deviation of x: [N, ...].
 
-        Elements that never vary keep their scale, 1, and add no volume; a warning names them.
+        Constant elements get scale 1, which adds no volume; a warning names them.
         """
         flat = np.asarray(x, np.float64).reshape(len(x), -1)
-        # From the first example: of times in seconds a plain sum loses digits.
+        # Relative to the first example: a plain sum of, say, times in seconds loses precision.
         first, flat = flat[0], flat - flat[0]
         varies = np.any(flat != 0, axis=0)
         mean = first + flat.mean(axis=0)
@@ -216,7 +216,7 @@ class Standardize:
         return event
 
     def log_volume(self, event: Event) -> float:
-        """-sum log scale, nats to add to log p(z) for log p(x)."""
+        """-sum log scale, nats to add to log p(z) to get log p(x)."""
         del event
         return sum(-math.log(s) for s in self.scale)
 
@@ -231,12 +231,12 @@ class Standardize:
 
 @dataclasses.dataclass(frozen=True)
 class MuLaw:
-    r"""Real values in [-1, 1) to K integers, finer near zero: mu-law companding, mu = K - 1.
+    r"""Mu-law companding of real values in [-1, 1) to K integers, finer near zero; mu = K - 1.
 
         f(x) = sign(x) log(1 + mu |x|) / log(1 + mu),    v = floor((f(x) + 1) / 2 mu + 1/2)
 
     ITU-T Recommendation G.711 (1988) for speech; van den Oord et al. (2016), arXiv:1609.03499,
-    section 2.2. Values outside [-1, 1] are clipped. `mu_law_decode` goes back.
+    section 2.2. Values outside [-1, 1] are clipped. `mu_law_decode` is the inverse.
 
     Attributes:
       num_values: K.
@@ -261,10 +261,10 @@ class MuLaw:
     def __call__(self, event: Event, key: Key, x: Array) -> Array:
         """int32 in {0, ..., K - 1}; the key is not used.
 
-        Inside jit nan becomes -1, which every likelihood gives probability zero.
+        Inside jit nan becomes -1, which has probability zero under every likelihood.
 
         Raises:
-          ValueError: x is known and holds nan.
+          ValueError: x is concrete and contains nan.
         """
         del event, key
         mu = self.num_values - 1
@@ -284,7 +284,7 @@ def _check_levels(num_values: int) -> None:
 def mu_law_decode(x: Array, num_values: int = 256) -> Array:
     """The real values in [-1, 1] that `MuLaw(num_values)` maps to the middle of each level.
 
-    The round trip is off by at most (1 + mu |x|) log(1 + mu) / mu^2, in first order.
+    To first order the round-trip error is at most (1 + mu |x|) log(1 + mu) / mu^2.
 
     Args:
       x: integers in [0, K), of any shape.
@@ -294,7 +294,7 @@ def mu_law_decode(x: Array, num_values: int = 256) -> Array:
       float32, of the same shape.
 
     Raises:
-      ValueError: x is no array of integers, or is known and has values outside [0, K).
+      ValueError: x is not an array of integers, or is concrete and has values outside [0, K).
     """
     _check_levels(num_values)
     Event(jnp.shape(x), num_values).check(jnp.asarray(x), "mu_law_decode's x")
@@ -305,12 +305,12 @@ def mu_law_decode(x: Array, num_values: int = 256) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Decimate:
-    r"""Every F-th sample of a signal in time, after a low-pass: sound at a rate F times lower.
+    r"""Decimation: every F-th sample of a signal after a low-pass filter, at 1 / F of the rate.
 
         y_t = \sum_k h_k x_{F t + k},    h_k ∝ sinc(0.9 k / F) w_k,  |k| <= 16 F,  \sum_k h_k = 1
 
-    with w a Hamming window: half the amplitude passes at 0.9 of the new Nyquist frequency. It acts
-    on a whole row, not on each element alone. The ends are padded with zeros.
+    with w a Hamming window: the gain is one half at 0.9 of the new Nyquist frequency. It acts on a
+    whole signal, not elementwise, and pads the ends with zeros.
 
     Oppenheim & Schafer (2010), "Discrete-time signal processing", sections 4.6 and 7.5.
 

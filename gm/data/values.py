@@ -12,21 +12,22 @@ from gm.data.stored import CHUNK
 
 BYTES = 256
 LARGEST = np.iinfo(np.int32).max
-TWO_FLOATS = {(0, 1), (-1, 1), (0, 255)}  # what binary data are published as
+TWO_FLOATS = {(0, 1), (-1, 1), (0, 255)}  # the usual codes of published binary data
 SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
-PRECISION = 100  # float32 numbers per standard deviation of a column, at least
+PRECISION = 100  # the minimum of float32 numbers per standard deviation of a column
 
 
 def event_of(parts: Sequence[np.ndarray], num_values: int | None, name: str) -> Event:
-    """The space of arrays [N, ...], one for each split: see `gm.data.from_arrays`.
+    """Infers the space of arrays [N, ...], one for each split: see `gm.data.from_arrays`.
 
     Args:
       parts: the examples of the splits.
-      num_values: K, or None for what the values say.
-      name: of the data set.
+      num_values: K, or None to infer it from the values.
+      name: the name of the data set.
 
     Raises:
-      ValueError: integers beside floats, text, no examples, or integers that 32 bits do not hold.
+      ValueError: the splits mix integers and floats, contain text or no examples, or integers do
+        not fit in 32 bits.
     """
     kinds = _kinds(parts, name)
     low, high = _extent(parts)
@@ -45,15 +46,15 @@ def event_of(parts: Sequence[np.ndarray], num_values: int | None, name: str) -> 
         _notice_two(name, low, high, f"{num_values} levels")
     elif is_bytes and high < BYTES // 2:
         warnings.warn(
-            f"{name} holds bytes of at most {high}, taken for {BYTES} levels; "
-            f"num_values={high + 1} says that there are no more.",
+            f"{name} has bytes of at most {high}, interpreted as {BYTES} levels; use "
+            f"num_values={high + 1} if there are no larger ones.",
             stacklevel=3,
         )
     return Event(shape, num_values)
 
 
 def _kinds(parts: Sequence[np.ndarray], name: str) -> set[str]:
-    """The kinds of the dtypes, once they are known to go together."""
+    """The kinds of the dtypes; raises if the splits mix kinds or shapes."""
     kinds = {x.dtype.kind for x in parts}
     if not kinds <= set("iub") and kinds != {"f"}:
         dtypes = ", ".join(sorted({str(x.dtype) for x in parts}))
@@ -68,20 +69,20 @@ def _kinds(parts: Sequence[np.ndarray], name: str) -> set[str]:
 
 def _notice_two(name: str, low: float, high: float, taken: str) -> None:
     warnings.warn(
-        f"{name} holds only {low:g} and {high:g}, taken for {taken}; binary=True (of an "
-        "experiment: --binary) says that they are binary data.",
+        f"{name} has only the values {low:g} and {high:g}, interpreted as {taken}; for binary data "
+        "use binary=True (in an experiment: --binary).",
         stacklevel=4,
     )
 
 
 def as_binary(parts: Sequence[np.ndarray], name: str) -> list[np.ndarray]:
-    """0 and 1, as bytes, for the smaller and the larger of the two values that the splits hold.
+    """Maps the smaller and the larger of the two values in the splits to 0 and 1, as bytes.
 
     Raises:
-      ValueError: there are other values as well.
+      ValueError: there are more than two values.
     """
     if any(x.dtype.kind not in "iubf" or x.size == 0 for x in parts):
-        return list(parts)  # `event_of` says what is wrong with these
+        return list(parts)  # `event_of` raises for these
     low, high = _extent(parts)
     if low == high and low in (0, 1):
         low, high = 0, 1
@@ -96,11 +97,11 @@ def as_binary(parts: Sequence[np.ndarray], name: str) -> list[np.ndarray]:
 def check_precision(
     parts: Sequence[np.ndarray], name: str, columns: Sequence[str] | None = None
 ) -> None:
-    """Raises ValueError where float32 would not hold what double precision says.
+    """Raises ValueError if float32 is not precise enough for the values.
 
     Args:
       parts: real examples of the splits, [N, ...], the training ones first.
-      name: of the data set.
+      name: the name of the data set.
       columns: names of the elements, for the message; by default their numbers.
     """
     if all(x.dtype.itemsize <= 4 for x in parts):
@@ -110,14 +111,14 @@ def check_precision(
         raise ValueError(f"{name} needs floats of at most 3.4e38, as float32 holds; got {top:g}.")
     train = parts[0].reshape(len(parts[0]), -1)
     varies = train.max(axis=0) > train.min(axis=0)
-    # Of float32, but np.spacing overflows at its largest number.
+    # The spacing of float32, without np.spacing's overflow at the largest number.
     spacing = np.maximum(np.ldexp(1.0, np.frexp(largest)[1] - 24), SMALLEST)
     (lost,) = np.nonzero(varies & (spacing > train.std(axis=0) / PRECISION))
     if lost.size:
         first = repr(columns[lost[0]]) if columns else str(lost[0])
         more = f" (and {lost.size - 1} others)" if lost.size > 1 else ""
         raise ValueError(
-            f"{name} has a column that float32 does not hold, {first}{more}: values up to "
+            f"{name} has a column that float32 cannot represent, {first}{more}: its values reach "
             f"{largest[lost[0]]:g}, where float32 has steps of {spacing[lost[0]]:g}, "
             f"with a standard deviation of {train[:, lost[0]].std():g}. With standardize=True, "
             "gm.data.from_arrays standardizes it in double precision first; or subtract an offset."
@@ -130,6 +131,6 @@ def _extent(parts: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def _only(low: float, high: float, parts: Sequence[np.ndarray]) -> bool:
-    """Whether there is no third value; the first chunk mostly tells."""
+    """Whether there is no third value; checked in chunks, since the first usually decides."""
     chunks = (x[i : i + CHUNK] for x in parts for i in range(0, len(x), CHUNK))
     return all(((chunk == low) | (chunk == high)).all() for chunk in chunks)

@@ -1,4 +1,4 @@
-"""Several batches as one, each of its own data set and size, as a function of (seed, step)."""
+"""Zipped batches: batches of several data sets and sizes as one, a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gm.data.batches import Batches
 
 @dataclasses.dataclass(frozen=True)
 class Zipped:
-    """Endless batches {name: batch}, those of each part at the same step.
+    """Endless batches {name: batch}, with the batch of each part at the same step.
 
     Attributes:
       endless: as in `Batches`.
-      parts: the batches by name; zipped ones too.
+      parts: the batches by name; these may be zipped, too.
     """
 
     endless: ClassVar[bool] = True
@@ -31,9 +31,9 @@ class Zipped:
         for name, seed in seeds:
             if (other := owners.setdefault(seed, name)) != name:
                 raise ValueError(
-                    f"zipped needs a seed of its own for each part; {other!r} and {name!r} both "
-                    f"have seed={seed}, so that their orders go together and what should be "
-                    "unpaired is paired: batches(..., seed=seed + 1)."
+                    f"zipped needs a different seed for each part; {other!r} and {name!r} both "
+                    f"have seed={seed}, which would pair examples that should be unpaired: use "
+                    "batches(..., seed=seed + 1)."
                 )
         if len({part.on_device for part in self.parts.values()}) > 1:
             raise ValueError("zipped needs on_device=True for all of its parts, or for none.")
@@ -58,23 +58,23 @@ class Zipped:
         )
 
     def indices(self, step: int) -> dict[str, PyTree]:
-        """The numbers within each split of this host's examples at a step: [B] of each part."""
+        """Indices into each split of this host's examples at a step: [B] for each part."""
         return {name: part.indices(step) for name, part in self.parts.items()}
 
     @property
     def on_device(self) -> bool:
-        """Whether training is to make the batches with `gather`."""
+        """Whether training makes the batches with `gather`."""
         return all(part.on_device for part in self.parts.values())
 
     @property
     def columns(self) -> dict[str, PyTree]:
-        """The whole splits as they are stored, for `gather`."""
+        """The whole splits as stored, for `gather`."""
         return {name: part.columns for name, part in self.parts.items()}
 
     def gather(
         self, columns: Mapping[str, PyTree], indices: Mapping[str, PyTree], step: int | Array
     ) -> Batch:
-        """The batches of a step over all hosts, as `Batches.gather`."""
+        """The batches of a step over all hosts; see `Batches.gather`."""
         return {
             name: part.gather(columns[name], indices[name], step)
             for name, part in self.parts.items()
@@ -82,7 +82,7 @@ class Zipped:
 
 
 def _seeds(batches: Batches | Zipped) -> list[int]:
-    """The seeds that batches are a function of."""
+    """The seeds of the batches, including those of zipped parts."""
     if isinstance(batches, Zipped):
         return [seed for part in batches.parts.values() for seed in _seeds(part)]
     if not isinstance(batches, Batches):
@@ -94,18 +94,18 @@ def _seeds(batches: Batches | Zipped) -> list[int]:
 
 
 def zipped(**parts: Batches | Zipped) -> Zipped:
-    """Batches {name: batch} of several sets and sizes, a pure function of (seed, step).
+    """Zips batches of several sets and sizes to {name: batch}, a pure function of (seed, step).
 
         zipped(labelled=few.batches(16, seed=0), unlabelled=many.batches(112, seed=1))
 
     A batch is {"labelled": {"x": [16, ...], "label": [16]}, "unlabelled": {"x": [112, ...]}}; each
-    part goes through its own set at its own pace.
+    part has its own epochs.
 
     Args:
-      parts: the batches by name, each with a seed of its own, for the same seed would pair them.
+      **parts: the batches by name, with different seeds, since the same seed would pair them.
 
     Raises:
-      TypeError: a part that is not of `gm.data`.
-      ValueError: no part, parts of one seed, or some to be made on the device and others not.
+      TypeError: a part is not a batches object of `gm.data`.
+      ValueError: there are no parts, two have the same seed, or only some are made on the device.
     """
     return Zipped(parts)

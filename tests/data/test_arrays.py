@@ -89,18 +89,28 @@ def test_bytes_have_256_levels_unless_they_are_binary_or_it_is_said():
     assert data.from_arrays(BYTES, num_values=201).event.num_values == 201
     assert data.from_arrays(BYTES.astype(int)).event.num_values == 201
     assert data.from_arrays(BINARY.astype(np.uint8)).event.num_values == 2
-    with pytest.warns(UserWarning, match=r"bytes of at most 4, taken for 256 .* num_values=5 says"):
+    with pytest.warns(
+        UserWarning, match=r"bytes of at most 4, interpreted as 256 .* num_values=5 if"
+    ):
         assert data.from_arrays(IMAGES.astype(np.uint8)).event.num_values == 256
 
 
 @pytest.mark.parametrize(
     ("x", "event", "taken"),
     [
-        (BINARY.astype(np.float32), Event((3,)), "only 0 and 1, taken for real values"),
-        (2.0 * BINARY - 1, Event((3,)), "only -1 and 1, taken for real values"),
-        (255.0 * BINARY, Event((3,)), "only 0 and 255, taken for real values"),
-        (BINARY.astype(np.uint8) * 255, Event((3,), 256), "only 0 and 255, taken for 256 levels"),
-        (BINARY * 7, Event((3,), 8), "only 0 and 7, taken for 8 levels"),
+        (
+            BINARY.astype(np.float32),
+            Event((3,)),
+            "only the values 0 and 1, interpreted as real values",
+        ),
+        (2.0 * BINARY - 1, Event((3,)), "only the values -1 and 1, interpreted as real values"),
+        (255.0 * BINARY, Event((3,)), "only the values 0 and 255, interpreted as real values"),
+        (
+            BINARY.astype(np.uint8) * 255,
+            Event((3,), 256),
+            "only the values 0 and 255, interpreted as 256 levels",
+        ),
+        (BINARY * 7, Event((3,), 8), "only the values 0 and 7, interpreted as 8 levels"),
     ],
     ids=["0.0 and 1.0", "-1.0 and 1.0", "0.0 and 255.0", "0 and 255", "0 and 7"],
 )
@@ -140,7 +150,7 @@ def test_what_holds_more_than_two_values_is_not_binary():
         (
             TIMES,
             {},
-            r"does not hold, 0: values up to 1\.7e\+09, .* steps of 128, .*standardize=True",
+            r"cannot represent, 0: its values reach 1\.7e\+09, .* steps of 128, .*standardize=True",
         ),
         (RNG.uniform(0, 1e-47, (50, 1)), {}, "float32 does not hold"),
         ((IMAGES, LABELS), {}, "one array for each split; got a tuple of 2"),

@@ -77,7 +77,7 @@ def test_mat_files_hold_labels_as_a_column(tmp_path):
 def test_binary_data_published_as_floats_are_binary_where_it_is_said(tmp_path):
     path, x = tmp_path / "dna.npz", RNG.integers(0, 2, (60, 4))
     np.savez(path, train=x.astype(np.float32), valid=x[:5].astype(np.float32), test=x[:7] * 1.0)
-    with pytest.warns(UserWarning, match="dna holds only 0 and 1, .* binary=True"):
+    with pytest.warns(UserWarning, match="dna has only the values 0 and 1, .* binary=True"):
         assert data.load(path).event == Event((4,))
     dataset = data.load(path, binary=True)
     assert dataset.event == Event((4,), 2)

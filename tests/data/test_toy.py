@@ -151,7 +151,7 @@ def test_a_mixture_that_is_none_is_refused():
         toy.GaussianMixture(((0.0,),), (1.0,), (0.5,))
     with pytest.raises(ValueError, match="as many scales"):
         toy.GaussianMixture(((0.0,),), (1.0, 2.0), (1.0,))
-    with pytest.raises(ValueError, match="scales of their own"):
+    with pytest.raises(ValueError, match="different scales"):
         _ = toy.CLAW.scale
     with pytest.raises(ValueError, match="even num_squares"):
         toy.Checkerboard(3)
