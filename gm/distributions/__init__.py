@@ -1,16 +1,16 @@
-"""Densities over one event, their divergences, and the heads that make them.
+"""Distributions over one event, their divergences, and heads that turn network outputs into them.
 
-A distribution is a pytree of parameters in the shape of the event, one per element, and there is
-no batch shape: `log_prob(x)` sums over all of x, `sample(key)` samples one x, and `jax.vmap`
-makes batches.
+A distribution is a pytree of parameters in the shape of the event, one per element. There is no
+batch shape: `log_prob(x)` sums over all of x, `sample(key)` samples one x, and `jax.vmap` makes
+batches.
 
     q = Normal(loc, scale)                                  # loc, scale, x: [D]
     q.log_prob(x), q.sample(key), kl_divergence(q, p)
     jax.vmap(lambda q, x: q.log_prob(x))(batch_of_q, batch_of_x)
     Mixture(logits, Normal(loc, scale))                     # logits, loc, scale: [D, M]; x: [D]
 
-`element` takes one element's distribution out, `tabulate` lists all K probabilities of each, and
-a head (`BernoulliHead()`, ...) turns raw network outputs into any of them.
+`element` extracts the distribution of one element, `tabulate` lists the K probabilities of each
+element, and a head (`BernoulliHead()`, ...) turns raw network outputs into a distribution.
 """
 
 from gm.distributions.continuous import Laplace, Logistic, Normal, Uniform

@@ -10,19 +10,22 @@ from gm.core import Array
 
 
 def reals(owner: object, x: Array, *like: Array) -> Array:
-    """x as floats; ValueError unless it and each parameter in `like` have one shape."""
+    """x as floats; ValueError unless x and all parameters in `like` have the same shape."""
     x = jnp.asarray(x)
     one_event(owner, x, *like)
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
 
 
 def integers(owner: object, x: Array, *like: Array) -> Array:
-    """x as int32; TypeError for floats, ValueError for another shape or what int32 cannot hold.
+    """x as int32; TypeError for floats, ValueError for a wrong shape or values beyond int32.
 
     Args:
-      owner: the distribution or head that asks; its class names the message.
+      owner: the distribution or head that checks x; the message starts with its class.
       x: integers or booleans of any width.
-      *like: parameters, one value per element of the event; none for a value of any shape.
+      *like: parameters, one value per element of the event; none to allow any shape.
+
+    Returns:
+      int32 of the same shape.
     """
     known = None if isinstance(x, jax.Array) else np.asarray(x)
     x = jnp.asarray(x)
@@ -53,9 +56,9 @@ def one_event(owner: object, x: Array, *like: Array) -> None:
 
 
 def as_wide(values: Array, *like: Array) -> Array:
-    """Numbers or noise in float64 where a parameter in `like` is, else in float32.
+    """Numbers or noise in float64 if a parameter in `like` is float64, else in float32.
 
-    So that no dtype is promoted, and counts stay integers where parameters are in half precision.
+    This avoids dtype promotion, and keeps counts exact if parameters are in half precision.
     """
     wide = any(jnp.result_type(parameter) == jnp.float64 for parameter in like)
     return values.astype(jnp.float64 if wide else jnp.float32)

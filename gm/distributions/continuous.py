@@ -1,8 +1,8 @@
 """Distributions over real arrays with independent elements: Normal, Laplace, Logistic, Uniform.
 
-`log_prob` and `entropy` sum over elements; `cdf` and `icdf` are elementwise and keep their
-relative accuracy in the lower tail (mirror x for the upper one: 1 - cdf loses it in any format).
-Samples are reparameterized: gradients flow from x to the parameters.
+`log_prob` and `entropy` sum over elements; `cdf` and `icdf` are elementwise and have a small
+relative error in the lower tail (for the upper tail reflect x, since 1 - cdf cancels in floating
+point). Samples are reparameterized: gradients flow from x to the parameters.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Laplace(Scored):
         return jnp.sum(-jnp.abs(x - self.loc) / self.scale - jnp.log(2.0 * self.scale))
 
     def noise(self, key: Key) -> Array:
-        """Standard laplace noise: [...]"""
+        """Standard Laplace noise: [...]"""
         return checks.as_wide(noise.laplace(noise.bits(key, self.loc)), self.loc, self.scale)
 
     def from_noise(self, noise: Array) -> Array:
@@ -117,7 +117,7 @@ class Laplace(Scored):
     def cdf(self, x: Array) -> Array:
         """P(X <= x) of every element: [...]"""
         z = (x - self.loc) / self.scale
-        # At the median the tail's slope is taken below it, where exp(z) has it right.
+        # At the median the gradient is that of the lower tail, where exp(z) is correct.
         tail = 0.5 * jnp.exp(jnp.where(z > 0.0, -z, z))
         return jnp.where(z > 0.0, 1.0 - tail, tail)
 
@@ -185,8 +185,8 @@ class Uniform(Scored):
     """p(x) = 1 / (high - low) for low <= x <= high, elementwise.
 
     Attributes:
-      low: [...]
-      high: [...], above low.
+      low: [...], lower bounds.
+      high: [...], upper bounds, greater than low.
     """
 
     low: Array
@@ -202,14 +202,14 @@ class Uniform(Scored):
     def sample(self, key: Key) -> Array:
         """One x: [...]"""
         u = checks.as_wide(noise.uniform(noise.bits(key, self.low)), self.low, self.high)
-        return jnp.minimum(self.icdf(u), self.high)  # rounding may step over the edge
+        return jnp.minimum(self.icdf(u), self.high)  # rounding may exceed high
 
     def mean(self) -> Array:
         """The centre: [...]"""
         return 0.5 * (self.low + self.high)
 
     def mode(self) -> Array:
-        """The centre (every point of the box is as likely): [...]"""
+        """The centre, since the density is constant: [...]"""
         return self.mean()
 
     def entropy(self) -> Array:

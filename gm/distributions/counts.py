@@ -1,9 +1,9 @@
 """Distributions over counts {0, 1, 2, ...}: Poisson and NegativeBinomial.
 
-Both take logarithms, so that any real network output is a legal parameter. Rates have a ceiling,
-2^30, that keeps counts within int32: a larger one stands for the ceiling in all methods, and has
-its gradient. Log gamma functions leave a negative binomial an absolute error of about 1e-7 x log x
-nats in float32; a Poisson's stays below 1e-6 sqrt(x).
+The parameters of both are logarithms, so that any real network output is valid. Rates are clipped
+to at most 2^30 in all methods, which keeps counts within int32; a clipped rate still has a
+gradient, that at 2^30. In float32 the log gamma functions give the negative binomial an absolute
+error of about 1e-7 x log x nats; the error of a Poisson is below 1e-6 sqrt(x) nats.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gm.distributions.pathwise import Scored
 
 MAX_LOG_RATE = 30.0 * math.log(2.0)
 TWO_PI = 2.0 * math.pi
-LARGE_RATE = 2.0**16  # from here on float32 spoils the acceptance test of `jax.random.poisson`
+LARGE_RATE = 2.0**16  # above it, rounding biases the rejection sampler `jax.random.poisson`
 
 
 @pytree
@@ -28,7 +28,7 @@ class Poisson(Scored):
     """p(x) = rate^x exp(-rate) / x!
 
     Attributes:
-      log_rate: [...], log of the mean; -inf is certainty of 0, above 30 log 2 it is 30 log 2.
+      log_rate: [...], log of the mean, clipped to at most 30 log 2; -inf makes 0 certain.
     """
 
     log_rate: Array
@@ -38,8 +38,8 @@ class Poisson(Scored):
         x = checks.integers(self, x, self.log_rate)
         log_rate = below_ceiling(self.log_rate)
         few = x < 16
-        # By log gamma while that is exact, and by Stirling's series for many, for rates near x
-        # would cancel in x log rate - rate. Each sees a harmless count where it is not taken.
+        # Log gamma for small counts, where it is exact; Stirling's series for large ones, where
+        # x log rate - rate cancels for rates near x. Each gets a safe count where it is not used.
         count = checks.as_wide(jnp.where(few, jnp.maximum(x, 0), 0), log_rate)
         log_power = count * jnp.where(few & (x > 0), log_rate, 0.0)
         log_few = log_power - jnp.exp(log_rate) - special.gammaln(count + 1.0)
@@ -62,7 +62,7 @@ class Poisson(Scored):
         return jnp.floor(self.mean()).astype(jnp.int32)
 
     def cdf(self, x: Array) -> Array:
-        """P(X <= x) of every element, a regularised incomplete gamma function: [...]"""
+        """P(X <= x) of every element, by the regularised incomplete gamma function: [...]"""
         x = checks.integers(self, x, self.log_rate)
         count = checks.as_wide(jnp.maximum(x, 0), self.log_rate)
         return jnp.where(x >= 0, special.gammaincc(count + 1.0, self.mean()), 0.0)
@@ -70,16 +70,16 @@ class Poisson(Scored):
 
 @pytree
 class NegativeBinomial(Scored):
-    """A Poisson whose rate is Gamma distributed: counts that vary more than Poisson ones.
+    """A Poisson with a Gamma distributed rate, for counts with more variance than a Poisson's.
 
     With mean m and concentration r the variance is m + m^2 / r, and
 
         p(x) = Gamma(x + r) / (Gamma(r) x!) (r / (r + m))^r (m / (r + m))^x
 
-    so r -> inf is Poisson(m), and m keeps its meaning whatever r is.
+    It converges to Poisson(m) as r -> inf; the mean m does not depend on r.
 
     Attributes:
-      log_mean: [...], log m; above 30 log 2 it is 30 log 2.
+      log_mean: [...], log m, clipped to at most 30 log 2.
       log_concentration: [...], log r.
     """
 
@@ -91,7 +91,7 @@ class NegativeBinomial(Scored):
         x = checks.integers(self, x, self.log_mean, self.log_concentration)
         r, logits = jnp.exp(self.log_concentration), self._logits()
         count = checks.as_wide(jnp.maximum(x, 0), r)
-        # Gamma(x + r) / (Gamma(r) x!) through the Beta function, which does not cancel at large r.
+        # Gamma(x + r) / (Gamma(r) x!) via the Beta function, which does not cancel at large r.
         log_ways = -special.betaln(count + 1.0, r) - jnp.log(count + r)
         log_p = log_ways - r * jax.nn.softplus(logits) + count * jax.nn.log_sigmoid(logits)
         return jnp.sum(jnp.where(x >= 0, log_p, -jnp.inf))
@@ -113,7 +113,7 @@ class NegativeBinomial(Scored):
         return jnp.floor(jnp.maximum(shrunk, 0.0)).astype(jnp.int32)
 
     def cdf(self, x: Array) -> Array:
-        """P(X <= x) of every element, a regularised incomplete beta function: [...]"""
+        """P(X <= x) of every element, by the regularised incomplete beta function: [...]"""
         x = checks.integers(self, x, self.log_mean, self.log_concentration)
         success = jax.nn.sigmoid(-self._logits())
         count = checks.as_wide(jnp.maximum(x, 0), success)
@@ -127,7 +127,7 @@ class NegativeBinomial(Scored):
 
 @jax.custom_jvp
 def below_ceiling(log_rate: Array) -> Array:
-    """The log rate, at most 30 log 2, with the gradient of one that is not held back: [...]"""
+    """The log rate clipped to at most 30 log 2, with the gradient of the unclipped one: [...]"""
     return jnp.minimum(log_rate, MAX_LOG_RATE)
 
 
@@ -139,7 +139,7 @@ def _sample(key: Key, log_rate: Array) -> Array:
     key_few, key_many = jax.random.split(key)
     rate = jnp.exp(jnp.minimum(log_rate, MAX_LOG_RATE))
     few = jax.random.poisson(key_few, jnp.minimum(rate, LARGE_RATE), dtype=jnp.int32)
-    # Cornish & Fisher's normal with the skewness of a Poisson: what is left out is of order 1 / sd.
+    # A Cornish-Fisher expansion with the skewness of a Poisson; its error is of order 1 / sd.
     z = checks.as_wide(noise.normal(noise.bits(key_many, rate)), rate)
     many = rate + jnp.sqrt(rate) * z + (z * z - 1.0) / 6.0
     many = jnp.round(jnp.maximum(many, 0.0)).astype(jnp.int32)

@@ -6,8 +6,8 @@ v = 2 x / (K - 1) - 1 in [-1, 1] and discretised logistics P_m,
     p(x_1 .. x_G) = \sum_m π_m \prod_g P_m(x_g | x_<g)
     P_m(x_g | x_<g) = DiscretizedLogistic(μ_gm + \sum_{h<g} c_ghm v_h, s_gm)
 
-The mixture is one of the whole pixel, and yet each colour given those before it is a mixture too,
-with the posterior of the component in the place of its weight:
+Each colour given the colours before it is then a mixture as well, whose weights are the posterior
+of the component:
 
     p(x_g | x_<g) = \sum_m π_m(x_<g) P_m(x_g | x_<g),   π_m(x_<g) ∝ π_m \prod_{h<g} P_m(x_h | x_<h)
 """
@@ -37,7 +37,8 @@ def coupled_mixture(
 ) -> Mixture:
     r"""p(x_g | x_<g) of every colour; their product is \sum_m π_m \prod_g P_m(x_g | x_<g), exactly.
 
-    Colour g depends on x_h for h < g only, so that values not known yet may be anything.
+    The distribution of colour g depends on x_h for h < g only, so that values which are not yet
+    sampled may be arbitrary.
 
     Args:
       logits: [..., M], log π_m, not normalised.
@@ -49,6 +50,9 @@ def coupled_mixture(
 
     Returns:
       A Mixture over [..., G].
+
+    Raises:
+      ValueError: the number of coefficients is not G (G - 1) / 2.
     """
     num_colours = loc.shape[-2]
     if coefficients.shape[-2] != num_colours * (num_colours - 1) // 2:
@@ -56,7 +60,7 @@ def coupled_mixture(
             f"coupled_mixture needs {num_colours * (num_colours - 1) // 2} coefficients for "
             f"{num_colours} colours; got {coefficients.shape}."
         )
-    # A value outside the space has probability zero by itself; those after it need weights.
+    # A value outside the space has probability zero; the colours after it still need weights.
     x = jnp.clip(x, 0, num_values - 1)
     v = 2.0 * checks.as_wide(x, coefficients) / (num_values - 1) - 1.0
     shifts, first = [], 0
@@ -66,23 +70,23 @@ def coupled_mixture(
         first += g
     components = DiscretizedLogistic(loc + jnp.stack(shifts, -2), scale, num_values)
     log_p = element_log_probs(components, jnp.broadcast_to(x[..., None], loc.shape))
-    before = jnp.cumsum(log_p[..., :-1, :], -2)  # and not the whole sum less its own, which rounds
+    before = jnp.cumsum(log_p[..., :-1, :], -2)  # not the total minus one term, which rounds
     before = jnp.concatenate([jnp.zeros_like(log_p[..., :1, :]), before], -2)
     return Mixture(jax.nn.log_softmax(logits[..., None, :] + before), components)
 
 
 @dataclasses.dataclass(frozen=True)
 class CoupledLogisticMixtureHead:
-    """The coupled mixture from raw outputs of a pixel; a plain mixture of them where G = 1.
+    """Turns the raw outputs of a pixel into the coupled mixture; for G = 1 it is a plain mixture.
 
-    Log weights, locations and scales mean what they do in `DiscretizedLogisticMixtureHead`;
-    coefficients are tanh of what is given.
+    Log weights, locations and scales are computed as in `DiscretizedLogisticMixtureHead`;
+    coefficients are the tanh of raw outputs.
 
     Attributes:
       num_values: K.
       num_colours: G.
       num_components: M.
-      min_scale: of every component; PixelCNN++ stops at exp(-7).
+      min_scale: the smallest scale of a component; PixelCNN++ uses exp(-7).
     """
 
     num_values: int

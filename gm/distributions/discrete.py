@@ -19,7 +19,7 @@ class Bernoulli(Scored):
     """P(x = 1) = sigmoid(logits), for x in {0, 1}.
 
     Attributes:
-      logits: [...], log odds of a one; ±inf is certainty.
+      logits: [...], log odds of x = 1; ±inf makes a value certain.
     """
 
     logits: Array
@@ -47,7 +47,7 @@ class Bernoulli(Scored):
         return jax.nn.sigmoid(self.logits)
 
     def mode(self) -> Array:
-        """The likelier value, 0 on a tie: [...] int32."""
+        """The more probable value, 0 on a tie: [...] int32."""
         return jnp.asarray(self.logits > 0.0, jnp.int32)
 
     def entropy(self) -> Array:
@@ -67,8 +67,8 @@ class Categorical(Scored):
     """P(x = k) = softmax(logits)_k, for x in {0, ..., K - 1}.
 
     Attributes:
-      logits: [..., K], unnormalised log probabilities; -inf forbids a value, +inf makes it certain
-        (values that share a +inf are equally likely). One must not be -inf.
+      logits: [..., K], unnormalised log probabilities; -inf excludes a value, +inf makes it certain
+        (several values with +inf are equally likely). At least one must not be -inf.
     """
 
     logits: Array
@@ -86,7 +86,7 @@ class Categorical(Scored):
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for integers x: [...]."""
         x = checks.integers(self, x, self.logits[..., 0])
-        # Selecting by a mask keeps forbidden values out of the sum, and scatters out of gradients.
+        # A mask excludes the other values from the sum, and avoids a scatter in the gradient.
         chosen = jax.nn.one_hot(x, self.num_values, dtype=jnp.bool_)
         log_p = jnp.sum(self.log_probs, -1, where=chosen)
         return jnp.sum(jnp.where((x >= 0) & (x < self.num_values), log_p, -jnp.inf))
@@ -104,11 +104,11 @@ class Categorical(Scored):
         return self.from_noise(self.noise(key))
 
     def mean(self) -> Array:
-        """Σ_k k P(x = k), where the order of the values means something: [...]"""
+        """Σ_k k P(x = k), useful for ordered values: [...]"""
         return jnp.exp(self.log_probs) @ jnp.arange(self.num_values, dtype=self.logits.dtype)
 
     def mode(self) -> Array:
-        """The likeliest value, the smallest on a tie: [...] int32."""
+        """The most probable value, the smallest on a tie: [...] int32."""
         return jnp.argmax(self.logits, -1).astype(jnp.int32)
 
     def entropy(self) -> Array:

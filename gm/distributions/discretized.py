@@ -1,16 +1,16 @@
-r"""The discretised logistic: ordered integers (grey levels, samples of sound) with a real density.
+r"""The discretised logistic distribution over ordered integers (grey levels, audio samples).
 
-Salimans, Karpathy, Chen & Kingma (2017), "PixelCNN++", arXiv:1701.05517, section 2.1. Value k sits
-at v_k = 2k/(K-1) - 1 in [-1, 1] and owns the bin v_k ± 1/(K-1); the first and the last bin reach
-to infinity, so that the K probabilities sum to 1:
+Salimans, Karpathy, Chen & Kingma (2017), "PixelCNN++", arXiv:1701.05517, section 2.1. Value k is
+at v_k = 2k/(K-1) - 1 in [-1, 1], and its bin is v_k ± 1/(K-1); the first and the last bin extend to
+infinity, so that the K probabilities sum to 1:
 
     P(k) = sigmoid(b_k) - sigmoid(a_k),   a_k, b_k = (v_k ∓ 1/(K-1) - loc) / scale
 
-The paper falls back on the density where this difference cancels. No fallback is needed, because
+The paper falls back to the density where this difference cancels. No fallback is needed, because
 
     sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(-(b - a)))
 
-is a product whose last factor depends on the bin's width alone: its logarithm is accurate, with
+is a product whose last factor depends only on the bin's width: its logarithm is accurate, with
 finite gradients, for any loc, scale and k.
 """
 
@@ -29,11 +29,11 @@ from gm.numerics import log1mexp
 
 @pytree
 class DiscretizedLogistic(Scored):
-    """A logistic over [-1, 1] rounded to K levels, x in {0, ..., K - 1}.
+    """A logistic variable rounded to K levels in [-1, 1], x in {0, ..., K - 1}.
 
     Attributes:
-      loc: [...], centre, where -1 is the first value and 1 the last.
-      scale: [...], of the logistic, in the units of loc.
+      loc: [...], location, in units where -1 is the first value and 1 the last.
+      scale: [...], scale of the logistic, in the units of loc.
       num_values: K.
     """
 
@@ -73,7 +73,7 @@ class DiscretizedLogistic(Scored):
         return self._table().mean()
 
     def mode(self) -> Array:
-        """The likeliest value; an open end may win with loc inside: [...] int32."""
+        """The most probable value, which may be at an end even if loc is inside: [...] int32."""
         return self._table().mode()
 
     def entropy(self) -> Array:

@@ -1,4 +1,4 @@
-"""KL divergences: closed forms between like distributions, Monte Carlo otherwise."""
+"""KL divergences: closed forms for two distributions of one type, Monte Carlo otherwise."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from gm.numerics import exp_times
 
 
 def kl_divergence(q: Distribution, p: Distribution) -> Array:
-    """KL(q || p), nats, summed over every dimension; infinite where q leaves the support of p.
+    """KL(q || p), nats, summed over every dimension; inf if p does not cover the support of q.
 
     Args:
-      q, p: of one kind, over one event.
+      q, p: two distributions of one type over the same event.
+
+    Returns:
+      Scalar, nats.
 
     Raises:
-      TypeError: no closed form is known; `sampled_kl` estimates any.
+      TypeError: there is no closed form; `sampled_kl` gives an estimate.
+      ValueError: the parameters of q and p have different shapes.
     """
     if not has_kl(q, p):
         kinds = ", ".join(kind.__name__ for kind in _CLOSED_FORMS)
         raise TypeError(
-            f"kl_divergence needs two distributions of one kind out of {kinds}; got "
+            f"kl_divergence needs two distributions of one type out of {kinds}; got "
             f"{type(q).__name__} and {type(p).__name__}. Use sampled_kl(key, q, p, num_samples) "
-            "for a Monte-Carlo estimate."
+            "for a Monte Carlo estimate."
         )
     shapes = [[jnp.shape(leaf) for leaf in jax.tree.leaves(d)] for d in (q, p)]
     if shapes[0] != shapes[1]:
@@ -46,13 +50,16 @@ def has_kl(q: Distribution, p: Distribution) -> bool:
 def sampled_kl(key: Key, q: Distribution, p: Distribution, num_samples: int = 1) -> Array:
     """Unbiased estimate (1/S) Σ_s log q(x_s) - log p(x_s), x_s ~ q, of KL(q || p), nats.
 
-    One estimate may be negative. Gradients with respect to q are right where its samples are
-    reparameterized (Normal, Laplace, Logistic, Uniform, Dirichlet).
+    The estimate may be negative. Its gradients with respect to q are unbiased if the samples of q
+    are reparameterized (Normal, Laplace, Logistic, Uniform, Dirichlet).
 
     Args:
       key: one key.
-      q, p: over one event.
-      num_samples: S; the standard error falls as 1 / sqrt(S).
+      q, p: distributions over the same event.
+      num_samples: S; the standard error is proportional to 1 / sqrt(S).
+
+    Returns:
+      Scalar, nats.
     """
 
     def log_ratio(key: Key) -> Array:
@@ -89,7 +96,7 @@ def _laplace(q: Laplace, p: Laplace) -> Array:
 
 
 def _uniform(q: Uniform, p: Uniform) -> Array:
-    """log of the ratio of the volumes, inf unless p's box holds q's."""
+    """log of the ratio of the volumes, inf unless the box of p contains that of q."""
     held = (q.low >= p.low) & (q.high <= p.high)
     log_ratio = jnp.log((p.high - p.low) / (q.high - q.low))
     return jnp.sum(jnp.where(held, log_ratio, jnp.inf))

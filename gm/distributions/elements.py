@@ -1,7 +1,7 @@
 """Access to the distribution of one element of an event.
 
-These work for every distribution whose elements are independent and whose leaves lead with the
-event's shape: all of this room but Dirichlet. Elements are counted in raster order.
+These functions need a distribution with independent elements whose leaves have the event's shape as
+leading axes: all of this package except Dirichlet. Elements are numbered in raster order.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from gm.distributions.discrete import Categorical
 
 
 def element(dist: Distribution, shape: tuple[int, ...], i: int | Array) -> Distribution:
-    """The distribution of the i-th element alone, a scalar event.
+    """The distribution of the i-th element, over a scalar event.
 
     Args:
-      dist: over an event of the given shape.
+      dist: a distribution over an event of the given shape.
       shape: the event's shape.
       i: raster index in [0, D); may be traced.
+
+    Raises:
+      ValueError: a parameter of dist does not have the event's shape as leading axes.
     """
     return jax.tree.map(lambda leaf: leaf[i], _raster(dist, shape))
 
@@ -36,16 +39,19 @@ def element_log_probs(dist: Distribution, x: Array) -> Array:
 def tabulate(dist: Distribution, shape: tuple[int, ...], num_values: int) -> Categorical:
     """The Categorical with the same probability of every value in {0, ..., K - 1}.
 
-    Exact for a distribution over those values, truncated and renormalised for one over all
-    counts. What entropy coders and temperatures work on.
+    It is exact for a distribution over those values, and truncated and renormalised for one over
+    all counts. Entropy coders and temperatures work on this form.
 
     Args:
-      dist: discrete, over an event of the given shape.
+      dist: a discrete distribution over an event of the given shape.
       shape: the event's shape.
       num_values: K.
 
     Returns:
       A Categorical whose logits [..., K] are log probabilities.
+
+    Raises:
+      ValueError: a parameter of dist does not have the event's shape as leading axes.
     """
     column = jax.vmap(lambda k: element_log_probs(dist, jnp.full(shape, k)), out_axes=-1)
     return Categorical(column(jnp.arange(num_values)))
@@ -58,7 +64,7 @@ def _raster(dist: Distribution, shape: tuple[int, ...]) -> Distribution:
         leaf = jnp.asarray(leaf)
         if leaf.shape[: len(shape)] != shape:
             raise ValueError(
-                f"{type(dist).__name__} needs parameters that lead with the event's shape "
+                f"{type(dist).__name__} needs parameters whose leading axes are the event's shape "
                 f"{shape}, one distribution per element; got {leaf.shape}."
             )
         return leaf.reshape(math.prod(shape), *leaf.shape[len(shape) :])

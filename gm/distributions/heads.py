@@ -1,15 +1,15 @@
-"""Heads: from a network's raw outputs [..., P] to the distribution of every element [...].
+"""Heads: map the raw outputs [..., P] of a network to the distribution of every element [...].
 
 A head is the likelihood of a model: the same MADE with another head models other data. It also
-says how values enter a network (`features`). Raw outputs are any real numbers, computed in float32
-from here on, and mean the same in every head:
+defines how values enter a network (`features`). Raw outputs may be any real numbers; they are cast
+to float32 and have the same meaning in every head:
 
-- a log odds, a log weight or a log rate enters as it is;
-- a location is shifted by the head's own offsets: 0 for a single component, else evenly spread
-  over (-1, 1), because equal components would get equal gradients and stay equal for ever;
-- a scale is `min_scale + start softplus(raw + log(e - 1))`: `start` above the floor at raw = 0,
-  linear in raw above, and a density bounded by the floor. `start` is 1 for real values, for data of
-  mean about 0 and standard deviation about 1, and 1/M for M discretised components.
+- log odds, log weights and log rates are used unchanged;
+- a location is shifted by a constant: 0 for a single component, else evenly spaced over (-1, 1),
+  because equal components would get equal gradients and stay equal;
+- a scale is `min_scale + start softplus(raw + log(e - 1))`: `min_scale + start` at raw = 0, and
+  linear in raw for large raw; `min_scale` bounds the density. `start` is 1 for real values, which
+  suits data with mean near 0 and standard deviation near 1, and 1/M for M discretised components.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from gm.distributions.discrete import Bernoulli, Categorical
 from gm.distributions.discretized import DiscretizedLogistic
 from gm.distributions.mixtures import Mixture
 
-MAX_COUNT = 2**31 - 1  # counts have no bound but that of int32
+MAX_COUNT = 2**31 - 1  # counts are only bounded by int32
 LOG_EXPM1_ONE = math.log(math.e - 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class BernoulliHead:
-    """One logit per element; values 0 and 1 enter as they are."""
+    """One logit per element; the values 0 and 1 enter the network unchanged."""
 
     num_values = 2
     num_params = 1
@@ -52,7 +52,7 @@ class BernoulliHead:
 
 @dataclasses.dataclass(frozen=True)
 class CategoricalHead:
-    """K logits per element; values enter one-hot."""
+    """K logits per element; values enter the network as one-hot vectors."""
 
     num_values: int
 
@@ -77,11 +77,11 @@ class CategoricalHead:
 
 @dataclasses.dataclass(frozen=True)
 class DiscretizedLogisticMixtureHead:
-    """M discretised logistics per element, for K ordered values; values enter scaled to [-1, 1]."""
+    """M discretised logistics per element, for K ordered values; inputs are scaled to [-1, 1]."""
 
     num_values: int
     num_components: int = 10
-    min_scale: float = 1e-3  # PixelCNN++ stops at exp(-7)
+    min_scale: float = 1e-3  # PixelCNN++ uses exp(-7)
     num_features = 1
 
     @property
@@ -101,7 +101,7 @@ class DiscretizedLogisticMixtureHead:
 
 
 class _RealHead:
-    """What heads of real values share: values enter as they are."""
+    """The common part of heads for real values, which enter the network unchanged."""
 
     num_values = None
     num_features = 1
@@ -152,7 +152,7 @@ class LogisticHead(_RealHead):
 
 @dataclasses.dataclass(frozen=True)
 class _MixtureOfRealsHead(_RealHead):
-    """What mixtures of real values share: all but the component."""
+    """The common part of mixtures for real values: all but the component."""
 
     num_components: int = 10
     min_scale: float = 1e-3
@@ -188,7 +188,7 @@ class MixtureOfLogisticsHead(_MixtureOfRealsHead):
 
 
 class _CountHead:
-    """What heads of counts share: counts enter as log(1 + x)."""
+    """The common part of heads for counts, which enter the network as log(1 + x)."""
 
     num_values = MAX_COUNT
     num_features = 1
@@ -221,10 +221,15 @@ class NegativeBinomialHead(_CountHead):
 
 
 def head_for(event: Event, *, ordered: bool = True, num_components: int = 10) -> Head:
-    """The usual head for the values of an event; a convenience, any other may be built by name.
+    """The usual head for the values of an event, for convenience; others are built by name.
 
-    Bernoulli for 2 values; for more, a mixture of discretised logistics where they are levels in
-    order, as pixels are, else Categorical, as for characters; a mixture of Normals for real values.
+    It is Bernoulli for 2 values; for more, a mixture of discretised logistics if they are ordered,
+    such as pixels, else Categorical, such as for characters; a mixture of Normals for real values.
+
+    Args:
+      event: the space of one example.
+      ordered: whether the order of K > 2 values is meaningful.
+      num_components: M of mixtures.
     """
     if event.num_values is None:
         return MixtureOfNormalsHead(num_components)
@@ -252,7 +257,7 @@ def _split(head: Head, raw: Array) -> list[Array]:
 
 
 def _split_mixture(head: Head, raw: Array, start: float) -> tuple[Array, Array, Array]:
-    """raw: [..., 3 M] -> logits, spread locations and positive scales, each [..., M]."""
+    """raw: [..., 3 M] -> logits, evenly spaced locations and positive scales, each [..., M]."""
     logits, loc, scale = jnp.split(_floats(head, raw), 3, -1)
     num = head.num_components
     offsets = (2.0 * jax.lax.broadcasted_iota(jnp.float32, loc.shape, loc.ndim - 1) + 1.0) / num

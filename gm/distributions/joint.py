@@ -1,4 +1,4 @@
-"""Joint distributions of several parts, each given the earlier ones, and their KL by parts."""
+"""Joint distributions of several parts, each conditional on the earlier ones, and their KL."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ Part = Distribution | Callable[..., Distribution]
 
 @pytree
 class Joint(Scored):
-    """p(z) = Π_l p(z_l | z_1, ..., z_{l-1}), for tuples z: a hierarchy, discrete and real parts.
+    """p(z) = Π_l p(z_l | z_1, ..., z_{l-1}) for tuples z, such as hierarchies or mixed spaces.
 
         Joint((top, lambda z_1: Normal(f(z_1), s)))     # z = (z_1, z_2)
 
-    A function that closes over arrays is good where it is made. For a Joint that leaves a
-    transform, as a batch made by `jax.vmap` does, give `jax.tree_util.Partial(function, params)`,
-    whose arrays are leaves of the tree; z_1, ... come after them.
+    A function may close over arrays if the Joint stays inside the JAX transform that made them. A
+    Joint that a transform returns, such as a batch made by `jax.vmap`, needs
+    `jax.tree_util.Partial(function, params)`, whose arrays are leaves of the pytree; z_1, ... are
+    the arguments after params.
 
     Attributes:
-      parts: for each part its distribution, or a function of the earlier values to one.
+      parts: the distribution of each part, or a function from the earlier parts to it.
     """
 
     parts: tuple[Part, ...]
 
     def conditionals(self, z: tuple[PyTree, ...]) -> tuple[Distribution, ...]:
-        """p(z_l | z_1, ..., z_{l-1}) of every l.
+        """p(z_l | z_1, ..., z_{l-1}) for every l.
 
         Raises:
-          ValueError: z has another number of parts.
+          ValueError: z does not have as many parts as the joint.
         """
         if not isinstance(z, tuple | list) or len(z) != len(self.parts):
             got = f"{len(z)} of them" if isinstance(z, tuple | list) else type(z).__name__
@@ -43,7 +44,7 @@ class Joint(Scored):
 
     @property
     def reparameterized(self) -> bool:
-        """Whether every part is."""
+        """Whether every part is reparameterized."""
         said = []
 
         def visit(key: Key) -> None:
@@ -62,11 +63,11 @@ class Joint(Scored):
         return sum(terms[1:], terms[0])
 
     def sample(self, key: Key) -> tuple[PyTree, ...]:
-        """One z, a tuple, from the first part to the last."""
+        """One z, a tuple, by ancestral sampling."""
         return self.sample_and_log_prob(key)[0]
 
     def sample_and_log_prob(self, key: Key) -> tuple[tuple[PyTree, ...], Array]:
-        """One z and its log p(z), each part scored as it is sampled."""
+        """One z and log p(z), nats; each part is scored when it is sampled."""
         z, log_probs = (), []
         for part, k in zip(self.parts, jax.random.split(key, len(self.parts)), strict=True):
             z_l, log_prob = sample_and_log_prob(given_part(part, z), k)
@@ -81,12 +82,13 @@ def sample_and_kl(
 
         KL(q || p) = Σ_l E_q KL(q(z_l | z_<l) || p(z_l | z_<l))
 
-    A term is in closed form where there is one (`has_kl`), else log q - log p at the sampled z_l.
+    A term has closed form if there is one (`has_kl`), else it is log q - log p at the sampled z_l.
 
     Args:
       key: one key.
-      q, p: over one space. Two `Joint`s of as many parts have a term for each, anything else one.
-      analytic: False samples every term.
+      q, p: distributions over the same space. Two `Joint`s with equally many parts give one term
+        per part, other pairs one term.
+      analytic: whether to use closed forms; False samples every term.
 
     Returns:
       z, and terms [L] in nats.
@@ -110,5 +112,5 @@ def _term(key: Key, q: Distribution, p: Distribution, analytic: bool) -> tuple[P
 
 
 def given_part(part: Part, earlier: tuple[PyTree, ...]) -> Distribution:
-    """The distribution of one part given the values before it."""
+    """The distribution of one part given the values of the earlier parts."""
     return part if hasattr(part, "log_prob") else part(*earlier)

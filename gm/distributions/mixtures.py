@@ -22,12 +22,13 @@ from gm.numerics import log_softmax, log_sum_exp
 class Mixture(Scored):
     """p(x) = Π_i Σ_m softmax(logits_i)_m p_im(x_i).
 
-    Mean and cdf are those of the components, weighted; mode and entropy have no closed form
-    (for values {0, ..., K - 1}, `tabulate(mixture, shape, K)` has both).
+    Mean and cdf are weighted averages of those of the components; mode and entropy have no closed
+    form (for values {0, ..., K - 1}, `tabulate(mixture, shape, K)` has both).
 
     Attributes:
-      logits: [..., M], unnormalised log weights; -inf removes a component, +inf all others.
-      components: elementwise, over an event of shape [..., M].
+      logits: [..., M], unnormalised log weights; a weight of -inf removes the component, and one
+        of +inf removes the others.
+      components: an elementwise distribution over an event of shape [..., M].
     """
 
     logits: Array
@@ -45,19 +46,19 @@ class Mixture(Scored):
         return Categorical(self.logits).noise(key_index), one.noise(key_value)
 
     def from_noise(self, noise: tuple[Array, Array]) -> Array:
-        """The chosen component's value: [...]"""
+        """The value of the selected component: [...]"""
         index = Categorical(self.logits).from_noise(noise[0])
         return self._chosen(index).from_noise(noise[1])
 
     def sample(self, key: Key) -> Array:
-        """One x: [...]; gradients reach the chosen components, not the logits."""
+        """One x: [...]; gradients flow to the selected components, not to the logits."""
         if hasattr(self.components, "noise"):
             return self.from_noise(self.noise(key))
         key_index, key_value = jax.random.split(key)
         return self._chosen(Categorical(self.logits).sample(key_index)).sample(key_value)
 
     def _chosen(self, index: Array) -> Distribution:
-        """Component index_i of every element i."""
+        """The distribution of component index_i for every element i."""
         first = jnp.arange(0, self.logits.size, self.logits.shape[-1], jnp.int32)
         raster = first.reshape(index.shape) + index
         return element(self.components, self.logits.shape, raster)

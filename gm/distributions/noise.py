@@ -1,9 +1,9 @@
 """Standard noise from random bits with exact tails: Uniform, Normal, Laplace, Logistic, Gumbel.
 
-`jax.random.uniform` has steps of 2^-23, so that what is made of it has no sample rarer than 1e-7
-and too many near there. Here 32 bits are taken whole, u = (bits + 1/2) / 2^32, and rounded to a
-float, which is fine near zero. A symmetric distribution takes its sign from the last bit and the
-size of its tail from the others. Events rarer than 2^-33 on one side are never sampled.
+`jax.random.uniform` has a resolution of 2^-23, so that samples derived from it never lie in tails
+rarer than 1e-7, and too often close to these. Here all 32 bits are used: u = (bits + 1/2) / 2^32 is
+rounded to a float, whose resolution is finer near zero. A symmetric distribution uses the last bit
+for the sign and the others for the tail probability. Tails rarer than 2^-33 are never sampled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def bits(key: Key, *parameters: Array) -> Array:
 
 
 def uniform(bits: Array) -> Array:
-    """In (0, 1), as fine as 2^-32 near zero."""
+    """Uniform numbers in (0, 1), with a resolution of 2^-32 near zero."""
     return jnp.minimum((bits.astype(jnp.float32) + 0.5) * 2.0**-32, BELOW_ONE)
 
 
@@ -34,23 +34,23 @@ def normal(bits: Array) -> Array:
 
 
 def laplace(bits: Array) -> Array:
-    """With density exp(-|x|) / 2."""
+    """Numbers with density exp(-|x|) / 2."""
     sign, tail = _sign_and_tail(bits)
     return sign * jnp.log(2.0 * tail)
 
 
 def logistic(bits: Array) -> Array:
-    """With density sigmoid(x) sigmoid(-x)."""
+    """Numbers with density sigmoid(x) sigmoid(-x)."""
     sign, tail = _sign_and_tail(bits)
     return sign * (jnp.log(tail) - jnp.log1p(-tail))
 
 
 def gumbel(bits: Array) -> Array:
-    """With P(X <= x) = exp(-exp(-x)); fine in the upper tail, which decides an argmax."""
+    """Numbers with P(X <= x) = exp(-exp(-x)), precise in the upper tail, which decides argmax."""
     return -jnp.log(-jnp.log1p(-uniform(bits)))
 
 
 def _sign_and_tail(bits: Array) -> tuple[Array, Array]:
-    """±1, and a uniform number in (0, 1/2] for the probability of the lower tail."""
+    """A sign ±1, and a uniform number in (0, 1/2], the probability of the lower tail."""
     sign = 1.0 - 2.0 * (bits & 1).astype(jnp.float32)
     return sign, ((bits >> 1).astype(jnp.float32) + 0.5) * 2.0**-32

@@ -1,4 +1,4 @@
-"""Pathwise gradients: whether samples are reparameterized, and samples with their scores."""
+"""Pathwise gradients: whether samples are reparameterized, and samples with their log_prob."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gm.core import Array, Distribution, Key, PyTree
 
 
 class Scored:
-    """What every distribution of this room has.
+    """The members that all distributions of this package share.
 
     Attributes:
       reparameterized: whether gradients flow from a sample to all parameters, so that
@@ -19,16 +19,16 @@ class Scored:
     reparameterized = False
 
     def sample_and_log_prob(self: Distribution, key: Key) -> tuple[Array, Array]:
-        """One x ~ p, and log p(x) in nats: what `sample` and then `log_prob` give."""
+        """One x ~ p, and log p(x) in nats: the results of `sample` and `log_prob`."""
         x = self.sample(key)
         return x, self.log_prob(x)
 
 
 def is_reparameterized(d: Distribution) -> bool:
-    """Whether gradients flow through samples of d, gm's own or any other with `sample`.
+    """Whether gradients flow through samples of d, any distribution with `sample`.
 
-    A distribution that does not say so by itself (`reparameterized`) is believed to be where every
-    leaf of its samples is real, and is not where one is an integer.
+    A distribution without an attribute `reparameterized` is assumed to be reparameterized if every
+    leaf of its samples is real, and not if one is an integer.
     """
     said = getattr(d, "reparameterized", None)
     if said is not None:
@@ -38,7 +38,7 @@ def is_reparameterized(d: Distribution) -> bool:
 
 
 def sample_and_log_prob(d: Distribution, key: Key) -> tuple[PyTree, Array]:
-    """One x ~ d and log p(x) in nats, together where d has a method for both; gm's own have."""
+    """One x ~ d and log p(x) in nats; uses d's method of this name if it has one, as gm's do."""
     if hasattr(d, "sample_and_log_prob"):
         return d.sample_and_log_prob(key)
     return Scored.sample_and_log_prob(d, key)

@@ -10,14 +10,14 @@ from gm.core import Array, Key, pytree
 from gm.distributions import checks
 from gm.distributions.pathwise import Scored
 
-TOLERANCE = 1e-4  # of Σ x, for x that were normalised in float32
+TOLERANCE = 1e-4  # of Σ x = 1, for x normalised in float32
 
 
 @pytree
 class Dirichlet(Scored):
     """p(x) = Gamma(Σ a_k) / Π Gamma(a_k) Π x_k^(a_k - 1) on the simplex Σ x_k = 1, x_k >= 0.
 
-    A density with respect to the first K - 1 coordinates.
+    It is a density with respect to the first K - 1 coordinates.
 
     Attributes:
       concentration: [K], a, positive.
@@ -29,7 +29,7 @@ class Dirichlet(Scored):
     def log_prob(self, x: Array) -> Array:
         """log p(x), nats, for x: [K]; -inf off the simplex.
 
-        At x_k = 0 the density is 0 where a_k > 1, infinite where a_k < 1 (0 wins over infinity).
+        At x_k = 0 the density is 0 if a_k > 1 and infinite if a_k < 1; it is 0 if both occur.
         """
         x = checks.reals(self, x, self.concentration)
         a, inner = self.concentration, x > 0.0
@@ -40,13 +40,13 @@ class Dirichlet(Scored):
         return jnp.where(possible, jnp.sum(log_powers) - self.log_normalizer(), -jnp.inf)
 
     def sample(self, key: Key) -> Array:
-        """One x: [K]; gradients reach the concentration.
+        """One x: [K]; gradients flow to the concentration.
 
-        What would be below the smallest normal float is that float, as often as not where a_k is
-        0.01: 0 itself would have density infinity.
+        Values are at least the smallest normal float, since 0 may have infinite density; for
+        a_k = 0.01 about half of them are clipped to it.
         """
         a = jnp.asarray(self.concentration)
-        # Proportions of Gamma numbers, which themselves may be as small as exp(-1 / a_k).
+        # In logarithms, since Gamma variables may be as small as exp(-1 / a_k).
         x = jax.nn.softmax(jax.random.loggamma(key, a, dtype=a.dtype))
         return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
 
@@ -55,7 +55,7 @@ class Dirichlet(Scored):
         return self.concentration / jnp.sum(self.concentration)
 
     def mode(self) -> Array:
-        """(a - 1) / (Σ a - K): [K]; nan unless every a_k > 1, as no inner mode exists."""
+        """(a - 1) / (Σ a - K): [K]; nan unless every a_k > 1, since there is no interior mode."""
         excess = self.concentration - 1.0
         return jnp.where(jnp.all(excess > 0.0), excess / jnp.sum(excess), jnp.nan)
 

@@ -1,4 +1,4 @@
-"""All values of a discrete distribution, where they are few: for exact expectations."""
+"""Enumeration of the values of a discrete distribution, for exact expectations."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ MAX_VALUES = 4096
 
 
 def enumerate_support(dist: Distribution) -> PyTree:
-    """Every value that a Bernoulli, a Categorical or a Joint of them can take.
+    """All values of a Bernoulli, a Categorical or a Joint of these.
 
         z = enumerate_support(q)
         jnp.exp(jax.vmap(q.log_prob)(z)) @ jax.vmap(f)(z)                       # E_q f(z)
 
     Args:
-      dist: over D elements of K values each, or a `Joint` of several such parts.
+      dist: a distribution over D elements of K values each, or a `Joint` of several such parts.
 
     Returns:
-      Leaves [S, *event], int32, with S = K^D, or the product over the parts; the last element
-      changes fastest.
+      Leaves [S, *event], int32, with S = K^D, or the product of these over the parts; the last
+      element changes fastest.
 
     Raises:
-      TypeError: a distribution, or a part of one, of another kind.
-      ValueError: more than 4,096 values.
+      TypeError: the distribution or a part of it is of another type.
+      ValueError: there are more than 4,096 values.
     """
     if isinstance(dist, Joint):
         supports: list[PyTree] = []
@@ -47,7 +47,7 @@ def enumerate_support(dist: Distribution) -> PyTree:
     if not isinstance(dist, Bernoulli | Categorical):
         raise TypeError(
             "enumerate_support needs a Bernoulli, a Categorical or a Joint of them; got "
-            f"{type(dist).__name__}, whose values are not finitely many."
+            f"{type(dist).__name__}, whose support is not finite."
         )
     categorical = isinstance(dist, Categorical)
     shape = dist.logits.shape[:-1] if categorical else dist.logits.shape
@@ -60,6 +60,6 @@ def enumerate_support(dist: Distribution) -> PyTree:
 def _check(sizes: list[int]) -> None:
     if (count := math.prod(sizes)) > MAX_VALUES:
         raise ValueError(
-            f"enumerate_support lists at most {MAX_VALUES:,} values; got {count:,}. Expectations "
-            "over more are taken by samples."
+            f"enumerate_support lists at most {MAX_VALUES:,} values; got {count:,}. Estimate "
+            "expectations over more values from samples."
         )

@@ -1,4 +1,4 @@
-"""Pushforward distributions through a bijection: Transformed."""
+"""Transformed: the pushforward of a distribution through a bijection."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from gm.distributions.pathwise import Scored, is_reparameterized, sample_and_log
 
 @pytree
 class Transformed(Scored):
-    """p(y) = p_base(f^{-1}(y)) |det df^{-1}/dy|, that of y = f(x) with x ~ base.
+    """p(y) = p_base(f^{-1}(y)) |det df^{-1}/dy|, the density of y = f(x) with x ~ base.
 
-    A flow as a posterior, a prior or a likelihood: `sample` and `sample_and_log_prob` go forward
-    alone, `log_prob` goes back.
+    It makes a flow a posterior, prior or likelihood: `sample` and `sample_and_log_prob` evaluate
+    only f, and `log_prob` only its inverse.
 
     Attributes:
-      base: of x.
+      base: the distribution of x.
       bijection: f, any object with `forward` and `inverse` as in `gm.bijections`.
-      params: of the bijection.
-      context: what the bijection is given, if anything.
+      params: the parameters of the bijection.
+      context: the context of the bijection, or None.
     """
 
     base: Distribution
@@ -27,11 +27,11 @@ class Transformed(Scored):
 
     @property
     def reparameterized(self) -> bool:
-        """Whether the base is."""
+        """Whether the base is reparameterized."""
         return is_reparameterized(self.base)
 
     def log_prob(self, y: Array) -> Array:
-        """log p(y), nats, for y in the shape that f gives."""
+        """log p(y), nats, for y in the output shape of f."""
         x, log_det = self.bijection.inverse(self.params, y, self.context)
         return self.base.log_prob(x) + log_det
 
@@ -40,7 +40,7 @@ class Transformed(Scored):
         return self.bijection.forward(self.params, self.base.sample(key), self.context)[0]
 
     def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
-        """y = f(x) and log p(y), by f alone: what is slow to invert need not be."""
+        """y = f(x) and log p(y) in nats, without the inverse of f."""
         x, log_prob = sample_and_log_prob(self.base, key)
         y, log_det = self.bijection.forward(self.params, x, self.context)
         return y, log_prob - log_det
