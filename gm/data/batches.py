@@ -213,7 +213,7 @@ def _rounded(x: Array, step: int | Array) -> Array:
     """x unchanged, but rounded before a model uses it.
 
     Inside a larger jit, XLA may fuse the last product of a transform with the first sum of a model
-    into one multiply-add, which rounds only once. Adding a zero that XLA cannot recognize as a
-    constant gives the product a sum of its own: x + -0.0 = x, for both zeros too.
+    into one multiply-add, which rounds only once. Adding a zero that XLA does not know to be
+    constant gives the product its own sum: x + -0.0 = x, for both zeros too.
     """
     return x + jnp.where(step < 0, 1.0, -0.0).astype(x.dtype)

@@ -7,13 +7,13 @@ expectation, `estimate` a statistic of samples.
     likelihood   evaluate(model, params, split): mean negative log-likelihood in nats
     importance   log p(x) of a latent-variable model from thousands of posterior samples
     mmd          squared maximum mean discrepancy of two samples, unbiased, with its error
-    c2st         classifier two-sample test: accuracy in telling samples from data (0.5 at best)
+    c2st         classifier two-sample test: accuracy in separating samples from data (ideally 0.5)
     classifier_accuracy  accuracy of a classifier of real data on class-conditional samples
     permutation  p-values of two-sample tests: MMD, energy distance, any statistic
-    modes        how many modes of a known mixture the samples reach
-    baselines    independent pixels and file compressors: what every model must beat
-    results      result.json, and `gm results`, the table made of them
-    provenance   the hardware, revision and command that a result states
+    modes        how many modes of a known mixture the samples cover
+    baselines    independent pixels and file compressors, which every model should beat
+    results      result.json files, and `gm results`, which generates a table from them
+    provenance   the hardware, revision and command of a result
 """
 
 from gm.metrics import baselines, c2st, classifier_accuracy, importance, mmd, modes, permutation

@@ -1,4 +1,4 @@
-"""The classifier two-sample test (C2ST): held-out accuracy in telling samples from data."""
+"""The classifier two-sample test (C2ST): held-out accuracy in separating samples from data."""
 
 from __future__ import annotations
 
@@ -22,31 +22,33 @@ def accuracy(
     """Held-out accuracy of a classifier that separates data from a model's samples.
 
     Lopez-Paz & Oquab (2017), arXiv:1610.06545, section 3. Both sets are cut to the same size
-    and split, each class alike, into a part to train on and a part to test on. If the two sets
-    come from one distribution, each of the n tested examples is right with probability 1/2:
-    the p-value is P(Binomial(n, 1/2) >= number right), and a small one rejects the model.
+    and split, stratified by class, into a training and a test part. If both sets are from the same
+    distribution, each of the n test examples is classified correctly with probability 1/2: the
+    p-value is P(Binomial(n, 1/2) >= number correct), and a small one rejects the model.
 
-    How to read it: 0.5 is perfect, at 1 the classifier is never wrong. The accuracy is
-    1/2 plus half of what this classifier, trained on this many examples, can see of the
-    total variation distance: a stronger one or more data sees more, so compare models by the
-    same classifier and the same sizes only. Score two random halves of the data as well
-    (random, because data are often sorted: scikit-learn's digits come by writer, and their first
-    half is told from their second with 0.78). x_data must be examples that the model was not
-    trained on; otherwise a model that repeats its training data scores 0.5. Any difference in
-    format separates the two sets: compare integers with integers, and round or dequantize
-    both sides alike.
+    How to read it: 0.5 is perfect; at 1 the classifier is never wrong. The accuracy is 1/2 plus
+    half of the part of the total variation distance that this classifier, trained on this many
+    examples, can detect. A stronger one or more data detects more, so compare models only with the
+    same classifier and the same sizes. Score two random halves of the data as well (random, because
+    data are often sorted: scikit-learn's digits are sorted by writer, and the accuracy for their
+    first and second half is 0.78). The model must not have been trained on x_data; otherwise a
+    model that repeats its training data scores 0.5. Any difference in format separates the two
+    sets: compare integers with integers, and round or dequantize both sides in the same way.
 
     Args:
       x_data: [N, ...] examples.
-      x_model: [M, ...] samples, of the same shape of example.
+      x_model: [M, ...] samples; each has the shape of an example.
       classifier: an unfitted scikit-learn classifier; by default 300 extremely randomised
         trees, which need no scaling or tuning and take about a second for 2 x 1,000 images.
-      held_out: the fraction of each class that is tested on.
-      seed: of the split, and of the default classifier.
+      held_out: the fraction of each class in the test part.
+      seed: the seed of the split and of the default classifier.
 
     Returns:
-      Estimate in "accuracy", its binomial standard error (smoothed by one success and one
-      failure, so that it is never 0), the number of tested examples and the p-value.
+      A Score of kind "estimate": the accuracy, its binomial standard error (smoothed by one success
+      and one failure, so that it is never 0), the number of test examples and the p-value.
+
+    Raises:
+      ValueError: the shapes of examples differ, values are not finite, or a part is empty.
     """
     from scipy import stats
     from sklearn.base import clone
@@ -85,7 +87,7 @@ def accuracy(
 
 
 def _check(x_data: np.ndarray, x_model: np.ndarray) -> None:
-    """Raises ValueError unless both are finite batches of examples of one shape."""
+    """Raises ValueError unless both are finite batches of examples of the same shape."""
     if x_data.ndim == 0 or x_data.shape[1:] != x_model.shape[1:]:
         raise ValueError(
             "c2st.accuracy needs data and samples of one shape [N, ...]; got "

@@ -2,13 +2,13 @@ r"""log p(x) of a latent-variable model by importance sampling from its posterio
 
     log p(x) >= E log (1/K) \sum_k w_k,   w_k = p(x, z_k) / q(z_k | x),   z_k ~ q(z | x)
 
-Burda, Grosse & Salakhutdinov (2016), arXiv:1509.00519: the bound rises to log p(x) with K, and is
-exact for every K where q is the posterior. With K = 1 it is the ELBO.
+Burda, Grosse & Salakhutdinov (2016), arXiv:1509.00519: the bound increases to log p(x) with K, and
+is exact for every K if q is the posterior. With K = 1 it is the ELBO.
 
-How to read it: the number is below log p(x) in expectation, and above only by chance; it
-understates models whose posterior q misses parts of the true one, however large K is in practice
-(Wu et al. 2017, arXiv:1611.04273, compare it with annealed importance sampling). An effective
-sample size of a few samples out of thousands says that the bound is still loose.
+How to read it: the expectation of the estimate is below log p(x), and an estimate is above it only
+by chance. It underestimates models whose posterior q misses parts of the true one, for any
+practical K (Wu et al. 2017, arXiv:1611.04273, compare it with annealed importance sampling). An
+effective sample size of a few out of thousands of samples shows that the bound is still loose.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from gm.core import Array, Key, Params
 
 
 class Estimate(NamedTuple):
-    """log p(x) as importance sampling sees it.
+    """An importance-sampling estimate of log p(x).
 
     Attributes:
       log_prob: log (1/K) Σ_k w_k, nats.
-      effective_sample_size: (Σ w)² / Σ w², from 1 (one weight rules) to K (all are equal).
+      effective_sample_size: (Σ w)² / Σ w², from 1 (one weight dominates) to K (all are equal).
     """
 
     log_prob: Array
@@ -38,10 +38,10 @@ class Estimate(NamedTuple):
 def estimate(
     model: Any, params: Params, key: Key, x: Array, *, num_samples: int, chunk: int = 50
 ) -> Estimate:
-    """log p(x) and the effective sample size behind it, for one example.
+    """Estimates log p(x) of one example, with the effective sample size.
 
-    Computes `chunk` samples at a time, so memory does not grow with `num_samples`. Sample k has its
-    own key, so the answer depends on `chunk` by rounding only.
+    It computes `chunk` samples at a time, so memory does not grow with `num_samples`. Sample k has
+    its own key, so the result depends on `chunk` only by rounding.
 
     Args:
       model: a `core.Latent`.
@@ -67,7 +67,7 @@ def estimate(
     def log_weight(index: Array) -> Array:
         z, log_q = dist.sample_and_log_prob(posterior, jax.random.fold_in(key, index))
         log_joint = prior.log_prob(z) + model.decode(params, z).log_prob(x)
-        # The last chunk may be partly empty: its surplus samples weigh nothing.
+        # Surplus samples in the last chunk get weight zero.
         return jnp.where(index < num_samples, log_joint - log_q, -jnp.inf)
 
     def add_chunk(sums: tuple[Array, Array], first: Array) -> tuple[tuple[Array, Array], None]:

@@ -20,12 +20,12 @@ from gm.metrics.score import Score
 
 @runtime_checkable
 class Split(Protocol):
-    """Examples in an order, which know what was done to them; `gm.data.Split` is one.
+    """An ordered set of examples with information on its transforms, such as `gm.data.Split`.
 
     Attributes:
-      log_volume: nats to add to log p of an example for that of what it was made from.
-      bound: whether that only bounds it from below: a transform adds noise.
-      consecutive: whether neighbours in the order are neighbours in one text.
+      log_volume: nats to add to log p of an example to get that of the original example.
+      bound: whether that is only a lower bound, since a transform adds noise.
+      consecutive: whether adjacent examples are adjacent windows of one text.
     """
 
     @property
@@ -49,13 +49,13 @@ class Split(Protocol):
 
 
 class Values(NamedTuple):
-    """What `evaluate` averages.
+    """The values that `evaluate` averages.
 
     Attributes:
-      values: -log p(x) of each example, [N] float64, nats, less `log_volume`.
-      exact: whether they are that, or bounds in expectation.
-      log_volume: nats, of what was done to the examples.
-      correlated: whether neighbours are correlated.
+      values: -log p(x) of each example, [N] float64, nats, minus `log_volume`.
+      exact: whether the values are exact; otherwise they are bounds in expectation.
+      log_volume: the log volume of the transforms of the examples, nats.
+      correlated: whether adjacent values are correlated.
     """
 
     values: np.ndarray
@@ -79,34 +79,38 @@ def evaluate(
     A model with `log_prob` is scored exactly. A latent-variable model without it gets
     -log (1/K) \sum_k p(x, z_k) / q(z_k | x): with K = 1 the negative ELBO, with K in the
     thousands close to -log p(x). Its expectation is above -log p(x) for every K, so the score's
-    kind is "bound" for every K; so it is for a model with `lower_bound` alone, of which K values
-    are averaged. The standard error is over the sampling of the examples.
+    kind is "bound". A model that only has `lower_bound` is scored by the mean of K values, and the
+    kind is also "bound". The standard error is over the sampling of the examples.
 
-    A `gm.data.Split` knows its transforms, and the score is that of the examples as they were
-    stored: standardized or dequantized ones have their `log_volume` counted, and dequantization
-    makes the score a bound. Arrays are scored as they are.
+    A `gm.data.Split` knows its transforms, and the score is that of the stored examples: it
+    includes the `log_volume` of standardized or dequantized examples, and is a bound for
+    dequantized ones. Arrays are scored as they are.
 
-    The function is compiled once for each model and batch shape; the last batch is padded.
-    Each example's key is folded from its place in the split, so the score depends on
-    `batch_size` by rounding only.
+    The function is compiled once per model and batch shape; the last batch is padded. The key of an
+    example depends on its index in the split, so the score depends on `batch_size` only by
+    rounding.
 
     Args:
-      model: a `core.Density`, a `core.Latent` or a `core.Bounded`, taken for the first that it is;
-        hashable.
+      model: a `core.Density`, a `core.Latent` or a `core.Bounded`; hashable. If it is several of
+        these, the first is used.
       params: its parameters.
       data: a split, examples [N, ...], {"x": [N, ...]}, or a finite iterable of {"x": [B, ...]}.
-      key: needed where the score is a bound.
-      num_samples: K, samples per example; unused where the score is exact.
+      key: one key, needed if the score is a bound.
+      num_samples: K, samples per example; unused if the score is exact.
       batch_size: examples scored at once; never more than the first batch of an iterable.
-      correlated: whether neighbouring examples are correlated, as consecutive windows of a text
-        are: the standard error is then that of batch means (`Score.mean`). By default what a split
-        says of itself, and False for anything else.
+      correlated: whether adjacent examples are correlated, such as consecutive windows of a text;
+        the standard error is then that of batch means (`Score.mean`). By default the `consecutive`
+        of a split, and False for other data.
+
+    Returns:
+      A Score in nats, of kind "exact" or "bound".
 
     Raises:
-      TypeError: the model has no such capability, or the data is none of the above: a data set of
-        several splits, endless batches, tuples.
-      ValueError: examples or labels that are not of the model's space, no examples, or no key.
-      FloatingPointError: examples whose score is not finite; says how many and which.
+      TypeError: the model has none of these capabilities, or the data is something else, such as a
+        data set of several splits, endless batches or tuples.
+      ValueError: examples or labels are not in the model's space, or examples or the key are
+        missing.
+      FloatingPointError: scores are not finite; the message says how many and which.
     """
     values, exact, log_volume, neighbours = negative_log_probs(
         model,
@@ -118,7 +122,7 @@ def evaluate(
     )
     fields = {"log_volume": log_volume}
     if not exact:
-        # Where an exact density makes a bound, each example was dequantized by one sample of noise.
+        # An exact density with a bound: each example was dequantized with one sample of noise.
         samples = 1 if isinstance(model, core.Density) else num_samples
         fields |= {"kind": "bound", "num_samples": samples}
     correlated = neighbours if correlated is None else correlated
@@ -134,16 +138,16 @@ def negative_log_probs(
     num_samples: int = 1,
     batch_size: int = 256,
 ) -> Values:
-    """What `evaluate` averages, with the same arguments."""
+    """The values that `evaluate` averages; the arguments are the same."""
     exact = isinstance(model, core.Density) and not isinstance(model, type)
     if not exact:
         if not isinstance(model, core.Latent | core.Bounded) or isinstance(model, type):
             core.require(model, core.Density, "evaluate")
         if key is None or num_samples < 1:
             raise ValueError(
-                f"evaluate needs a key and num_samples of at least 1, for {type(model).__name__} "
-                f"has no log_prob and is scored by samples of a bound; got key={key}, "
-                f"num_samples={num_samples}."
+                "evaluate needs a key and num_samples of at least 1, because "
+                f"{type(model).__name__} has no log_prob and is scored by samples of a bound; got "
+                f"key={key}, num_samples={num_samples}."
             )
     if type(model).__hash__ is None:
         raise TypeError(
@@ -178,9 +182,9 @@ def _log_probs(
     y: PyTree,
     num_samples: int | None,
 ) -> Array:
-    """log p(x | y): [B] for x: [B, ...], exact where num_samples is None.
+    """log p(x | y): [B] for x: [B, ...], nats; exact if num_samples is None.
 
-    Products are of float32, where an accelerator would take them of fewer bits by default.
+    Matrix products use full float32; accelerators use fewer bits by default.
     """
 
     def log_prob(i: Array, x_i: Array, y_i: PyTree) -> Array:
@@ -208,14 +212,14 @@ def _batches(model: Any, data: Any, batch_size: int) -> Iterator[tuple[np.ndarra
         size = size or min(batch_size, len(x))
         for first in range(0, len(x), size or 1):
             count = min(size, len(x) - first)
-            # The last example again where the batch is not full.
+            # Pads a partial batch with the last example.
             rows = first + np.minimum(np.arange(size), count - 1)
             part = x[rows].astype(model.event.dtype)
             yield part, jax.tree.map(lambda leaf, rows=rows: leaf[rows], y), count
 
 
 def _parts(data: Any, batch_size: int) -> Iterable[Batch]:
-    """The batches that data is made of; one clear TypeError where it is not data to score."""
+    """The batches of the data; raises a TypeError if it cannot be scored."""
     if isinstance(data, Split):
         return data.in_order(batch_size)
     if isinstance(data, Mapping):
@@ -242,7 +246,7 @@ def _parts(data: Any, batch_size: int) -> Iterable[Batch]:
 
 
 def _check_finite(values: np.ndarray) -> None:
-    """Raises FloatingPointError that counts and names the examples without a finite score."""
+    """Raises FloatingPointError with the number and indices of scores that are not finite."""
     (bad,) = np.nonzero(~np.isfinite(values))
     if bad.size:
         shown = ", ".join(f"{i} ({values[i]:g})" for i in bad[:10]) + ", ..." * (len(bad) > 10)

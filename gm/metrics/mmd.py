@@ -1,16 +1,16 @@
-r"""Maximum mean discrepancy: the largest difference of means over a kernel's unit ball.
+r"""Maximum mean discrepancy (MMD): the largest difference of means over the unit ball of an RKHS.
 
     MMD²(P, Q) = E k(x, x') + E k(y, y') - 2 E k(x, y),   x, x' ~ P,  y, y' ~ Q
 
-Gretton, Borgwardt, Rasch, Schölkopf & Smola (2012), JMLR 13:723-773; zero only at P = Q for the
-kernels here.
+Gretton, Borgwardt, Rasch, Schölkopf & Smola (2012), JMLR 13:723-773. For the kernels here it is
+zero only if P = Q.
 
-How to read it. The estimate is unbiased, so around zero it is negative as often as positive: a
-value within two standard errors of zero says that these samples do not tell P from Q, not that P
-is Q. Only differences at the scale of the kernel's bandwidths show; in pixels, where all images
-are about equally far from each other, fine detail hardly does. Values depend on the kernel:
-compare models by one kernel and one set of data, as `squared_mmd(data, samples)` does by default,
-for its bandwidths are a function of its first argument alone.
+How to read it. The estimate is unbiased, so at P = Q it is negative about as often as positive. A
+value within two standard errors of zero means that these samples do not distinguish P from Q, not
+that P = Q. It is only sensitive to differences at the scale of the bandwidths, and hardly to fine
+detail of images, whose distances in pixel space are all similar. Values depend on the kernel:
+compare models with one kernel and one data set, as `squared_mmd(data, samples)` does by default,
+since its bandwidths depend only on its first argument.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 def median_bandwidths(
     x: Array, factors: tuple[float, ...] = FACTORS, max_points: int = 1_000
 ) -> Array:
-    """`factors` times the median distance between two points of x: the median heuristic.
+    """The median heuristic: `factors` times the median distance between two points of x.
 
-    Gretton et al. (2012), section 8. Looks at `max_points` of x at most, evenly spaced. Where
-    more than half of all pairs coincide, the mean distance stands in for the median.
+    Gretton et al. (2012), section 8. It uses at most `max_points` points of x, evenly spaced. If
+    more than half of all pairs coincide, it uses the mean distance instead of the median.
 
     Args:
       x: [N, ...] with N >= 2.
@@ -47,7 +47,7 @@ def median_bandwidths(
     x = x[:: -(-len(x) // max_points)]
     distance = jnp.sqrt(squared_distances(x, x))[jnp.triu_indices(len(x), 1)]
     median, mean = jnp.median(distance), distance.mean()
-    # Equal points are a rounding error apart, whose root is about 1e-3 of the norm.
+    # The squared distance of equal points is a rounding error; its root is about 1e-3 of the norm.
     usual = jnp.where(median > 1e-2 * mean, median, mean)
     return jnp.asarray(factors, jnp.float32) * jnp.where(usual > 0, usual, 1.0)
 
@@ -68,23 +68,26 @@ def squared_mmd(
 
         4/m Var_P f + 4/n Var_Q f + 2/(m(m-1)) E k̃_PP² + 2/(n(n-1)) E k̃_QQ² + 4/(mn) E k̃_PQ²
 
-    The first two terms vanish at P = Q, where the others are all there is. All are estimated, the
-    first two less the noise of f's own estimate and not below zero, so that the standard error
-    has the right size in both cases: within 10 % where P and Q differ, and about 20 % too large
-    at P = Q (compare Sutherland et al. 2017, arXiv:1611.04488, section 2). At P = Q the estimate
-    is skewed, not normal: use a permutation test for a p-value.
+    The first two terms vanish at P = Q. All terms are estimated; the first two are corrected for
+    the noise of the estimate of f and clipped at zero. The standard error is then accurate within
+    10 % if P and Q differ, and about 20 % too large at P = Q (compare Sutherland et al. 2017,
+    arXiv:1611.04488, section 2). At P = Q the estimate is skewed, not normal: use a permutation
+    test for a p-value.
 
     Cost: O((m + n)² D) time, O(chunk (m + n)) memory.
 
     Args:
-      x: [m, ...] data, m >= 3; examples are flattened and taken as float32.
+      x: [m, ...] data, m >= 3; examples are flattened and cast to float32.
       y: [n, ...] samples of the model, n >= 3.
       kernel: a pytree that maps [A, D] and [B, D] to [A, B]: an `RBF`, or
         `jax.tree_util.Partial` of a function; `RBF(median_bandwidths(x))` by default.
-      chunk: rows of a kernel matrix held at once.
+      chunk: rows of a kernel matrix in memory at once.
 
     Returns:
       (value, standard_error), scalars.
+
+    Raises:
+      ValueError: the shapes of examples differ, or a side has fewer than 3.
     """
     if x.shape[1:] != y.shape[1:] or min(len(x), len(y)) < 3:
         raise ValueError(
@@ -101,7 +104,7 @@ def squared_mmd(
     value = xx.mean() + yy.mean() - 2 * xy.mean()
 
     def square_of_mean(row: Array, square: Array, count: int) -> Array:
-        """E_x (E_y k)², without the bias of squaring a mean of `count` terms."""
+        """E_x (E_y k)², corrected for the bias of squaring a mean of `count` terms."""
         return (count * jnp.mean(row**2) - square) / (count - 1)
 
     within_x = xx_square - 2 * square_of_mean(xx, xx_square, m - 1) + xx.mean() ** 2
@@ -119,7 +122,7 @@ def squared_mmd(
 def _row_means(
     kernel: Callable[[Array, Array], Array], x: Array, y: Array, chunk: int, *, same: bool
 ) -> tuple[Array, Array]:
-    """Means of k(x_i, .) over y, [A], without j = i where `same`; and the mean of k²."""
+    """Means of k(x_i, .) over y, [A], without j = i if `same`; and the mean of k²."""
     count = len(y) - same
 
     def row(index_and_x: tuple[Array, Array]) -> tuple[Array, Array]:

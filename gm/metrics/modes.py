@@ -1,4 +1,4 @@
-"""Mode coverage: how many modes of a known mixture a generator reaches, and how evenly."""
+"""Mode coverage: how many modes of a known mixture a generator covers, and how evenly."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gm.metrics.score import Score
 
 @dataclasses.dataclass(frozen=True)
 class ModeCoverage:
-    """What samples show of a mixture of M modes of equal weight.
+    """Coverage of a mixture of M modes of equal weight by samples.
 
     Attributes:
       captured: modes with at least one high-quality sample, at most M.
       high_quality: fraction of samples within the threshold of some mode, in [0, 1].
-      reverse_kl: KL(share of samples nearest each mode || 1/M) in nats, in [0, log M].
+      reverse_kl: KL(fraction of samples nearest to each mode || 1/M) in nats, in [0, log M].
       num_modes: M.
-      count: samples looked at.
+      count: number of samples.
     """
 
     captured: int
@@ -51,23 +51,26 @@ class ModeCoverage:
 def mode_coverage(
     x: Array | np.ndarray, centers: Array | np.ndarray, scale: float, num_scales: float = 3.0
 ) -> ModeCoverage:
-    """Mode coverage of samples, as in VEEGAN and PacGAN.
+    """Measures mode coverage of samples, as in VEEGAN and PacGAN.
 
-    A sample is of high quality when its Euclidean distance to the nearest centre is at most
-    `num_scales * scale`; only such samples capture a mode. Every sample, of high quality or
-    not, counts in the reverse KL, for the mode nearest to it: the definition in the text of Lin
-    et al. (2018), arXiv:1712.04086, section 4.1 (their released code leaves the others out).
-    The first two measures are those of Srivastava et al. (2017), arXiv:1705.07761.
+    A sample has high quality if its Euclidean distance to the nearest centre is at most
+    `num_scales * scale`; only such samples capture a mode. The reverse KL counts every sample for
+    its nearest mode, as defined in the text of Lin et al. (2018), arXiv:1712.04086, section 4.1
+    (their released code counts only high-quality samples). The first two measures are those of
+    Srivastava et al. (2017), arXiv:1705.07761.
 
-    How to read it. In 2-D, 1.1 % of perfect samples lie beyond three standard deviations, so
-    98.9 % is the best honest score; a higher one means modes that are too narrow. With N
-    samples a perfect generator has a reverse KL of about (M - 1) / 2N, not 0.
+    How to read it. In 2-D, 1.1 % of perfect samples lie beyond three standard deviations, so 98.9 %
+    is the ideal score; a higher one means that the modes are too narrow. With N samples a perfect
+    generator has a reverse KL of about (M - 1) / 2N, not 0.
 
     Args:
       x: [N, D] samples.
       centers: [M, D] means of the modes.
       scale: the standard deviation of each mode in every direction.
       num_scales: the threshold in standard deviations.
+
+    Raises:
+      ValueError: the shapes do not fit, or samples are not finite.
     """
     x, centers = np.asarray(x, np.float64), np.asarray(centers, np.float64)
     if x.ndim != 2 or centers.ndim != 2 or x.shape[1] != centers.shape[1] or not len(x):

@@ -1,9 +1,9 @@
-r"""Permutation tests: is a distance between two samples larger than chance makes it?
+r"""Permutation tests: whether a distance between two samples is larger than by chance.
 
-    p = (1 + #{permutations whose statistic is at least that seen}) / (1 + permutations)
+    p = (1 + #{permutations whose statistic is at least the observed one}) / (1 + permutations)
 
-Under the null hypothesis that both samples are of one distribution, and for any statistic, the
-p-value is at most alpha with probability at most alpha, whatever the sizes: Phipson & Smyth (2010),
+Under the null hypothesis that both samples are from the same distribution, the p-value is at most
+alpha with probability at most alpha, for any statistic and any sizes: Phipson & Smyth (2010),
 arXiv:1603.05766. With a kernel all permutations share one matrix (Gretton et al. 2012, section 8).
 """
 
@@ -27,11 +27,11 @@ def two_sample(
     *,
     num_permutations: int = 199,
 ) -> tuple[Array, Array]:
-    """The statistic of two samples, and its p-value by permutation; large values speak for a
-    difference.
+    """The statistic of two samples and its permutation p-value; larger values of the statistic
+    mean a larger difference.
 
     Args:
-      key: of the permutations.
+      key: the key of the permutations.
       statistic: (x: [M, ...], y: [N, ...]) -> scalar.
       x: [M, ...].
       y: [N, ...].
@@ -55,12 +55,12 @@ def two_sample(
 def mmd(
     key: Key, kernel: moments.Kernel, x: Array, y: Array, *, num_permutations: int = 199
 ) -> tuple[Array, Array]:
-    """The unbiased MMD^2 and its p-value; of `moments.negative_distance` the energy test.
+    """The unbiased MMD^2 and its p-value; with `moments.negative_distance` it is the energy test.
 
-    Memory (M + N) (M + N + num_permutations) numbers.
+    It needs memory for (M + N) (M + N + num_permutations) numbers.
 
     Args:
-      key: of the permutations.
+      key: the key of the permutations.
       kernel: a pytree such as `moments.RBF`, or `jax.tree_util.Partial` of a function.
       x: [M, D].
       y: [N, D].
@@ -85,6 +85,6 @@ def mmd(
 
 
 def _p_value(value: Array, others: Array) -> Array:
-    """Ties, up to rounding, count as larger."""
+    """The p-value, in which ties, up to rounding, count as larger."""
     slack = 1e-6 * (jnp.abs(value) + jnp.abs(others))
     return (1.0 + jnp.sum(others >= value - slack)) / (1.0 + len(others))

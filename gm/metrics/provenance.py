@@ -13,7 +13,7 @@ import jax
 
 
 def hardware() -> str:
-    """`1 x NVIDIA H200`, or the processor's name and its number of cores."""
+    """The hardware: `1 x NVIDIA H200`, or the processor's name and its number of cores."""
     kinds = [device.device_kind for device in jax.devices()]
     if jax.default_backend() != "cpu":
         return f"{len(kinds)} x {kinds[0]}"
@@ -29,7 +29,7 @@ def hardware() -> str:
 
 
 def revision() -> str | None:
-    """The commit of the code, `+dirty` where tracked files differ; None outside git."""
+    """The commit of the code, with `+dirty` if tracked files differ; None outside git."""
     here = pathlib.Path(__file__).resolve()
 
     def git(*arguments: str) -> str:
@@ -37,7 +37,7 @@ def revision() -> str | None:
         return subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        # An installed copy may lie inside somebody else's repository.
+        # An installed copy may be inside another repository.
         git("ls-files", "--error-unmatch", here.name)
         commit = git("rev-parse", "--short", "HEAD")
         dirty = git("status", "--porcelain", "--untracked-files=no")
@@ -47,7 +47,7 @@ def revision() -> str | None:
 
 
 def command() -> str:
-    """The command line of this process, its script relative to the working folder."""
+    """The command line of this process, with the script relative to the working folder."""
     script = pathlib.Path(sys.argv[0])
     if script.is_absolute():
         inside = script.is_relative_to(pathlib.Path.cwd())

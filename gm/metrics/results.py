@@ -2,9 +2,9 @@
 
     gm results experiments/results experiments/README.md [--check]
 
-writes the table of every result file under the first path between the markers
-`<!-- results:begin -->` and `<!-- results:end -->` of the second; with `--check` it writes nothing
-and exits 1 where the table is stale. `python -m gm.metrics.results` does the same.
+writes a table of all result files in the first path between the markers
+`<!-- results:begin -->` and `<!-- results:end -->` of the second. With `--check` it writes nothing
+and exits with 1 if the table is out of date. `python -m gm.metrics.results` does the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gm import commands
 from gm.metrics import provenance
 from gm.metrics.score import KINDS, Score
 
-LONGEST, LARGEST = 1000, 10**15  # characters of a text; below which numbers lie
+LONGEST, LARGEST = 1000, 10**15  # limits of texts, in characters, and of numbers
 LARGEST_FILE = 2**24  # bytes
 TYPES: dict[str, tuple[str, str, Callable[[object], bool]]] = {
     "str": (
@@ -44,36 +44,36 @@ TYPES: dict[str, tuple[str, str, Callable[[object], bool]]] = {
         lambda value: type(value) in (int, float) and -LARGEST <= value <= LARGEST,
     ),
 }
-MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)")  # an underscore inside a word is none
+MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)")  # an underscore inside a word is not markup
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What one experiment found; the fields are the keys of `result.json`.
+    """The result of one experiment; the fields are the keys of `result.json`.
 
     Attributes:
-      experiment: the file that ran, without its ending: "made".
-      model: with its size: "MADE, 1 x 500".
-      principle: "maximum likelihood".
-      dataset: "binarized_mnist" is the fixed set; "mnist_dynamic" says what it is.
-      split: "test".
+      experiment: the name of the experiment file without its suffix: "made".
+      model: the model with its size: "MADE, 1 x 500".
+      principle: the learning principle: "maximum likelihood".
+      dataset: the data set: "binarized_mnist" is the fixed one, "mnist_dynamic" the dynamic one.
+      split: the split: "test".
       preprocessing: "none", "uniform dequantization, 256 levels", ...
       metric: "negative log-likelihood", "C2ST accuracy", ...
       unit: "nats", "bits/dim", "nats/char", "%", ...
-      value: in `unit`.
-      standard_error: in `unit`; None where it is unknown.
-      count: examples behind the value.
+      value: the number, in `unit`.
+      standard_error: the standard error, in `unit`; None if it is unknown.
+      count: the number of examples.
       kind: "exact", "bound" or "estimate".
-      num_samples: Monte-Carlo samples per example; None where there are none.
-      steps: of training.
-      seconds: of training.
-      hardware: what it ran on.
+      num_samples: Monte Carlo samples per example; None for exact values.
+      steps: the number of training steps.
+      seconds: the duration of training.
+      hardware: the hardware of the run.
       jax: the version of jax.
-      revision: of the code, "+dirty" where it was modified; None outside git.
-      command: what gives this result.
-      published: the number in the literature, in `unit`; None where there is none.
-      published_source: where it stands.
+      revision: the commit of the code, with "+dirty" if it was modified; None outside git.
+      command: the command that reproduces this result.
+      published: the number in the literature, in `unit`; None if there is none.
+      published_source: the source of that number.
     """
 
     experiment: str
@@ -126,12 +126,12 @@ class Result:
 
 
 def _printable(text: str) -> bool:
-    """Whether nothing is hidden in it: no control characters, no marks that turn its direction."""
+    """Whether a text has no hidden characters: no control or bidirectional formatting ones."""
     return all(c.isprintable() or c.isspace() for c in text)
 
 
 def _short(value: object) -> str:
-    """A value as it is shown in an error."""
+    """A value as shown in an error."""
     return f"{value!a:.100}"
 
 
@@ -139,13 +139,13 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Result))
 
 
 def record(score: Score, *, seconds: float, command: str | None = None, **fields: Any) -> Result:
-    """A Result of this process: a score, what it belongs to, and where it was computed.
+    """Makes a Result of this process from a score; adds the hardware, jax version and revision.
 
     Args:
-      score: gives value, standard_error, count, unit, kind and num_samples.
-      seconds: of training.
-      command: by default the command line of this process.
-      fields: the other fields of Result, but for hardware, jax and revision: they are looked up.
+      score: the source of value, standard_error, count, unit, kind and num_samples.
+      seconds: the duration of training.
+      command: the command; by default the command line of this process.
+      **fields: the other fields of Result, except hardware, jax and revision.
     """
     return Result(
         value=float(score.value),
@@ -171,14 +171,14 @@ def record_all(
     published: Mapping[str, tuple[float, str]] | None = None,
     **fields: Any,
 ) -> list[Result]:
-    """Results of several metrics of one run.
+    """Makes the Results of several metrics of one run.
 
     Args:
       scores: {metric: score}.
-      dataset: its `name` and `preprocessing` are recorded.
-      split: of the dataset.
+      dataset: the data set, whose `name` and `preprocessing` are recorded.
+      split: the name of the split.
       published: {metric: (value, source)}.
-      fields: as in `record`.
+      **fields: as in `record`.
     """
     rows = []
     for metric, score in scores.items():
@@ -190,7 +190,7 @@ def record_all(
 
 
 def write(folder: str | os.PathLike, result: Result | Sequence[Result]) -> pathlib.Path:
-    """Writes one result, or a list of them, to `result.json` in the folder, all or nothing."""
+    """Writes one result, or a list of them, to `result.json` in the folder, atomically."""
     if isinstance(result, Result):
         content = dataclasses.asdict(result)
     else:
@@ -205,11 +205,11 @@ def write(folder: str | os.PathLike, result: Result | Sequence[Result]) -> pathl
 
 
 def read(path: str | os.PathLike) -> list[Result]:
-    """The results of one file, strictly.
+    """Reads the results in one file, strictly.
 
     Raises:
-      ValueError: the file is not JSON (NaN is not), or has missing or unknown keys, or a value
-        that no result can have; names the file.
+      ValueError: the file is not JSON (which excludes NaN), or has missing or unknown keys or
+        invalid values; the message names the file.
     """
 
     path = pathlib.Path(path).expanduser()
@@ -230,7 +230,7 @@ def _refuse(constant: str) -> None:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key is there twice.")
+        raise ValueError("a key is repeated.")
     return dict(pairs)
 
 
@@ -249,7 +249,7 @@ def _result(entry: object) -> Result:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Markdown: one table for each data set, split and preprocessing, published beside ours."""
+    """Markdown: one table per data set, split and preprocessing, with our and published values."""
 
     def group(r: Result) -> tuple[str, str, str]:
         return r.dataset, r.split, r.preprocessing
@@ -283,14 +283,14 @@ def _cells(r: Result) -> tuple[str, ...]:
 
 
 def _text(text: str) -> str:
-    """A text on one line that Markdown and HTML show as it is."""
+    """A text on one line, escaped for Markdown and HTML."""
     escaped = MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
     escaped = re.sub(r"&(?=#?\w+;)", "&amp;", escaped)
     return escaped.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _code(command: str) -> str:
-    """A command as code on one line, in HTML where a cell of Markdown cannot hold it."""
+    """A command as code on one line; in HTML if a Markdown cell cannot contain it."""
     command = " ".join(command.split())
     if command and not set(command) & set("`|\\<>&"):
         return f"`{command}`"
@@ -313,7 +313,7 @@ def updated(text: str, results: Sequence[Result]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.metrics.results") -> int:
-    """The command; returns its exit status."""
+    """Runs the command and returns its exit status."""
     parser = commands.results(name)
     options = parser.parse_args(arguments)
     try:

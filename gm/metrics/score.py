@@ -24,9 +24,9 @@ def with_error(value: float, standard_error: float | None) -> str:
 
 
 def _error_of_mean(values: np.ndarray, block: int) -> float | None:
-    """The standard error of the mean of values: [N], by the means of all blocks of that length.
+    """The standard error of the mean of values: [N], from the means of all blocks of that length.
 
-    std / sqrt(N) for blocks of 1; None for N = 1.
+    It is std / sqrt(N) for blocks of 1, and None for N = 1.
     """
     count = len(values)
     if count == 1:
@@ -42,15 +42,15 @@ class Score:
 
     Attributes:
       value: the number, in `unit`.
-      standard_error: of `value`, over random examples; None where it is unknown.
-      count: the number of examples behind `value`.
+      standard_error: the standard error of `value` over random examples; None if it is unknown.
+      count: the number of examples.
       unit: "nats", "bits/dim", "accuracy", "%", ...
-      kind: "exact"; "bound" when a negative log-likelihood is, in expectation, above the true
-        one; "estimate" for a statistic of samples.
-      num_samples: Monte-Carlo samples per example; None where there are none.
-      p_value: of a test, under its null hypothesis; None where there is no test.
-      log_volume: nats that were taken off for what was done to the examples: `value` is that of the
-        examples before it (`Split.log_volume`).
+      kind: "exact"; "bound" if the expectation of a negative log-likelihood is above the true one;
+        "estimate" for a statistic of samples.
+      num_samples: Monte Carlo samples per example; None for exact values.
+      p_value: the p-value of a test under its null hypothesis; None without a test.
+      log_volume: nats that were subtracted for the transforms of the examples, so that `value` is
+        that of the original examples (`Split.log_volume`).
     """
 
     value: float
@@ -70,21 +70,24 @@ class Score:
     def mean(cls, values: np.ndarray, *, correlated: bool = False, **fields: Any) -> Score:
         r"""The mean of values: [N] and its standard error, std / sqrt(N); None for N = 1.
 
-        Neighbours that resemble each other, as consecutive windows of a text do, tell less than N
-        independent values would. `correlated` gives the standard error of overlapping batch means,
+        Correlated values, such as those of consecutive windows of a text, contain less information
+        than N independent ones. `correlated` gives the standard error of overlapping batch means,
 
             se^2 = b / ((N - b) (N - b + 1)) \sum_j (mean(values[j : j + b]) - mean(values))^2
 
-        with b = floor(N^(2/3)): Flegal & Jones (2010), arXiv:0811.1729. It is right as far as
-        values further apart than b are independent, too small otherwise, and itself uncertain by a
-        fraction of about sqrt(b / 3N): 0.22 for 341 windows. Blocks that long, for texts change
-        slowly: for bigrams on 341 windows of 128 characters of the Python docs it gives 3.5 times
-        the error of independent values, b = sqrt(N) 2.5 times.
+        with b = floor(N^(2/3)): Flegal & Jones (2010), arXiv:0811.1729. It is correct if values
+        more than b apart are independent, and too small otherwise; its own relative error is about
+        sqrt(b / 3N), 0.22 for 341 windows. Texts change slowly and need blocks of this length: for
+        bigrams on 341 windows of 128 characters of the Python docs it is 3.5 times the error of
+        independent values; with b = sqrt(N) it is 2.5 times.
 
         Args:
           values: [N], summed in float64.
-          correlated: whether values stand in an order in which neighbours are correlated.
-          **fields: the Score's other attributes.
+          correlated: whether adjacent values are correlated.
+          **fields: the other attributes of the Score.
+
+        Raises:
+          ValueError: values is empty or not [N].
         """
         values = np.asarray(values, np.float64)
         if values.ndim != 1 or not values.size:
@@ -106,8 +109,8 @@ class Score:
           dequantized_levels: K, for a density of data dequantized into [0, 1); else None.
 
         Raises:
-          ValueError: the unit is not nats, or K is given for a discrete event, or for a score that
-            knows its dequantization already.
+          ValueError: the unit is not nats, or K is given for a discrete event or for a score that
+            already includes its dequantization.
         """
         if self.unit != "nats":
             raise ValueError(f"bits_per_dim needs a score in nats; got {self.unit}.")
@@ -118,8 +121,8 @@ class Score:
             )
         if dequantized_levels is not None and self.log_volume:
             raise ValueError(
-                "bits_per_dim needs no dequantized_levels here: the score is that of the integers "
-                f"already ({self.log_volume:g} nats of volume are in it)."
+                "bits_per_dim needs no dequantized_levels here: the score is already that of the "
+                f"integers (it includes {self.log_volume:g} nats of volume)."
             )
         bits = functools.partial(likelihood.bits_per_dim, size=event.size)
         error = None if self.standard_error is None else bits(self.standard_error)

@@ -1,24 +1,23 @@
-"""Recipes: what experiments share, from options to what a run's folder is good for after training.
+"""Recipes: the shared code of experiments, from options to the use of a trained run.
 
-An experiment is a function of its options that gives a model, a learning principle and data
-(`experiment.Experiment`); an experiment file holds that function, `build`, the options and named
-sets of them, `PRESETS`. The rest is here:
+An experiment file contains `build`, a function from options to a model, a learning principle and
+data (`experiment.Experiment`), a class of options, and `PRESETS`, named options. The rest is here:
 
-    options            what every experiment can be asked; imports no JAX, so that --help is quick
-    after              what can be asked of a run's folder after training, likewise
-    command            the command line: presets, and what can be done after training
-    loading            the data set of the options
-    experiment         what a file builds: Experiment; what training gives: Fitted
+    options            options of all experiments; imports no JAX, so that --help is fast
+    after              options of the commands after training; imports no JAX either
+    command            the command line: presets, and commands after training
+    loading            loads the data set of the options
+    experiment         Experiment, the result of build, and Fitted, the result of training
     fitting            training with early stopping, or from several seeds as one program
-    samples            samples of a trained model, and how they are shown
+    samples            samples of a trained model, and pictures or texts of them
     reports            scores, result.json, pictures
-    likelihood         maximum likelihood of images and vectors
+    likelihood         maximum likelihood for images and vectors
     class_conditional  class-conditional models, and the accuracy of a classifier on their samples
-    texts              maximum likelihood of texts
-    latent             bounds of latent-variable models
-    games              a generator and a critic
-    closed_form        fits without gradients, one of whose settings validation chooses
-    folds              cross-validation on small data, each fold trained as one program
+    texts              maximum likelihood for texts
+    latent             bounds for latent-variable models
+    games              adversarial training of a generator and a critic
+    closed_form        fits without gradients, selected by validation
+    folds              cross-validation on small data; each fold trains as one program
     runs               a run's folder after training: load, sample, evaluate, complete, export
 
 In a notebook, with an experiment file imported as a module:

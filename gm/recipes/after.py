@@ -1,4 +1,4 @@
-"""What can be asked of a run's folder after training; `runs` does it. Without JAX, as `options`."""
+"""Options of the commands on a run's folder after training, which `runs` executes; without JAX."""
 
 import dataclasses
 import pathlib
@@ -9,65 +9,65 @@ import tyro
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run's folder, after training."""
+    """Options of all commands after training."""
 
     folder: Annotated[pathlib.Path, tyro.conf.Positional]
-    """That was given as --folder."""
+    """The folder of the run: its --folder."""
     member: int = 0
-    """Which of several seeds."""
+    """The index of the model, if several seeds were trained."""
     seed: int = 0
-    """Of samples."""
+    """Seed of the samples."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample(Run):
-    """Samples the trained model; writes x to an .npz file, with a picture or a text beside it."""
+    """Samples the trained model; writes x to an .npz file, and a picture or a text of it."""
 
     num: int = 64
-    """Samples."""
+    """Number of samples."""
     label: int | None = None
-    """Of all samples of a class-conditional model; by default each label in turn."""
+    """Label of all samples of a class-conditional model; by default each label in turn."""
     temperature: float = 1.0
-    """Of an autoregressive model's conditionals: sharper below 1, the likeliest value at 0."""
+    """Temperature of an autoregressive model's conditionals; 0 takes the most probable value."""
     top_k: int | None = None
-    """The likeliest values of an element that are sampled; by default all."""
+    """Number of most probable values of each element to sample from; by default all."""
     nucleus: float | None = None
-    """The mass of an element's likeliest values that are sampled; by default all."""
+    """Total probability of the values of each element to sample from (top-p); by default 1."""
     out: pathlib.Path | None = None
-    """By default sampled.npz in the run's folder."""
+    """Output file; by default sampled.npz in the run's folder."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate(Run):
-    """Scores the trained model, on its own data or on others."""
+    """Scores the trained model on its own data or on other data."""
 
     dataset: str | None = None
-    """Any name or file that gm.data.load takes; by default the run's own."""
+    """Any name or file that gm.data.load takes; by default the data set of the run."""
     binary: bool = False
-    """The two values of a file, of whatever type, are black and white."""
+    """The file has two values, of any type, and is binary data."""
     column: str | None = None
-    """The column of a .csv file that holds labels, by its name or number."""
+    """The column of a .csv file that contains the labels, by its name or number."""
     split: Literal["reported", "train", "validation", "test"] = "reported"
-    """Which part of the data; by default the one that the run reported on, or test."""
+    """The split; by default the one that the run reported on, or test for other data."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Complete(Run):
-    """Completes examples of which the first elements are given, with an autoregressive model."""
+    """Completes a prompt, or the first elements of examples, with an autoregressive model."""
 
     prompt: str | None = None
-    """What a text begins with."""
+    """The beginning of a text."""
     known: float = 0.5
-    """Without a prompt: the part of each test example that is given, from its beginning."""
+    """Without a prompt: the fraction of each test example that is given, from its beginning."""
     num: int = 16
-    """Completions of the prompt, or examples."""
+    """Number of completions of the prompt, or of examples."""
     out: pathlib.Path | None = None
-    """By default completed.npz in the run's folder."""
+    """Output file; by default completed.npz in the run's folder."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Export(Run):
-    """Writes the trained parameters to a file: .safetensors, or .npz with a name for each array."""
+    """Writes the trained parameters to a file: .safetensors, or .npz with named arrays."""
 
     out: Annotated[pathlib.Path, tyro.conf.Positional] = pathlib.Path("params.safetensors")
-    """Ends in .safetensors or .npz."""
+    """Output file, which ends in .safetensors or .npz."""

@@ -1,4 +1,4 @@
-"""Class-conditional models, and how often a classifier of real data agrees with their labels."""
+"""Class-conditional models, and the accuracy of a classifier of real data on their samples."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def experiment(
 
     Args:
       c: the options.
-      dataset: with labels.
-      model: whose context is the label.
-      name: of the model in reports.
-      features: what the classifier is shown of examples.
+      dataset: a data set with labels.
+      model: a model whose context is the label.
+      name: the name of the model in reports.
+      features: the features of examples that the classifier gets.
       **fields: as in `likelihood.experiment`.
     """
     plain = likelihood.experiment(c, dataset, model, f"{name}, class-conditional", **fields)
@@ -50,7 +50,7 @@ def accuracy(
     split: data.Split,
     features: classifier_accuracy.Features = classifier_accuracy.flat,
 ) -> dict[str, Score]:
-    """How often a classifier of training data gives the labels of a split, and of samples."""
+    """The accuracy of a classifier of training data on a split, and on samples."""
     classifier = classifier_accuracy.fit(dataset.train.x, dataset.train.y, features=features)
     x = samples.sample(model, params, c.seed, c.eval_samples)
     (y,) = samples.labels_in_turn(model, len(x))

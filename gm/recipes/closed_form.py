@@ -1,4 +1,4 @@
-"""Models that are fitted without gradients, one of whose settings validation chooses."""
+"""Models that are fitted without gradients, with settings selected by validation."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def experiment(
     principle: str = "maximum likelihood (closed form)",
     published: Published | None = None,
 ) -> Experiment:
-    """The best of several fits by the likelihood of the validation examples.
+    """Selects the best of several fits by the likelihood of the validation examples.
 
     Args:
       c: the options.
-      dataset: to learn from.
-      model: what is scored and sampled.
-      name: of the model in reports.
-      candidates: {what it is: a function that fits}.
-      principle: in reports.
+      dataset: the data set.
+      model: the model to score and to sample.
+      name: the name of the model in reports.
+      candidates: {description: a function that fits}.
+      principle: the learning principle, for reports.
       published: values of the literature, {data set: {metric: (value, source)}}.
     """
 
@@ -46,7 +46,7 @@ def experiment(
         fits = {setting: of() for setting, of in candidates.items()}
         values = {s: nats(params, dataset.validation).value for s, params in fits.items()}
         best = min(values, key=values.__getitem__)
-        print(f"{name}: {best}, of {len(fits)} that validation was asked about")
+        print(f"{name}: {best}, selected among {len(fits)} by validation")
         return Fitted(fits[best], 0, time.perf_counter() - begin)
 
     def picture(params: Params, path: pathlib.Path) -> None:

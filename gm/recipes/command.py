@@ -1,6 +1,6 @@
-"""The command line of an experiment file, which is read before JAX is imported.
+"""The command line of an experiment file, which is parsed before JAX is imported.
 
-`--help` and a misspelt option answer at once, and an error of the user's is one sentence:
+`--help` and misspelt options respond at once, and errors in the user's input print one sentence:
 
     @dataclasses.dataclass(frozen=True)
     class Config(options.Training): ...
@@ -14,8 +14,8 @@
     if __name__ == "__main__":
         command.run(ASKED, build)
 
-is all that `made.py`, `made.py mnist --hidden 800 --folder runs/made` and, after training,
-`made.py sample runs/made` need.
+suffices for `made.py`, `made.py mnist --hidden 800 --folder runs/made` and, after training,
+`made.py sample runs/made`.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ AFTER: dict[str, type[after.Run]] = {
 
 
 def parse(presets: Mapping[str, C], arguments: Sequence[str] | None = None) -> C | after.Run:
-    """What the command line asks for: a preset with its options, or something of a run's folder.
+    """Parses the command line: a preset with options, or a command on a run's folder.
 
     Args:
-      presets: named options; the first one is meant where none is named. `--help` begins with the
-        docstring of the file that their class is in.
-      arguments: by default those of the process.
+      presets: named options, of which the first is the default. `--help` begins with the docstring
+        of the file that defines their class.
+      arguments: the arguments; by default those of the process.
 
     Raises:
-      SystemExit: `--help`, or what is asked is not understood.
+      SystemExit: `--help` is given, or the arguments are invalid.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     first, config = next(iter(presets)), type(next(iter(presets.values())))
@@ -68,26 +68,26 @@ def parse(presets: Mapping[str, C], arguments: Sequence[str] | None = None) -> C
             f"folder of a run: {', '.join(AFTER)}."
         )
     doc = sys.modules[config.__module__].__doc__ or ""
-    apart = re.sub(r"\n( +.*)\n(?=\S)", r"\n\1\n\n", doc)  # else tyro joins a preset to the next
+    apart = re.sub(r"\n( +.*)\n(?=\S)", r"\n\1\n\n", doc)  # else tyro joins consecutive presets
     about = f"{apart}\n\nAfter training, with its folder: {', '.join(AFTER)}."
     return _expanded(tyro.cli(config, default=presets[name], args=arguments, description=about))
 
 
 def run(asked: Any, build: Callable[[Any], Any]) -> None:
-    """Does what was asked. An error that gm raises is a sentence for its reader: no traceback.
+    """Executes a command. An error that gm raises prints its message, without a traceback.
 
-    A run that Ctrl-C has stopped dies of the signal once it is saved: a shell goes on with a loop
-    over runs that exit, with whatever status.
+    After Ctrl-C a run saves its state and then terminates by the signal, so that a shell loop over
+    runs stops too; it would continue after an exit with any status.
 
     Args:
-      asked: what `parse` gave.
-      build: of the experiment file: options -> `experiment.Experiment`.
+      asked: the result of `parse`.
+      build: `build` of the experiment file: options -> `experiment.Experiment`.
     """
     with_sentences(_do, asked, build)
 
 
 def with_sentences(main: Callable[..., Any], *arguments: Any) -> None:
-    """Calls main as `run` says of errors and of Ctrl-C."""
+    """Calls main, and handles errors and Ctrl-C as described in `run`."""
     try:
         main(*arguments)
     except SystemExit as stop:
@@ -117,14 +117,14 @@ def _script() -> str:
 
 
 def _expanded(c: Any) -> Any:
-    """With `~` in paths made the user's folder."""
+    """Options with `~` in paths replaced by the user's home folder."""
     given = {field.name: getattr(c, field.name) for field in dataclasses.fields(c)}
     paths = {k: path.expanduser() for k, path in given.items() if isinstance(path, pathlib.Path)}
     return dataclasses.replace(c, **paths)
 
 
 def _said(error: Exception) -> bool:
-    """Whether gm or an experiment has raised it in so many words; what others raise is a fault."""
+    """Whether gm or an experiment raised the error; those raised elsewhere show a traceback."""
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     file = pathlib.Path(frame.f_code.co_filename)
     script = getattr(sys.modules["__main__"], "__file__", None)

@@ -1,4 +1,4 @@
-"""What an experiment file builds of its options, and what training it gives."""
+"""Experiment, which an experiment file builds from its options, and Fitted, a trained model."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Published = Mapping[str, Mapping[str, tuple[float, str]]]  # {data set: {metric:
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """What training came to.
+    """The result of training.
 
     Attributes:
-      params: the parameters that are reported: the averaged ones, where there are averages.
-      step: updates behind them; 0 where nothing is trained in steps.
-      seconds: of all training.
-      others: where validation has risen, those not reported and the updates behind them, as
-        {"last step": (params, step)}, or of the "best validation".
-      scores: what training has found already, as cross-validation does; else the experiment's
-        `score` is reported.
+      params: the reported parameters, averaged if there is an average.
+      step: the number of updates that led to them; 0 for a fit without steps.
+      seconds: the duration of training.
+      others: if the validation loss has increased, the parameters that are not reported and their
+        number of updates, {"last step": (params, step)} or {"best validation": (params, step)}.
+      scores: the scores, if training computes them, as cross-validation does; by default the
+        experiment's `score` does.
     """
 
     params: Params
@@ -38,22 +38,23 @@ class Fitted:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A model, a learning principle and data, with how they are fitted, scored and shown.
+    """A model, a learning principle and data, with functions to fit, score and sample.
 
     Attributes:
-      dataset: to learn from.
-      model: what is scored and sampled.
-      name: of the model in reports: "MADE 500".
-      principle: "maximum likelihood", "ELBO", ...
-      fit: trains, and gives the parameters.
+      dataset: the data set.
+      model: the model to score and to sample.
+      name: the name of the model in reports: "MADE 500".
+      principle: the learning principle in reports: "maximum likelihood", "ELBO", ...
+      fit: trains the model and returns the parameters.
       score: score(params, split) -> {metric: score}, the most important metric first.
-      picture: picture(params, path) writes samples; texts go to path with the ending `.txt`.
-      held_out: what is reported on; the test split by default.
-      split: its name in result files.
-      brief: as score, with its first metric alone: of parameters that are not reported. None where
-        score has no other.
-      published: values of the literature, of any data sets.
-      num_members: of parameters with a leading axis, one entry for each seed; None without it.
+      picture: picture(params, path) writes samples; texts go to path with the suffix `.txt`.
+      held_out: the split to report on; by default the test split.
+      split: the name of that split in result files.
+      brief: like score, but only its first metric, for parameters that are not reported; None if
+        score has only one.
+      published: values of the literature, for any data sets.
+      num_members: the size of the leading axis of the parameters, one entry per seed; None without
+        such an axis.
     """
 
     dataset: data.Dataset
@@ -71,15 +72,15 @@ class Experiment:
 
     @property
     def reported(self) -> data.Split:
-        """The split that is reported on."""
+        """The split to report on."""
         return self.dataset.test if self.held_out is None else self.held_out
 
     @property
     def shapes(self) -> Params:
-        """Shapes and dtypes of one member's parameters."""
+        """Shapes and dtypes of the parameters of one member."""
         return jax.eval_shape(self.model.init, jax.random.key(0))
 
 
 def member_of(params: Params, i: int) -> Params:
-    """The parameters of one member of several, which lie along a leading axis."""
+    """The parameters of one member, selected along the leading axis."""
     return jax.tree.map(lambda a: a[i], params)

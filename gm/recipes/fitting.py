@@ -1,4 +1,4 @@
-"""Training as experiments do it: the best of validation is kept, or many seeds train as one."""
+"""Training of experiments: early stopping by validation, or several seeds as one program."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Learner = tuple[Callable, optax.GradientTransformation] | Mapping[str, train.Pla
 
 
 def main(build: Callable[[Any], Experiment], c: options.Data) -> dict[str, float]:
-    """Trains, scores what was held out, and reports; returns the numbers.
+    """Trains, scores the held-out split and reports; returns the scores.
 
     Args:
-      build: of an experiment file.
+      build: `build` of an experiment file.
       c: its options.
     """
     experiment = build(c)
@@ -33,7 +33,7 @@ def main(build: Callable[[Any], Experiment], c: options.Data) -> dict[str, float
 
 
 def enter(c: options.Data) -> None:
-    """Makes or checks the folder, where there is one, of what is not trained in steps."""
+    """Makes or checks the folder, if there is one, of a fit without steps."""
     if c.folder is not None:
         folders.enter(c.folder, loading.with_name(c), identity.Run({}), "auto")
 
@@ -52,22 +52,22 @@ def in_steps(
     memory: Callable[[Params], PyTree] | None = None,
     batches: Any = None,
 ) -> Fitted:
-    """Trains as asked, with pictures on the way, and says so where validation has risen.
+    """Trains with the options, with pictures on the way; prints if the validation loss increased.
 
     Args:
-      c: the options. With num_seeds of more than 1 as many models are trained as one program, on
-        the same batches; what is reported is their last step, with a leading axis [num_seeds].
-      dataset: what to learn from.
+      c: the options. If num_seeds is more than 1, that many models are trained as one program, on
+        the same batches; their last parameters, with a leading axis [num_seeds], are reported.
+      dataset: the data set.
       init: init(key) -> params.
       learner: (loss, optimizer), or the players of a game.
-      validate: validate(params) -> numbers, after each tenth of the steps; of several seeds, means.
+      validate: validate(params) -> metrics, after each tenth of the steps; averaged over seeds.
       picture: picture(params, path) writes samples of one model, after each tenth of the steps.
-      by: the number of `validate` that decides which parameters are best, the least being the best;
-        None to report those of the last step.
-      entry: of the params, the one that validate and picture are given; None for all.
-      schedule: of the learning rate, to be logged.
-      memory: memory(params) -> what the loss hands from step to step.
-      batches: of training data; by default shuffled ones of the train split.
+      by: the metric of `validate` that selects the best parameters, those with its least value;
+        None to report the last ones.
+      entry: the entry of params that validate and picture get; None for all of params.
+      schedule: the learning rate schedule, for logging.
+      memory: memory(params) -> the initial value of what the loss carries from step to step.
+      batches: batches of training data; by default shuffled ones of the train split.
     """
     many = c.members
     players = (learner,) if isinstance(learner, Mapping) else learner
@@ -111,7 +111,7 @@ def _init(
     optimizer: optax.GradientTransformation | Mapping[str, train.Player],
     memory: Callable[[Params], PyTree] | None,
 ) -> train.State:
-    """The state before the first step, as one program; with a leading axis where seeds are many."""
+    """The state before the first step, made by one program; several seeds add a leading axis."""
 
     def one(key: Key) -> train.State:
         key_init, key_train = jax.random.split(key)
@@ -132,13 +132,13 @@ def _members(params: Params, many: int | None) -> list[Params]:
 def _chosen(
     c: options.Training, best: train.Best, last: tuple[Params, int], seconds: float
 ) -> Fitted:
-    """The parameters that scored validation best, or the last ones as asked; says which."""
+    """The parameters with the best validation loss, or the last ones by option; prints which."""
     chosen, what = (best.params, best.step), f"of step {best.step} (--no-keep-best: of the last)"
     others = {"last step": last}
     if not c.keep_best:
         chosen, others, what = last, {"best validation": chosen}, "of the last step, as asked"
     print(
         f"validation has risen from {best.value:.2f} {best.name} at step {best.step} to "
-        f"{best.last_value:.2f} at step {best.last_step}: reported are the parameters {what}"
+        f"{best.last_value:.2f} at step {best.last_step}; the report uses the parameters {what}"
     )
     return Fitted(*chosen, seconds, others)

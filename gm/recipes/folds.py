@@ -1,7 +1,7 @@
-"""Cross-validation on small data; each fold is trained as one program, the best of its rounds kept.
+"""Cross-validation on small data: each fold trains as one program and keeps its best round.
 
-Each tenth of the examples in turn is the test set; another decides when to stop; the rest give the
-mean and the variance that all are standardized by.
+Each tenth of the examples in turn is the test set, and another is for early stopping. The mean and
+variance that standardize all examples are those of all examples outside the test set.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gm.recipes import fitting, options, samples
 from gm.recipes.experiment import Experiment, Fitted, Published
 
 METRIC = "negative log-likelihood, mean of folds"
-STEPS = 200  # of a round
+STEPS = 200  # updates per round
 
 
 def experiment(
@@ -36,19 +36,19 @@ def experiment(
     chooser: Any = None,
     published: Published | None = None,
 ) -> Experiment:
-    """A model of real vectors, whose scores are means over folds; it keeps the first fold's.
+    """A model of real vectors with scores averaged over folds; the first fold's parameters remain.
 
     Args:
       c: the options.
-      dataset: all three splits of it are folded.
-      model: what is scored and sampled, in standardized units.
-      name: of the model in reports.
-      chooser: a cheaper model with the same parameters, which decides when to stop.
+      dataset: the data set, of which all three splits are joined and then cut into folds.
+      model: the model to score and to sample, in standardized units.
+      name: the name of the model in reports.
+      chooser: a cheaper model with the same parameters, used for early stopping.
       published: values of the literature, {data set: {metric: (value, source)}}.
     """
     splits = (dataset.train, dataset.validation, dataset.test)
     x = np.random.default_rng(c.seed).permutation(np.concatenate([s.x for s in splits]))
-    standard = data.Standardize.fit(np.concatenate(split_fold(x, 0)[1:]))  # of the fold kept
+    standard = data.Standardize.fit(np.concatenate(split_fold(x, 0)[1:]))  # of the first fold
 
     def fit() -> Fitted:
         fitting.enter(c)
@@ -84,7 +84,7 @@ def experiment(
 
 
 def split_fold(x: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The i-th tenth for a test, the next to choose by, and the rest."""
+    """The i-th tenth as a test set, the next as a validation set, and the rest for training."""
     size = len(x) // 10
     test, rest = np.split(np.roll(x, -i * size, axis=0), [size])
     return test, rest[:size], rest[size:]
@@ -93,7 +93,7 @@ def split_fold(x: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def standardized(
     test: np.ndarray, validation: np.ndarray, rest: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All three by the mean and the standard deviation of all that is not the test."""
+    """Standardizes all three by the mean and standard deviation of the examples outside test."""
     known = np.concatenate([validation, rest])
     mean, scale = known.mean(0), known.std(0)
     return (test - mean) / scale, (validation - mean) / scale, (rest - mean) / scale
@@ -103,7 +103,7 @@ def standardized(
 def fit_fold(
     c: options.Folds, scored: Any, key: Key, x: np.ndarray, validation: np.ndarray
 ) -> Params:
-    """The parameters that, of those after each round, score best on the validation examples."""
+    """Trains in rounds; returns the parameters after the round with the best validation loss."""
     many, one = order_agnostic.order_agnostic_nll, likelihood.negative_log_likelihood
     model, loss = (scored.model, many) if isinstance(scored, Ensemble) else (scored, one)
     schedule = optax.cosine_decay_schedule(c.learning_rate, c.num_rounds * STEPS)

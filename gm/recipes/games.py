@@ -1,4 +1,4 @@
-"""A generator and a critic: the players, and how samples compare with unseen data."""
+"""Adversarial training of a generator and a critic, and comparison of samples with unseen data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gm.core import Key, Loss, Params
 from gm.recipes import fitting, loading, options, samples
 from gm.recipes.experiment import Experiment, Fitted, Published
 
-SAMPLES = 2500  # compared with unseen data
+SAMPLES = 2500  # samples that are compared with unseen data
 
 
 def experiment(
@@ -28,16 +28,16 @@ def experiment(
     *,
     published: Published | None = None,
 ) -> Experiment:
-    """A game of two, of which the generator is reported, after the last step: no score is its best.
+    """A two-player game, which reports the generator after the last step, without early stopping.
 
     Args:
       c: the options.
-      dataset: of real values.
-      generator: what is sampled.
-      critic: scores examples and samples.
-      losses: of "critic" and "generator", as those of `gm.losses.adversarial`.
-      name: of the model in reports.
-      principle: in reports.
+      dataset: a data set of real values.
+      generator: the model to sample.
+      critic: the network that scores examples and samples.
+      losses: the losses of "critic" and "generator", as in `gm.losses.adversarial`.
+      name: the name of the model in reports.
+      principle: the learning principle in reports.
       published: values of the literature, {data set: {metric: (value, source)}}.
     """
     unseen = loading.joined(dataset.validation, dataset.test)
@@ -87,7 +87,7 @@ def experiment(
 
 
 def compare(dataset: data.Dataset, split: data.Split, x: Any) -> dict[str, metrics.Score]:
-    """Samples and unseen data: a classifier two-sample test, the modes of a known density, MMD."""
+    """Compares samples with unseen data: a C2ST, MMD, and the modes of a known density."""
     scores = {"C2ST accuracy": metrics.c2st.accuracy(split.x, x)}
     if hasattr(density := dataset.density, "centers"):
         return scores | metrics.modes.mode_coverage(x, density.centers, density.scale).scores()

@@ -1,4 +1,4 @@
-"""Latent-variable models, trained by a bound and scored by two."""
+"""Latent-variable models: training by a variational bound, and two bounds as scores."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def experiment(
     *,
     published: Published | None = None,
 ) -> Experiment:
-    """A latent-variable model by the ELBO, or by the importance-weighted bound of several samples.
+    """A latent-variable model, trained by the ELBO or, with several samples, the IWAE bound.
 
     Args:
       c: the options.
-      dataset: to learn from.
-      model: what is scored and sampled.
-      name: of the model in reports.
+      dataset: the data set.
+      model: the model to score and to sample.
+      name: the name of the model in reports.
       published: values of the literature, {data set: {metric: (value, source)}}.
     """
     key_validate, key_score = jax.random.split(jax.random.key(c.seed))

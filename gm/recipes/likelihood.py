@@ -1,4 +1,4 @@
-"""Maximum likelihood, of images and of vectors: the optimizer, the score, the pictures."""
+"""Maximum likelihood for images and vectors: the optimizer, the score, the pictures."""
 
 from __future__ import annotations
 
@@ -33,14 +33,13 @@ def experiment(
 
     Args:
       c: the options.
-      dataset: to learn from; a conditional model is given its context, such as labels.
-      model: what is scored and sampled.
-      name: of the model in reports.
+      dataset: the data set; a conditional model gets its context, such as labels.
+      model: the model to score and to sample.
+      name: the name of the model in reports.
       loss: loss(model, params, key, batch).
-      trained: a model with the same parameters that is trained, and scored by validation, in place
-        of `model`.
-      principle: in reports.
-      published: values of the literature.
+      trained: a model with the same parameters that is trained and validated instead of `model`.
+      principle: the learning principle in reports.
+      published: values of the literature, {data set: {metric: (value, source)}}.
     """
 
     trained = model if trained is None else trained
@@ -70,13 +69,13 @@ def experiment(
 
 
 def schedule(c: options.MaximumLikelihood) -> optax.Schedule:
-    """Up from zero over the first hundred steps, and down again along a cosine."""
+    """Linear warm-up from zero over the first hundred steps, then cosine decay."""
     warmup = min(100, c.num_steps // 10)
     return optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, warmup, c.num_steps)
 
 
 def optimizer(c: options.MaximumLikelihood) -> optax.GradientTransformation:
-    """AdamW after a clipped gradient and that of the L1 penalty; its parameters are averaged."""
+    """AdamW with gradient clipping, an L1 penalty and averaged parameters."""
     adam = optax.adamw(schedule(c), weight_decay=c.weight_decay)
     sparse = optax.stateless_with_tree_map(lambda g, w: g + c.l1 * jnp.sign(w) * (w.ndim > 1))
     clipped = optax.chain(optax.clip_by_global_norm(c.clip_norm), sparse, adam)

@@ -1,4 +1,4 @@
-"""The data that an experiment is asked for, or one sentence that says why they do not fit."""
+"""Loading the data set of an experiment, with clear errors if it does not fit the model."""
 
 import dataclasses
 
@@ -25,15 +25,15 @@ FITTING = {
 
 
 def load(c: options.Data, kind: str = "any", **sizes: int) -> data.Dataset:
-    """The data set of the options.
+    """Loads the data set of the options.
 
     Args:
-      c: what was asked; its `dataset` may be a `data.Dataset` of one's own, in a notebook.
-      kind: of KINDS, what the model needs.
-      sizes: window or length, as in `gm.data.load`.
+      c: the options; in a notebook, `dataset` may be your own `data.Dataset`.
+      kind: the kind of data that the model needs, one of KINDS.
+      **sizes: window or length, as in `gm.data.load`.
 
     Raises:
-      ValueError: there is none of this name, or it is of another kind.
+      ValueError: there is no data set of this name, or it is of another kind.
     """
     own = {"binary": c.binary, "label": c.label, "standardize": c.standardize}
     held = isinstance(c.dataset, data.Dataset)
@@ -41,13 +41,13 @@ def load(c: options.Data, kind: str = "any", **sizes: int) -> data.Dataset:
     wanted, fits = KINDS[kind]
     if not fits(dataset):
         raise ValueError(
-            f"this experiment needs {wanted}; got {dataset}. {FITTING[kind]} are such sets."
+            f"this experiment needs {wanted}; got {dataset}. Data sets that fit: {FITTING[kind]}."
         )
     return dataset
 
 
 def with_name(c: options.Data) -> options.Data:
-    """The options as they are saved, a data set of one's own by its sentence."""
+    """The options as they are saved, with your own data set replaced by its description."""
     return dataclasses.replace(c, dataset=str(c.dataset))
 
 
@@ -55,16 +55,16 @@ def labels_of(dataset: data.Dataset) -> Event:
     """The space of the labels, as the context of a conditional model."""
     if dataset.context is None or not dataset.context.discrete:
         raise ValueError(
-            f"this experiment needs labels, which {dataset.name} has not; digits and "
-            "mnist_threshold have."
+            f"this experiment needs labels, which {dataset.name} does not have; digits and "
+            "mnist_threshold do."
         )
     return dataset.context
 
 
 def joined(*splits: data.Split) -> data.Split:
-    """The examples of several splits one after the other, as models see them.
+    """The concatenated examples of several splits, after their transforms.
 
-    Transforms have been made: a score of theirs is not that of what was stored.
+    A score of these is that of the transformed examples, not of the stored ones.
     """
     arrays = [split.arrays() for split in splits]
     columns = {name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]}

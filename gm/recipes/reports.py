@@ -1,4 +1,4 @@
-"""What is left of an experiment: printed scores, `result.json`, parameters, a picture."""
+"""Reports of an experiment: printed scores, `result.json`, parameters, a picture."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gm.metrics import results
 from gm.recipes import loading, options
 from gm.recipes.experiment import Experiment, Fitted, member_of
 
-WEIGHTS = "params.safetensors"  # in a run's folder: the parameters that were reported
+WEIGHTS = "params.safetensors"  # the reported parameters, in the run's folder
 SEEDS = ", mean over seeds"
 
 
 def report(
     build: Callable[[Any], Experiment], c: options.Data, experiment: Experiment, fitted: Fitted
 ) -> dict[str, float]:
-    """Scores what was held out and prints it; with a folder, leaves result.json and parameters.
+    """Scores the held-out split and prints the scores; saves result.json and the parameters.
 
     Args:
-      build: of the experiment file, whose name results have.
-      c: its options.
-      experiment: what it built.
-      fitted: what training gave.
+      build: `build` of the experiment file, whose name appears in results.
+      c: its options; without a folder nothing is saved.
+      experiment: the result of build.
+      fitted: the result of training.
 
     Returns:
       {metric: value}, and "seconds" of training.
@@ -57,7 +57,7 @@ def report(
 
 
 def score(experiment: Experiment, params: Params, split: Any) -> dict[str, metrics.Score]:
-    """{metric: score} on a split; of several seeds the means over them, with their errors."""
+    """{metric: score} on a split; for several seeds the means over seeds with standard errors."""
     if experiment.num_members is None:
         return dict(experiment.score(params, split))
     seeds = range(experiment.num_members)
@@ -71,7 +71,7 @@ def score(experiment: Experiment, params: Params, split: Any) -> dict[str, metri
 
 
 def sentence(metric: str, found: metrics.Score, split: data.Split) -> str:
-    """A metric with its value; a likelihood in bits/dim too."""
+    """A metric with its value; for a likelihood also in bits/dim."""
     if found.unit != "nats" or found.kind == "estimate":
         return f"{metric} {found}"
     return f"{metric} {found} = {found.bits_per_dim(split.scored_event).value:.3f} bits/dim"
@@ -89,14 +89,14 @@ def save(c: options.Data, experiment: Experiment, fitted: Fitted) -> pathlib.Pat
 
 
 def name_of(build: Callable[[Any], Experiment]) -> str:
-    """The name of an experiment: that of the file which holds its `build`."""
+    """The name of an experiment: that of the file with its `build`."""
     return pathlib.Path(inspect.getfile(build)).stem
 
 
 def _all_scores(
     experiment: Experiment, fitted: Fitted
 ) -> tuple[dict[str, metrics.Score], dict[str, int]]:
-    """{metric: score} and {metric: updates behind it}, those not reported by what they are."""
+    """{metric: score} and {metric: number of updates}, including parameters not reported."""
     scores = fitted.scores
     if scores is None:
         scores = score(experiment, fitted.params, experiment.reported)
@@ -109,6 +109,6 @@ def _all_scores(
 
 
 def _published(experiment: Experiment) -> Mapping[str, tuple[float, str]]:
-    """On this data set, of one seed, and of the mean over seeds alike."""
+    """The published values on this data set, also under the names of means over seeds."""
     published = experiment.published.get(experiment.dataset.name, {})
     return {**published, **{k + SEEDS: v for k, v in published.items()}}

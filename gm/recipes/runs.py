@@ -1,4 +1,4 @@
-"""A run's folder after training: its model for a notebook, and what the command line can ask of it.
+"""The use of a run's folder after training: its model for a notebook, and commands on it.
 
     dataset, model, params = runs.load(made.build, made.Config, "runs/made")
 
@@ -9,8 +9,8 @@ and, from a terminal, with the file that trained it:
     python experiments/autoregressive/made.py complete runs/made --known 0.5
     python experiments/autoregressive/made.py export runs/made made.safetensors
 
-A folder holds numbers and words alone: no code is imported by a name found in it. Which experiment
-it is of is for the caller to say, and is checked against the parameters.
+A folder contains only numbers and text: no code is imported by a name found in it. The caller says
+which experiment it belongs to, and this is checked against the parameters.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ def load(
     member: int = 0,
     dataset: data.Dataset | None = None,
 ) -> tuple[data.Dataset, Any, Params]:
-    """The data, the model and the parameters of a run: what was reported at its end.
+    """Loads the data, the model and the reported parameters of a run.
 
     Args:
-      build: of the experiment file that trained it.
+      build: `build` of the experiment file that trained it.
       config: the class of its options.
-      folder: of the run.
-      member: which of several seeds.
-      dataset: that it was trained on, where it was one's own, not of a name or a file.
+      folder: the folder of the run.
+      member: the index of the model, if several seeds were trained.
+      dataset: the data set of the run, if it was not loaded by a name or from a file.
 
     Raises:
-      FileNotFoundError: there is no run, or it has not come to its end.
-      ValueError: a run of another experiment or data set, or a damaged one.
+      FileNotFoundError: there is no run, or it has not finished.
+      ValueError: the run is of another experiment or data set, or damaged.
     """
     experiment, params = opened(build, config, folder, member, dataset)
     return experiment.dataset, experiment.model, params
@@ -70,7 +70,7 @@ def opened(
     member: int = 0,
     dataset: data.Dataset | None = None,
 ) -> tuple[Experiment, Params]:
-    """What a run's experiment file builds of its options, and its parameters; raises as `load`."""
+    """The experiment that a run's options build, and its parameters; raises like `load`."""
     folder = pathlib.Path(folder).expanduser()
     c = options_of(config, folder)
     if dataset is not None:
@@ -80,8 +80,8 @@ def opened(
     experiment, path = build(c), folder / reports.WEIGHTS
     if not path.exists():
         raise FileNotFoundError(
-            f"{folder} holds no {reports.WEIGHTS}, which a run writes at its end: the command that "
-            f"began it goes on where it stopped, and `gm inspect {folder}` says where that is."
+            f"{folder} has no {reports.WEIGHTS}, which a run writes at its end. Resume it with the "
+            f"command that started it; `gm inspect {folder}` shows where it stopped."
         )
     many, shapes = experiment.num_members, experiment.shapes
     if many is None:
@@ -94,15 +94,15 @@ def opened(
 
 
 def options_of(config: type[C], folder: pathlib.Path) -> C:
-    """The options that a run was asked for, from its config.json.
+    """The options of a run, from its config.json.
 
     Raises:
-      FileNotFoundError: there is none.
-      ValueError: it is not one of this experiment.
+      FileNotFoundError: there is no config.json.
+      ValueError: the options are not those of this experiment.
     """
     path = folder / "config.json"
     if not path.exists():
-        raise FileNotFoundError(f"{folder} holds no config.json: it is not the folder of a run.")
+        raise FileNotFoundError(f"{folder} has no config.json: it is not the folder of a run.")
     saved = json.loads(path.read_text("utf-8"))
     known = {field.name for field in dataclasses.fields(config)}
     wrong = sorted(set(saved) ^ (known - {"folder"})) if isinstance(saved, dict) else ["all of it"]
@@ -115,14 +115,14 @@ def options_of(config: type[C], folder: pathlib.Path) -> C:
 
 
 def _restored(default: Any, saved: Any) -> Any:
-    """What JSON has for an option, as the kind of value that its default is."""
+    """The value of an option in JSON, converted to the type of its default."""
     if isinstance(default, enum.Enum):
         return type(default)[str(saved).rpartition(".")[2]]
     return tuple(saved) if isinstance(saved, list) else saved
 
 
 def sample(asked: after.Sample, experiment: Experiment, params: Params) -> None:
-    """Writes samples to an .npz file, and a picture or a text of them."""
+    """Writes samples to an .npz file, with a picture or a text."""
     model = samples.one_of(experiment.model)
     context = _labels(model, asked)
     process = _processor(asked)
@@ -143,14 +143,14 @@ def sample(asked: after.Sample, experiment: Experiment, params: Params) -> None:
 
 
 def evaluate(asked: after.Evaluate, experiment: Experiment, params: Params) -> None:
-    """Prints the scores of a split, on the run's data or on others that fit the model."""
+    """Prints the scores of a split of the run's data, or of other data that fit the model."""
     dataset, reported = experiment.dataset, experiment.reported
     if asked.dataset is not None:
         other = data.load(asked.dataset, binary=asked.binary, label=asked.column)
         for transform in dataset.train.transforms:
             other = other.map(transform)
         if other.event != dataset.event:
-            raise ValueError(f"the run was trained on {dataset}; {other} are other examples.")
+            raise ValueError(f"the run was trained on {dataset}; {other} does not fit its model.")
         dataset, reported = other, other.test
     split = reported if asked.split == "reported" else getattr(dataset, asked.split)
     for metric, found in experiment.score(params, split).items():
@@ -189,7 +189,7 @@ def complete(asked: after.Complete, experiment: Experiment, params: Params) -> N
 
 
 def export(asked: after.Export, experiment: Experiment, params: Params) -> None:
-    """Writes parameters, with what they are of: .safetensors, or .npz."""
+    """Writes parameters with metadata to .safetensors, or to .npz."""
     out = asked.out.expanduser()
     if out.suffix == ".safetensors":
         about = {"experiment": experiment.name, "dataset": experiment.dataset.name}
@@ -205,19 +205,19 @@ def export(asked: after.Export, experiment: Experiment, params: Params) -> None:
 
 
 def _labels(model: Any, asked: after.Sample | after.Complete) -> tuple[np.ndarray, ...]:
-    """The context of each sample: one label for all, or each in turn; () where there is none."""
+    """The context of each sample: one label for all, or each in turn; () without a context."""
     label, turns = getattr(asked, "label", None), samples.labels_in_turn(model, asked.num)
     if label is None:
         return turns
     if not turns:
-        raise ValueError("a label is for class-conditional models; this run's has no context.")
+        raise ValueError("a label is for class-conditional models; this model has no context.")
     if not 0 <= label < model.context.num_values:
         raise ValueError(f"label must lie in [0, {model.context.num_values}); got {label}.")
     return (np.full_like(turns[0], label),)
 
 
 def _processor(asked: after.Sample) -> decoding.LogitsProcessor | None:
-    """What the options make of each conditional; None where they leave it as it is."""
+    """The logits processor of the options; None if they do not change the conditionals."""
     parts = []
     if asked.temperature != 1.0:
         parts.append(decoding.temperature(asked.temperature))
@@ -229,7 +229,7 @@ def _processor(asked: after.Sample) -> decoding.LogitsProcessor | None:
 
 
 def _write(x: np.ndarray, out: pathlib.Path, experiment: Experiment, *label: np.ndarray) -> None:
-    """Examples as arrays, and as a picture or a text for people."""
+    """Writes examples as arrays, and as a picture or a text."""
     out = out.expanduser()
     if out.suffix != ".npz":
         raise ValueError(f"samples are written as .npz, with a picture beside it; got {out}.")
@@ -250,6 +250,6 @@ ACTIONS: dict[type, Callable[[Any, Experiment, Params], None]] = {
 
 
 def act(asked: after.Run, build: Build, config: type) -> None:
-    """Does what the command line asked of a run's folder."""
+    """Executes a command on a run's folder."""
     experiment, params = opened(build, config, asked.folder, asked.member)
     ACTIONS[type(asked)](asked, experiment, params)

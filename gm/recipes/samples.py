@@ -1,4 +1,4 @@
-"""Samples of a trained model, and what people are shown of them: pictures, or texts."""
+"""Samples of a trained model, and pictures or texts of them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from gm.models.autoregressive import Ensemble
 
 
 def one_of(model: Any) -> Any:
-    """One member of an ensemble that averages probabilities: it is sampled as any of them."""
+    """One member of an ensemble that averages probabilities; it is sampled via any member."""
     return model.member(0) if isinstance(model, Ensemble) else model
 
 
 def labels_in_turn(model: Any, num: int) -> tuple[np.ndarray, ...]:
-    """The context of each of num samples, each label in turn; () for a model that takes none."""
+    """The context of num samples, each label in turn; () for a model without context."""
     context = getattr(model, "context", None)
     return () if context is None else (np.arange(num) % context.num_values,)
 
 
 def sample(model: Any, params: Params, seed: int, num: int) -> np.ndarray:
-    """Samples [num, *event]; of each label in turn, and of one member of an ensemble."""
+    """Samples [num, *event], with each label in turn, and from one member of an ensemble."""
     model, keys = one_of(model), jax.random.split(jax.random.key(seed), num)
     return np.asarray(_sample(model, params, keys, *labels_in_turn(model, num)))
 
@@ -39,13 +39,13 @@ def _sample(model: Any, params: Params, keys: Array, *context: Array) -> Array:
 def beside_data(
     dataset: data.Dataset, model: Any, params: Params, seed: int, path: pathlib.Path
 ) -> None:
-    """Writes a picture of 64 test examples and as many samples."""
+    """Writes a picture of 64 test examples next to 64 samples."""
     panels = {"data": dataset.test.x[:64], "model": sample(model, params, seed, 64)}
     plot.save(plot.samples(panels, num_values=model.event.num_values), path)
 
 
 def show(dataset: data.Dataset, x: np.ndarray, title: str, path: pathlib.Path) -> pathlib.Path:
-    """Writes examples [N, ...] as a picture, or texts to the path with the ending `.txt`.
+    """Writes examples [N, ...] as a picture, or texts to the path with the suffix `.txt`.
 
     Returns:
       The path that was written.

@@ -1,4 +1,4 @@
-"""Maximum likelihood of texts: the optimizer, the score of the last tenth, samples as text."""
+"""Maximum likelihood for texts: the optimizer, the score of the last tenth, samples as text."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def experiment(
 ) -> Experiment:
     """A model of windows of a text (or of any integers), fitted by maximum likelihood.
 
-    A text is scored in nats/char on its last tenth, validation and test together, as the literature
-    has it; other data on their test set.
+    As is usual in the literature, a text is scored in nats/char on its last tenth, validation and
+    test together; other data are scored on their test set.
 
     Args:
       c: the options.
-      dataset: what is scored.
-      model: what is scored and sampled.
-      name: of the model in reports.
+      dataset: the data set.
+      model: the model to score and to sample.
+      name: the name of the model in reports.
       loss: loss(model, params, key, batch).
-      trained: a model with the same parameters that the loss is given in place of `model`.
-      optimizer: by default `adamw`.
-      memory: memory(params) -> what the loss hands from step to step.
-      batches: of training data; by default shuffled windows.
+      trained: a model with the same parameters that the loss gets instead of `model`.
+      optimizer: the optimizer; by default `adamw`.
+      memory: memory(params) -> the initial value of what the loss carries from step to step.
+      batches: batches of training data; by default shuffled windows.
       published: values of the literature, {data set: {metric: (value, source)}}.
-      num_texts: in a picture.
+      num_texts: the number of sampled texts to show.
       batch_size: windows scored at once.
     """
     text = bool(dataset.vocabulary)
@@ -88,7 +88,7 @@ def experiment(
 
 
 def schedule(c: options.Fast) -> optax.Schedule:
-    """Up from zero over a twentieth of the steps, and down again along a cosine."""
+    """Linear warm-up from zero over a twentieth of the steps, then cosine decay."""
     return optax.warmup_cosine_decay_schedule(0.0, c.learning_rate, c.num_steps // 20, c.num_steps)
 
 
@@ -98,7 +98,7 @@ def adamw(c: options.Fast) -> optax.GradientTransformation:
 
 
 def muon(c: options.Fast) -> optax.GradientTransformation:
-    """Orthogonal updates of matrices (Jordan et al. 2024), Adam's of the rest."""
+    """Muon: orthogonalized updates of matrices (Jordan et al. 2024), and Adam for the rest."""
     return optax.contrib.muon(schedule(c), weight_decay=c.weight_decay, consistent_rms=0.2)
 
 

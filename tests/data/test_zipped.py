@@ -68,7 +68,7 @@ def test_another_seed_of_one_part_is_another_run():
 
 def test_what_cannot_be_zipped_is_said():
     few = FEW.batches(4)
-    with pytest.raises(ValueError, match="'a' and 'b' both have seed=0, so that their orders go"):
+    with pytest.raises(ValueError, match="'a' and 'b' both have seed=0, which would pair"):
         data.zipped(a=few, b=MANY.batches(12))
     with pytest.raises(ValueError, match="for all of its parts, or for none"):
         data.zipped(a=few, b=MANY.batches(12, seed=1, on_device=True))

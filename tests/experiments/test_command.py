@@ -103,7 +103,7 @@ def test_a_preset_is_a_start_that_options_change(experiment):
         ("tabular", "claw", "needs integers; got claw"),
         ("rnade", "digits", "needs vectors of real numbers; got digits"),
         ("char_rnn", "digits", "needs a text; got digits"),
-        ("wavenet", "claw", "needs labels, which claw has not; digits"),
+        ("wavenet", "claw", "needs labels, which claw does not have; digits"),
         ("made", "nothing.npz", "no file"),
         ("made", "digit", "unknown dataset 'digit'; did you mean 'digits'"),
         ("gan", "mnist_corrupted/none", "not prepared"),

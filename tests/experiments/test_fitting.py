@@ -63,7 +63,7 @@ def test_the_last_is_reported_where_that_is_asked_beside_the_best(fitted, capsys
     found = fitted(keep_best=False)
     assert (found.params, found.step) == ("late", 100)
     assert found.others == {"best validation": ("early", 40)}
-    assert "reported are the parameters of the last step, as asked" in capsys.readouterr().out
+    assert "the report uses the parameters of the last step, as asked" in capsys.readouterr().out
 
 
 def test_nothing_is_said_where_validation_has_not_risen(fitted, capsys):

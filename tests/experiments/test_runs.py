@@ -129,7 +129,9 @@ def test_a_vae_is_scored_by_the_bound_and_with_more_samples(trained, main):
 
 def test_other_data_and_other_folders_are_refused(trained, main, act, experiment, tmp_path):
     folder, made = trained("made", main), experiment("made")
-    with pytest.raises(ValueError, match=r"the run was trained on digits.*; claw.* other examples"):
+    with pytest.raises(
+        ValueError, match=r"the run was trained on digits.*; claw.* does not fit its model"
+    ):
         act("made", after.Evaluate(folder, dataset="claw"))
     with pytest.raises(FileNotFoundError, match=r"no config\.json: it is not the folder of a run"):
         runs.load(made.build, made.Config, tmp_path)
