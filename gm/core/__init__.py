@@ -1,8 +1,8 @@
 """Shared types: names, events, and the capabilities of a model as protocols.
 
-A model offers the methods that make sense for it. Each group of methods is a capability, named
-here as a `typing.Protocol`; a loss asks for the one it needs with `require`, which says plainly
-what is missing.
+A model has the methods that make sense for it. Each group of methods is a capability, defined here
+as a `typing.Protocol`; a loss checks for the one it needs with `require`, which raises an error
+that says what is missing.
 """
 
 from gm.core.configs import (

@@ -1,4 +1,4 @@
-"""Changes one setting throughout the configuration of a model."""
+"""Changing one setting throughout the configuration of a model."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import jax.numpy as jnp
 
 
 def in_precision(model: Any, dtype: Any) -> Any:
-    """The same model, its computation in another dtype: `in_precision(model, jnp.bfloat16)`.
+    """The same model that computes in another dtype: `in_precision(model, jnp.bfloat16)`.
 
-    Sets every field named `dtype`, anywhere in the model's tree of dataclasses (Linen modules are
-    dataclasses) and tuples. Parameters, sums and losses stay in float32, so one set of parameters
-    serves every precision: train in bfloat16, score in float32.
+    It sets every field named `dtype` in the model's tree of dataclasses (Linen modules are
+    dataclasses) and tuples. Parameters, sums and losses stay in float32, so the same parameters
+    work in every precision: train in bfloat16, score in float32.
 
     Args:
       model: a model, or a network.
-      dtype: of the factors of every product.
+      dtype: the dtype of the factors of matrix products.
 
     Raises:
-      TypeError: the model has no field `dtype` in any part.
-      ValueError: dtype is not a floating one.
+      TypeError: no part of the model has a field `dtype`.
+      ValueError: dtype is not a floating-point type.
     """
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
@@ -38,7 +38,7 @@ def in_precision(model: Any, dtype: Any) -> Any:
 
 
 def _with_dtype(value: Any, dtype: Any) -> Any:
-    """A copy of value with every field `dtype` set; value itself where there is no such field."""
+    """A copy of value with every field `dtype` set; value itself if there is no such field."""
     if isinstance(value, tuple):
         parts = [_with_dtype(part, dtype) for part in value]
         same = all(new is old for new, old in zip(parts, value, strict=True))

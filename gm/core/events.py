@@ -16,14 +16,14 @@ from gm.core.names import Array, PyTree
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """The space one example lives in.
+    """The space of one example.
 
     Attributes:
       shape: the shape of one example, without the batch axis; a list becomes a tuple.
-      num_values: K when every element is an integer in {0, ..., K - 1}; None when it is real.
+      num_values: K if every element is an integer in {0, ..., K - 1}; None if elements are real.
 
     Raises:
-      ValueError: a size is no integer of at least 0, or num_values none from 2 to 2^31.
+      ValueError: a size is not an integer >= 0, or num_values is not an integer in [2, 2^31].
     """
 
     shape: tuple[int, ...]
@@ -55,10 +55,10 @@ class Event:
         return jnp.dtype(jnp.int32) if self.discrete else jnp.dtype(jnp.float32)
 
     def check(self, x: Array | np.ndarray, name: str = "x") -> None:
-        """Raises one clear ValueError unless x is one example, or a batch of them, of this event.
+        """Raises a ValueError unless x is one example, or a batch of examples, of this event.
 
-        Shape and dtype are checked always; values only where they are known, that is outside
-        `jit`. Under `jit` an x outside the space has log probability -inf, a context nan.
+        Shape and dtype are always checked, values only outside `jit`, where they are concrete.
+        Under `jit` an x outside the space has log probability -inf, and a context becomes nan.
         """
         want = f"{self.shape} or [B, {', '.join(map(str, self.shape))}]"
         if x.shape != self.shape and x.shape[1:] != self.shape:
@@ -94,10 +94,10 @@ class Event:
         return self.size * (self.num_values or 1)
 
     def vector(self, x: Array) -> Array:
-        """One value as a vector [E] of floats: one-hot for integers, as it is for reals.
+        """One value as a vector [E] of floats: one-hot for integers, unchanged for reals.
 
-        An integer outside {0, ..., K - 1} becomes nan, so that what is computed from it is known
-        to be wrong where `check` could not see it.
+        An integer outside {0, ..., K - 1} becomes nan, which shows the error under `jit`, where
+        `check` cannot see values.
         """
         if self.num_values is None:
             return jnp.asarray(x, jnp.float32).reshape(self.size)
@@ -109,16 +109,19 @@ class Event:
 
 
 def context_vector(model: Any, context: PyTree) -> Array | None:
-    """What a conditional model is given, as a vector [E]; None for a model that takes nothing.
+    """The context of a conditional model as a vector [E]; None for a model without context.
 
     Args:
-      model: has a field `context`, the event that y lives in or a pytree of events, or None.
-      context: one y, an array or a pytree of them, whose vectors are one after the other.
+      model: a model whose field `context` is the event of y, a pytree of events, or None.
+      context: one y, an array or a pytree of arrays, whose vectors are concatenated.
+
+    Returns:
+      [E] floats, or None.
 
     Raises:
-      ValueError: there is no y where the model needs one, y where it takes none, or y is not in the
-        event's space. Under `jit`, where values are not known, an integer outside it becomes nan,
-        which stops training at its first step.
+      ValueError: y is missing although the model needs it, is given although it takes none, or is
+        not in the event's space. Under `jit`, where values are not concrete, an integer outside the
+        space becomes nan, which stops training at its first step.
     """
     space, name = getattr(model, "context", None), type(model).__name__
     if space is None:
@@ -159,27 +162,28 @@ def _vector(event: Event, y: Array, name: str) -> Array:
 
 
 def context_size(model: Any) -> int:
-    """E, the length of `context_vector`; 0 for a model that takes nothing."""
+    """E, the length of `context_vector`; 0 for a model without context."""
     return sum(event.vector_size for event in jax.tree.leaves(getattr(model, "context", None)))
 
 
 def context_inputs(model: Any, context: PyTree) -> tuple[Array, ...]:
-    """What a network takes after x: (y,) as a vector [E], or () for a model that takes no y.
+    """The arguments of a network after x: (y,), y a vector [E], or () for a model without context.
 
-    So that the networks of an unconditional model need not take one. As `context_vector`.
+    The networks of an unconditional model therefore need no such argument. The arguments and errors
+    are those of `context_vector`.
     """
     y = context_vector(model, context)
     return () if y is None else (y,)
 
 
 def example_context(model: Any) -> PyTree:
-    """Some y of the model's context, to initialise networks with; None where it takes none."""
+    """An example of the model's context, to initialise networks with; None without context."""
     space = getattr(model, "context", None)
     return jax.tree.map(lambda event: jnp.zeros(event.shape, event.dtype), space)
 
 
 def _integer(value: Any, name: str, low: int, high: int | None = None) -> int:
-    """Any integer as Python's own; ValueError for floats, booleans, and what is out of range."""
+    """Any integer as a Python int; ValueError for floats, booleans and values out of range."""
     try:
         number = None if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:

@@ -11,6 +11,6 @@ Array = jax.Array
 Key = jax.Array
 PyTree = Any
 Params = PyTree
-Batch = Mapping[str, PyTree]  # arrays; or batches, where it holds several
+Batch = Mapping[str, PyTree]  # arrays, or several batches by name
 Metrics = dict[str, Array]
 Loss = Callable[[Params, Key, Batch], tuple[Array, Metrics]]

@@ -1,8 +1,8 @@
 """Protocols: the capabilities of a model, and the interfaces of its parts.
 
 Fields are read-only properties, so that frozen dataclasses satisfy a type checker. Every method of
-a conditional model takes `context=None` last: y of p(x | y), an array or a pytree; `given` makes a
-model of x alone of it.
+a conditional model has `context=None` as its last parameter: y of p(x | y), an array or a pytree;
+`given` fixes y and returns a model of x.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from gm.core.names import Array, Key, Metrics, Params, PyTree
 
 
 class Network(Protocol):
-    """Arrays to arrays: how a model sees a Linen module."""
+    """A function from arrays to arrays with parameters: the interface of a Linen module."""
 
     def init(self, key: Key, x: Array, /, *context: Array) -> Params:
-        """Parameters for an input like x; that of a conditional model is given a vector [E] too."""
+        """Parameters for an input like x; conditional models also pass a context vector [E]."""
 
     def apply(self, params: Params, x: Array, /, *context: Array) -> Any:
         """The output at x, one array; leading axes are batch axes."""
 
 
 class Distribution(Protocol):
-    """A density over one event; a pytree, so `vmap` makes batches of them."""
+    """A distribution over one event; it is a pytree, so `vmap` makes batches of distributions."""
 
     @property
     def reparameterized(self) -> bool:
-        """Whether gradients flow from a sample to the parameters: false for discrete values."""
+        """Whether gradients flow from a sample to the parameters; False for discrete values."""
 
     def log_prob(self, x: Any, /) -> Array:
         """log p(x), a scalar in nats, summed over every dimension of x."""
 
     def sample(self, key: Key, /) -> Any:
-        """One x ~ p, an array or, where it has several parts, a pytree."""
+        """One x ~ p, an array, or a pytree if it has several parts."""
 
     def sample_and_log_prob(self, key: Key, /) -> tuple[Any, Array]:
-        """One x ~ p and its log p(x), for the cost of both."""
+        """One x ~ p and log p(x), nats, without computing shared parts twice."""
 
 
 class Head(Protocol):
@@ -50,7 +50,7 @@ class Head(Protocol):
     Attributes:
       num_values: K for integers in {0, ..., K - 1}, None for real values.
       num_params: P, raw outputs per element.
-      num_features: C, inputs per element when the element is fed back to a network.
+      num_features: C, inputs per element when values are the input of a network.
     """
 
     @property
@@ -69,12 +69,12 @@ class Head(Protocol):
         """raw: [..., P] -> a distribution over an event of shape [...]."""
 
     def features(self, x: Array) -> Array:
-        """x: [...] -> [..., C], how values enter a network."""
+        """x: [...] -> [..., C], the input of a network for these values."""
 
 
 @runtime_checkable
 class Bijection(Protocol):
-    """An invertible map of one array, with its log-determinant; a value, as a model is."""
+    """An invertible map of one array, with its log-determinant; hashable, like a model."""
 
     def init(self, key: Key, /) -> Params:
         """Parameters."""
@@ -88,21 +88,21 @@ class Bijection(Protocol):
 
 @runtime_checkable
 class DataInit(Protocol):
-    """Parameters whose start depends on data: activation normalisation, weight normalisation.
+    """Data-dependent initialisation, such as of activation or weight normalisation.
 
-    `init_from` takes it where there are examples; a `Fittable` fits them, all else starts at
-    random.
+    The function `init_from` uses it if there are examples, fits a `Fittable` to them, and
+    initialises other models at random.
     """
 
     def init_from(self, key: Key, x: np.ndarray, /) -> Params:
-        """Parameters, of the structure that `init(key)` gives, to start from examples [N, *event].
+        """Initial parameters, with the structure of `init(key)`, for examples [N, *event].
 
-        Those of a bijection are images of noise, as `fit` has them.
+        The examples for a bijection are images of noise, as for `fit`.
         """
 
 
 class _Spaced(Protocol):
-    """What every capability has."""
+    """The common part of the capabilities."""
 
     @property
     def event(self) -> Event:
@@ -119,7 +119,7 @@ class Samplable(_Spaced, Protocol):
 
 @runtime_checkable
 class Density(_Spaced, Protocol):
-    """A model that scores exactly."""
+    """A model with an exact log density."""
 
     def log_prob(self, params: Params, x: Array) -> Array:
         """log p(x), a scalar in nats."""
@@ -127,7 +127,7 @@ class Density(_Spaced, Protocol):
 
 @runtime_checkable
 class Bounded(_Spaced, Protocol):
-    """A model that scores from below: one with neither an exact density nor a plain posterior."""
+    """A model with a lower bound of log p(x), but no exact density and no simple posterior."""
 
     def lower_bound(self, params: Params, key: Key, x: Array) -> Array:
         """A scalar in nats whose expectation over keys is at most log p(x)."""
@@ -147,31 +147,31 @@ class Autoregressive(_Spaced, Protocol):
         """o"""
 
     def conditionals(self, params: Params, x: Array, context: Array | None = None) -> Distribution:
-        """The distribution of every element given those before it, in the shape of x."""
+        """The distribution of every element given the previous ones, in the shape of x."""
 
     def start(self, params: Params, context: Array | None = None) -> PyTree:
-        """The carry before any element is known; it keeps what it needs of the context."""
+        """The carry before the first element, which includes what is needed of the context."""
 
     def predict(self, params: Params, carry: PyTree) -> Distribution:
         """The distribution of the next element, a scalar event."""
 
     def observe(self, params: Params, carry: PyTree, x_i: Array) -> PyTree:
-        """The carry after the next element turned out to be x_i."""
+        """The carry after the next element x_i."""
 
 
 @runtime_checkable
 class BlockAutoregressive(Autoregressive, Protocol):
-    """An autoregressive model that may be taken by blocks of elements, next to each other."""
+    """An autoregressive model that can process blocks of consecutive elements at once."""
 
     @property
     def samples_blocks(self) -> bool:
-        """Whether it can, and whether that pays."""
+        """Whether sampling by blocks is possible and faster."""
 
     def predict_block(self, params: Params, carry: PyTree, x: Array) -> Distribution:
-        """The distributions of the next elements, were they to be x: [block]."""
+        """The distributions of the next elements, given values x: [block] for them."""
 
     def observe_block(self, params: Params, carry: PyTree, x: Array) -> PyTree:
-        """The carry after the next elements turned out to be x: [block]."""
+        """The carry after the next elements x: [block]."""
 
 
 @runtime_checkable
@@ -186,7 +186,7 @@ class OrderAgnostic(_Spaced, Protocol):
 
 @runtime_checkable
 class MixtureOfMembers(_Spaced, Protocol):
-    """p(x) = (1/M) Σ_m p_m(x), with members that can be scored one by one."""
+    """p(x) = (1/M) Σ_m p_m(x), with members that can be scored separately."""
 
     @property
     def num_members(self) -> int:
@@ -236,35 +236,35 @@ class Implicit(_Spaced, Protocol):
 
 @runtime_checkable
 class Fittable(Protocol):
-    """Parameters from data without gradients: a closed form, EM, nearest neighbours.
+    """A model fitted to data without gradients: in closed form, by EM, from nearest neighbours.
 
-    A bijection is fitted to the images of standard normal noise. Further options of a fit
-    (smoothing, numbers of iterations) are keyword arguments with defaults.
+    A bijection is fitted to the images of standard normal noise. Other options of a fit, such as
+    smoothing or the number of iterations, are keyword arguments with defaults.
     """
 
     def fit(
         self, x: np.ndarray, key: Key | None = None, *, weights: np.ndarray | None = None
     ) -> Params:
-        """Parameters, of the structure that `init` gives, for examples x: [N, *event].
+        """Parameters, with the structure of those of `init`, fitted to examples x: [N, *event].
 
-        A key is for a fit that starts at random; weights [N], at least 0, say how often each
-        example counts, once by default.
+        A key is for fits with a random start; weights [N], at least 0, are the multiplicities of
+        the examples, 1 by default.
         """
 
 
 @runtime_checkable
 class IterativelyFittable(_Spaced, Protocol):
-    """A fit in steps without gradients, each from parameters to the next: EM, Lloyd's k-means.
+    """A fit by iterated updates of the parameters without gradients: EM, Lloyd's k-means.
 
-    `losses.fixed_points` makes a loss of it, so that `train.run` shows, saves and resumes the fit.
+    `losses.fixed_points` turns it into a loss, so that `train.run` logs, saves and resumes the fit.
     """
 
     def fit_step(
         self, params: Params, key: Key, x: Array, *, weights: Array | None = None
     ) -> tuple[Params, Metrics]:
-        """The next parameters for examples x: [N, *event], and scalars of these ones; under jit.
+        """The next parameters for examples x: [N, *event], and metrics of the old ones; under jit.
 
-        The key is for steps at random; weights [N] are as in `Fittable`.
+        The key is for random steps; weights [N] are as in `Fittable`.
         """
 
 
@@ -293,7 +293,7 @@ CAPABILITIES = (
 
 
 def members(protocol: type) -> list[str]:
-    """The methods that a capability asks for, in the order of its definition."""
+    """The methods of a capability, in the order of its definition."""
     return [name for name, value in vars(protocol).items() if callable(value) and name[0] != "_"]
 
 
@@ -303,9 +303,12 @@ def require(model: Any, protocol: type, name: str) -> None:
     Args:
       model: any model.
       protocol: one of `CAPABILITIES`, or `Bijection`.
-      name: who asks, for the message.
+      name: the name of the caller, for the message.
+
+    Raises:
+      TypeError: model is a class, or lacks methods or fields; the message lists them.
     """
-    if isinstance(model, type):  # a class has the methods too, but they lack their self
+    if isinstance(model, type):  # a class has the methods too, but they are unbound
         raise TypeError(
             f"{name} needs a model; got the class {model.__name__}: give an instance of it, "
             f"{model.__name__}(...)."
@@ -326,11 +329,11 @@ def require(model: Any, protocol: type, name: str) -> None:
 
 
 def init_from(model: Any, key: Key, x: np.ndarray) -> Params:
-    """Parameters to start from, of the structure that `model.init(key)` gives.
+    """Initial parameters, with the structure of `model.init(key)`.
 
     Args:
-      model: a model or a bijection. A `DataInit` looks at the examples, a `Fittable` fits them,
-        anything else does without.
+      model: a model or a bijection. A `DataInit` is initialised from the examples, a `Fittable` is
+        fitted to them, and others do not use them.
       key: one key.
       x: [N, *event], examples.
     """
@@ -342,14 +345,14 @@ def init_from(model: Any, key: Key, x: np.ndarray) -> Params:
 
 
 def given(model: Any, context: PyTree) -> Any:
-    """p(x | y) at one y, as a model of x alone: what a loss or a metric of one example asks.
+    """p(x | y) at a fixed y, as a model of x, for losses and metrics of one example.
 
-    So that nothing that works with models need know whether one is conditional. The methods that
-    take `context` have it; everything else is the model's own.
+    Code that works with models therefore need not know whether a model is conditional. Methods
+    with a parameter `context` are bound to y; the others are those of the model.
 
     Args:
-      model: with methods that take `context`.
-      context: y; None leaves the model as it is.
+      model: a model with methods that take `context`.
+      context: y; None returns the model unchanged.
 
     Raises:
       TypeError: no method of the model takes a context.
@@ -366,9 +369,9 @@ def given(model: Any, context: PyTree) -> Any:
 
 
 def takes_context(model: Any) -> bool:
-    """Whether a model is one of p(x | y): its field `context` says so.
+    """Whether a model is conditional, p(x | y): its field `context` is not None.
 
-    Where it has no such field, one of its methods that has the parameter `context` does.
+    A model without this field is conditional if any of its methods has a parameter `context`.
     """
     if hasattr(model, "context"):
         return model.context is not None
@@ -383,7 +386,7 @@ def _takes(method: Any) -> bool:
 
 
 class _Given:
-    """A model at one y."""
+    """A model at a fixed y."""
 
     def __init__(self, model: Any, context: PyTree) -> None:
         for name, value in inspect.getmembers(model):

@@ -1,4 +1,4 @@
-"""Frozen dataclasses of arrays as pytrees, each with a tree structure of its own."""
+"""Frozen dataclasses of arrays as pytrees, each with its own tree structure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def static(**options: Any) -> Any:
-    """A field that is no array: part of the type of the tree, such as a number of values."""
+    """A field that is not an array but part of the tree structure, such as num_values."""
     return dataclasses.field(metadata={"static": True}, **options)
 
 
@@ -20,12 +20,12 @@ def static(**options: Any) -> Any:
 def pytree(cls: type[T]) -> type[T]:
     """Makes a class a frozen dataclass and a pytree of its fields, with a method `replace`.
 
-    `jax.tree_util.register_dataclass`, and so `flax.struct.dataclass`, gives trees of two classes
-    structures that compare equal where they have as many fields (JAX 0.10 and 0.12): a jitted
-    function of both then may silently run the program of the one on the other.
+    With `jax.tree_util.register_dataclass`, and so with `flax.struct.dataclass`, the structures of
+    two classes with equally many fields compare equal (JAX 0.10 and 0.12). A jitted function called
+    with both may then silently run the program for one class on the other.
 
     Args:
-      cls: a class with annotated fields; `static()` ones are compared, not traced.
+      cls: a class with annotated fields; `static()` fields are compared, not traced.
     """
     cls = dataclasses.dataclass(frozen=True)(cls)
     fields = dataclasses.fields(cls)
@@ -43,7 +43,7 @@ def pytree(cls: type[T]) -> type[T]:
         return tuple((key, getattr(value, key.name)) for key in keys), aux(value)
 
     def unflatten(aux: tuple, children: tuple) -> T:
-        value = object.__new__(cls)  # JAX puts in what is no array too
+        value = object.__new__(cls)  # JAX also passes objects that are not arrays
         for name, part in zip((*arrays, *statics), (*children, *aux), strict=True):
             object.__setattr__(value, name, part)
         return value

@@ -6,15 +6,15 @@ import numpy as np
 
 
 def example_weights(weights: np.ndarray | None, count: int, name: str) -> np.ndarray:
-    """One weight for each of N examples, [N] in float64; ones where none are given.
+    """One weight for each of N examples, [N] in float64; ones by default.
 
     Args:
       weights: [N], at least 0, or None.
       count: N.
-      name: who asks, for the message.
+      name: the name of the caller, for the message.
 
     Raises:
-      ValueError: another number of them, or one that is negative or not finite.
+      ValueError: the shape is not [N], or a weight is negative or not finite.
     """
     if weights is None:
         return np.ones(count)

@@ -2,12 +2,13 @@
 
     laws.check(model, key)
 
-runs every law that the model's capabilities call for, at random parameters, and raises `LawBroken`
-naming the first that does not hold. Use a small model: where a law needs the whole space it sums
-over all K^D states, or integrates over one or two real dimensions, and says so where it cannot.
+checks every law that applies to the model's capabilities, at random parameters, and raises
+`LawBroken` with the name of the first law that does not hold. Use a small model: laws of the whole
+space sum over all K^D states or integrate over one or two real dimensions, and report if they
+cannot.
 
-`gm laws FILE.py` (or `python -m gm.laws`) prints the laws and checks every model in FILE's table
-`MODELS`, one line each; `gm laws --help` says what else it takes.
+`gm laws FILE.py` (or `python -m gm.laws`) prints the laws and checks every model in the table
+`MODELS` of FILE.py, with one line each; `gm laws --help` lists its options.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _LEARNERS = (
 )
 _MAPS = (core.Flow, core.Bijection)
 
-# Laws that name a cause come before those of the density, which fail from any of them.
+# Specific laws come before those of the density, which fail for any of their reasons.
 LAWS = (
     Law("a model is a value", (), any_model.model_is_a_value),
     Law(
@@ -133,24 +134,25 @@ def check(
     event: core.Event | None = None,
     context: PyTree = None,
 ) -> dict[str, str]:
-    """Runs every law that the model's capabilities call for; p(x | y) at one random y.
+    """Checks every law that applies to the model's capabilities; p(x | y) at one random y.
 
-    Products are of float32, where an accelerator would take them of fewer bits by default.
+    Matrix products use full float32; accelerators use fewer bits by default.
 
     Args:
-      model: any model, or a bijection; a small one.
-      key: for parameters, points and samples.
-      params: of the model; by default `model.init` with some noise on every parameter, since many
-        laws hold by accident where weights are zero.
-      event: the space of x, for a bijection that has no field of this name.
-      context: the space of y, where the field `context` does not say it: an event, or a pytree.
+      model: a small model, or a bijection.
+      key: one key, for parameters, points and samples.
+      params: the parameters; by default those of `model.init` with noise on every parameter, since
+        many laws hold by accident if weights are zero.
+      event: the space of x, for a bijection without a field of this name.
+      context: the space of y, an event or a pytree of events, if the field `context` does not
+        define it.
 
     Returns:
       {law: "holds", "holds: how accurately", or "not checked: why"}.
 
     Raises:
-      LawBroken: naming the model and the law.
-      TypeError: the argument is no model or no key, or has no capability that a law needs.
+      LawBroken: a law does not hold; the message names the model and the law.
+      TypeError: model or key is of the wrong type, or no law applies to the model.
     """
     check_arguments(model, key, event)
     laws, verdicts = [law for law in LAWS if law.applies(model)], {}

@@ -1,4 +1,4 @@
-"""The command `gm laws`, also `python -m gm.laws`; `commands.LAWS` says what it does."""
+"""The command `gm laws`, also `python -m gm.laws`; `commands.LAWS` is its help text."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ EXAMPLE = "FILE.py with MODELS = {name: model}, or MODULE:NAME of a model of you
 
 
 class NothingToCheck(Exception):
-    """What was named is no model, or cannot be found."""
+    """Raised if the argument is not a model, or cannot be found."""
 
 
 def models_of(what: str) -> dict[str, Any]:
-    """{name: model} of what a person has named.
+    """{name: model} for an argument of the command.
 
     Raises:
-      NothingToCheck: there is no such file, module or name, or it is neither model nor table.
+      NothingToCheck: there is no such file, module or name, or it is not a model or a table.
     """
     source, _, name = what.partition(":")
     module = _module(source)
@@ -46,13 +46,13 @@ def models_of(what: str) -> dict[str, Any]:
 
 
 def _parameters(made: type | types.FunctionType) -> list[inspect.Parameter]:
-    """What a function or class is to be given."""
+    """The parameters of a function or class, except *args and **kwargs."""
     kinds = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
     return [p for p in inspect.signature(made).parameters.values() if p.kind not in kinds]
 
 
 def _module(source: str) -> types.ModuleType:
-    """A module, by its name or by the path of its file, as `python` itself would import it."""
+    """Imports a module by its name or the path of its file, as `python` would."""
     path, here = pathlib.Path(source), str(pathlib.Path.cwd())
     sys.path[:0] = [] if here in sys.path or "" in sys.path else [here]
     if path.suffix == ".py" and not path.is_file():
@@ -63,18 +63,18 @@ def _module(source: str) -> types.ModuleType:
         sys.path.append(str(path.resolve().parent))
         spec = importlib.util.spec_from_file_location("models_to_check", path)
         module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # dataclasses look there for what annotations mean
+        sys.modules[spec.name] = module  # dataclasses resolve annotations there
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         raise NothingToCheck(
-            f"{source} needs the module {error.name}, which is not here. What the project's own "
-            'table needs comes with pip install -e ".[test]".'
+            f"{source} needs the module {error.name}, which is not installed. The modules that the "
+            'project\'s own table needs are installed by pip install -e ".[test]".'
         ) from None
     return module
 
 
 def verdict(model: Any, seed: int) -> tuple[bool, str]:
-    """Whether a model breaks no law, and one line about it."""
+    """Whether a model keeps all laws, and one line of output."""
     begin = time.perf_counter()
     try:
         verdicts = laws.check(model, jax.random.key(seed))
@@ -89,7 +89,7 @@ def verdict(model: Any, seed: int) -> tuple[bool, str]:
 
 
 def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.laws") -> int:
-    """Prints the laws, then a line for each model; returns the exit status."""
+    """Prints the laws and one line per model; returns the exit status."""
     parser = commands.laws(name)
     options = parser.parse_args(arguments)
     print("The laws:", *(f"  {law.sentence}" for law in laws.LAWS), sep="\n", flush=True)

@@ -19,20 +19,20 @@ from gm.laws.trial import Measure, Trial, differs
 from gm.losses import variational
 
 NUM_SAMPLES = 8192
-LARGER = (2.0, 3.0, 3.0)  # noise on the parameters, where a fault may leave no trace with less
-NUM_WEIGHTS = (1024, 8)  # keys, and log weights of each
-_MADE_ANEW = "two traces of {} are two programs: something else than its arguments enters, a "
-_MADE_ANEW += "global generator, a counter, or whatever else changes from call to call"
+LARGER = (2.0, 3.0, 3.0)  # scales of noise on the parameters that show faults hidden by less noise
+NUM_WEIGHTS = (1024, 8)  # keys, and log weights per key
+_MADE_ANEW = "two traces of {} are different programs: it depends on something besides its "
+_MADE_ANEW += "arguments that changes from call to call, such as a global generator or a counter"
 
 
 def samples(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> Array:
-    """[NUM_SAMPLES, *event]"""
+    """Samples [NUM_SAMPLES, *event]."""
     del inputs
     return jax.vmap(trial.sample, (None, 0))(params, jax.random.split(key, NUM_SAMPLES))
 
 
 def elsewhere(trial: Trial, *measures: Measure) -> Iterator[list[PyTree]]:
-    """Results of measures at other parameters, with more noise on them."""
+    """Results of measures at other parameters, with more noise."""
     for i, size in enumerate(LARGER):
         begun = trial.run("init", trial.original.init, jax.random.fold_in(trial.key, i))
         params = spaces.perturb(begun, trial.rng(f"elsewhere {i}"), size)
@@ -42,10 +42,11 @@ def elsewhere(trial: Trial, *measures: Measure) -> Iterator[list[PyTree]]:
 def outputs(
     trial: Trial, params: Params, key: Key, inputs: dict[str, Array]
 ) -> tuple[Array, list[Array | None]]:
-    """What a model that learns computes at every x, and some gradient of it for each leaf.
+    """The outputs of a model with parameters at every x, and a gradient of them for each leaf.
 
-    Samples of an implicit model, values and log_dets of a bijection, scores of a critic, log p(x)
-    of a density [N], log weights of a latent-variable model [2, *NUM_WEIGHTS], bounds [N].
+    These are samples of an implicit model, values and log_dets of a bijection, scores of a critic,
+    log p(x) of a density [N], log weights of a latent-variable model [2, *NUM_WEIGHTS], or bounds
+    [N].
     """
     leaves, tree = jax.tree.flatten(params)
     real = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves]
@@ -56,7 +57,7 @@ def outputs(
         return _output(trial.model, jax.tree.unflatten(tree, every), key, inputs["x"])
 
     out, pull = jax.vjp(of, [leaf for leaf, r in zip(leaves, real, strict=True) if r])
-    # Any weights will do that cancel nothing; what is impossible has no gradient.
+    # Any weights work that do not cancel; infinite outputs have no gradient.
     weights = jnp.sin(1.0 + jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape)
     (grads,) = pull(jnp.where(jnp.isfinite(out), weights, jnp.zeros_like(weights)))
     grads = iter(grads)
@@ -82,24 +83,24 @@ def _output(model: Any, params: Params, key: Key, x: Array) -> Array:
 
 
 def model_is_a_value(trial: Trial) -> None:
-    """A frozen dataclass with hashable fields, whose init is a function of its key."""
+    """The model is a frozen dataclass with hashable fields, and init is a function of its key."""
     model = trial.original
     how = "make it a frozen dataclass of hashable fields: @dataclasses.dataclass(frozen=True)"
-    demand(dataclasses.is_dataclass(model), f"it is a plain class; {how}")
+    demand(dataclasses.is_dataclass(model), f"it is not a dataclass; {how}")
     try:
         hash(model)
     except TypeError as error:
         raise LawBroken(f"{error}; {how}") from None
-    demand(type(model).__dataclass_params__.frozen, f"its fields can be set; {how}")
+    demand(type(model).__dataclass_params__.frozen, f"its fields are mutable; {how}")
     same = dataclasses.replace(model)
     demand(model == same, "a copy is not equal to it")
-    demand(hash(model) == hash(same), "a copy has another hash")
+    demand(hash(model) == hash(same), "a copy has a different hash")
     traced = trial.program("init", model.init).trace(trial.key)
     demand(not differs(traced, model.init, trial.key), _MADE_ANEW.format("init"))
 
 
 def sampling_is_a_function_of_its_key(trial: Trial, x: np.ndarray) -> None:
-    """Same key, same x, inside the event's space; another key, another x."""
+    """The same key gives the same x, in the event's space; different keys give different x."""
     event, given = trial.event, (trial.params, trial.key)
     demand(x.shape[1:] == event.shape, f"x has shape {x.shape[1:]}, not {event.shape}")
     kept = np.all(np.isfinite(x.reshape(len(x), -1)), axis=1)
@@ -111,7 +112,7 @@ def sampling_is_a_function_of_its_key(trial: Trial, x: np.ndarray) -> None:
         raise LawBroken(str(error)) from None
     traced = trial.sample.trace(*given)
     demand(not differs(traced, trial.model.sample, *given), _MADE_ANEW.format("sample"))
-    # All of a density may lie in one place at some parameters, but not at any others too.
+    # At some parameters a density may be concentrated at one x, but not at others as well.
     sets = itertools.chain([x], (x for (x,) in elsewhere(trial, samples)))
     demand(any(np.any(x != x[:1]) for x in sets), f"{len(x)} keys gave the same sample")
     if lost > 0.0:
@@ -121,12 +122,12 @@ def sampling_is_a_function_of_its_key(trial: Trial, x: np.ndarray) -> None:
 def gradients_reach_every_parameter(
     trial: Trial, seen: tuple[np.ndarray, list[np.ndarray | None]]
 ) -> None:
-    """No leaf of the parameters is cut off from what the model computes."""
+    """Every leaf of the parameters has an effect on the outputs of the model."""
     paths = [
         jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(trial.params)
     ]
     dead = set(range(len(paths)))
-    for attempt in range(4):  # a unit may happen to be off at every point, but not again and again
+    for attempt in range(4):  # a unit may be inactive at all points once, but not every time
         for i in sorted(dead):
             grad = seen[1][i]
             if grad is None or grad.size == 0:
@@ -145,7 +146,7 @@ def gradients_reach_every_parameter(
 
 
 def _demand_moderate(out: np.ndarray) -> None:
-    """NotApplicable where outputs are so large that gradients of them overflow."""
+    """Raises NotApplicable if outputs are so large that their gradients overflow."""
     largest = np.max(np.abs(np.nan_to_num(out)))
     if largest > 1e6 or not np.all(np.isfinite(out)):
         raise NotApplicable(f"outputs reach {largest:.1e} at these parameters, too far for float32")

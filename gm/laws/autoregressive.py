@@ -1,4 +1,4 @@
-"""Laws of autoregressive models: causality, and incremental sampling as the forward pass."""
+"""Laws of autoregressive models: causality, and agreement of incremental and forward passes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def forward_passes(
 
 
 def steps(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> Array:
-    """The same parameters one element after another, [4, D, R] in the model's order."""
+    """The same parameters computed one element at a time, [4, D, R] in the model's order."""
     model = trial.model
     del key
     order = np.array(model.order)
@@ -47,24 +47,24 @@ def steps(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> A
 
 
 def no_element_sees_itself_or_a_later_one(trial: Trial, seen: tuple[np.ndarray, ...]) -> None:
-    """x_i moves no conditional at or before i: each is set to other values, all that there are."""
+    """x_i has no effect on conditionals at or before i; each x_i is set to all other values."""
     order = np.array(trial.model.order)
     rows = trial.at_probes(seen[0])  # [1 + S, by, num, of, R]
     moves = np.max(relative(rows[1:], rows[:1]), axis=(0, 2, 4))[np.ix_(order, order)]
     by, of = np.tril_indices(len(order))
     worst = np.argmax(moves[by, of])
     by, of = by[worst], of[worst]
-    # Two shapes of one product may round differently; a leak is larger by far.
+    # The same product in two shapes may round differently; a leak is much larger.
     demand(
         moves[by, of] <= 1e-5,
-        f"element {by} of the order moves conditional {of} by {moves[by, of]:.2e}, relative",
+        f"element {by} of the order changes conditional {of} by {moves[by, of]:.2e}, relative",
     )
 
 
 def incremental_sampling_agrees_with_the_forward_pass(
     trial: Trial, seen: tuple[np.ndarray, ...], incremental: np.ndarray
 ) -> None:
-    """predict after observing x_<i is the i-th conditional of one forward pass."""
+    """predict after observing x_<i equals the i-th conditional of one forward pass."""
     parallel = trial.at_probes(seen[0])[0, 0][:, np.array(trial.model.order)]
     gap = np.max(relative(incremental, parallel))
     demand(gap < 1e-4, f"they differ by {gap:.2e}, relative")  # float32 sums in another order

@@ -1,4 +1,4 @@
-"""What holds for a bijection or a flow: it inverts itself, and its log-determinants are true."""
+"""Laws of bijections and flows: they are invertible, and their log-determinants are correct."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gm.laws.law import LawBroken, NotApplicable, demand
 from gm.laws.trial import Trial
 
 EPS = float(np.finfo(np.float32).eps)
-MAX_CONDITION = 1e4  # of a Jacobian; beyond, float32 says little about an inverse
+MAX_CONDITION = 1e4  # of a Jacobian; float32 is too imprecise for inverses beyond it
 Direction = Callable[[Params, Array], tuple[Array, Array]]
 
 
 def directions(trial: Trial) -> tuple[Direction, Direction]:
-    """From noise to data, and from data to noise."""
+    """The maps from noise to data, and from data to noise."""
     model = trial.model
     if isinstance(model, core.Bijection):
         return model.forward, model.inverse
@@ -27,7 +27,7 @@ def directions(trial: Trial) -> tuple[Direction, Direction]:
 
 
 def maps(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> dict[str, Array]:
-    """To noise and back, with the Jacobian, from points and from what noise is mapped to."""
+    """Maps points and images of noise to noise and back, with the Jacobian."""
     to_data, to_noise = directions(trial)
     del key
     x = inputs["x"]
@@ -55,7 +55,8 @@ def maps(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> di
 
 
 def sizes_are_kept(trial: Trial) -> None:
-    """Both ways as many elements come out as went in, with one number; back in the old shape."""
+    """Both directions keep the number of elements and give a scalar log_det, and the round trip
+    keeps the shape."""
     ways = directions(trial)
     there_and_back = ways if isinstance(trial.model, core.Bijection) else ways[::-1]
     x = jax.ShapeDtypeStruct(trial.event.shape, trial.event.dtype)
@@ -63,9 +64,7 @@ def sizes_are_kept(trial: Trial) -> None:
         try:
             y, log_det = jax.eval_shape(way, trial.params, x)
         except (TypeError, ValueError) as error:
-            raise LawBroken(
-                f"an x of shape {x.shape} is refused on the way {name}: {error}"
-            ) from None
+            raise LawBroken(f"the way {name} fails for x of shape {x.shape}: {error}") from None
         demand(y.size == x.size, f"the way {name} makes {y.shape} of {x.shape}")
         demand(log_det.shape == (), f"log_det has shape {log_det.shape} on the way {name}")
         x = y
@@ -73,7 +72,7 @@ def sizes_are_kept(trial: Trial) -> None:
 
 
 def _shapes(trial: Trial, params: Params) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Of noise and of data; one of them is the event's."""
+    """The shapes of noise and of data; one of them is the event's."""
     to_data, to_noise = directions(trial)
     shape = trial.event.shape
     x = jax.ShapeDtypeStruct(shape, trial.event.dtype)
@@ -85,7 +84,7 @@ def _shapes(trial: Trial, params: Params) -> tuple[tuple[int, ...], tuple[int, .
 def bijection_inverts_itself(trial: Trial, seen: dict[str, np.ndarray]) -> None:
     """inverse(forward(x)) = x, and the log-determinants cancel.
 
-    To float32 rounding: what rounding does to z is as much larger in x as the map stretches.
+    The tolerance is float32 rounding of z, amplified in x by the largest singular value of the map.
     """
     seen, largest, smallest = _sharp(seen)
     x, z, log_det = seen["x"], seen["z"], seen["log_det"]
@@ -93,7 +92,7 @@ def bijection_inverts_itself(trial: Trial, seen: dict[str, np.ndarray]) -> None:
     gap = np.max(np.abs(seen["back"] - x), axis=1)
     demand(
         np.max(gap / size) < 1e-4,
-        f"to noise and back x is off by {np.max(gap):.2e} where |x| is up to {np.max(size):.1e}",
+        f"the round trip changes x by {np.max(gap):.2e} where |x| is up to {np.max(size):.1e}",
     )
     total = log_det + seen["log_det_back"]
     off = np.max(np.abs(total) / (1.0 + np.abs(log_det) + 64 * EPS * largest / smallest * 1e3))
@@ -101,7 +100,7 @@ def bijection_inverts_itself(trial: Trial, seen: dict[str, np.ndarray]) -> None:
 
 
 def log_det_is_the_jacobian(trial: Trial, seen: dict[str, np.ndarray]) -> None:
-    """log_det of the way to noise is slogdet of its autodiff Jacobian."""
+    """log_det of the map to noise equals slogdet of its autodiff Jacobian."""
     seen, largest, smallest = _sharp(seen)
     want = np.linalg.slogdet(seen["jacobian"])[1]
     gap = np.abs(seen["log_det"] - want)
@@ -114,23 +113,23 @@ def log_det_is_the_jacobian(trial: Trial, seen: dict[str, np.ndarray]) -> None:
 
 
 def _sharp(seen: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Where float32 can tell: the points, and the largest and smallest singular values there."""
+    """The points where float32 is precise enough, with the extreme singular values there."""
     seen = {name: value.astype(np.float64) for name, value in seen.items()}
     finite = np.all(np.isfinite(seen["jacobian"]), axis=(1, 2))
     half = len(finite) // 2
     if not np.mean(finite[half:]) > 0.5:
         size = np.max(np.abs(np.nan_to_num(seen["x"][half:], nan=np.inf)))
-        demand(size > 1e6, "the Jacobian is not finite")  # of a map that makes nothing large
+        demand(size > 1e6, "the Jacobian is not finite")  # although x is not large
         raise NotApplicable("the map overflows float32 at these parameters")
-    # The first half is independent of the map, and may lie where no noise is mapped to.
+    # The first half is independent of the map, and may be outside the image of noise.
     finite[:half] &= np.all(np.isfinite(seen["z"][:half]), axis=1)
     values = np.linalg.svd(seen["jacobian"][finite], compute_uv=False)
     stretch = values[:, 0] / np.maximum(values[:, -1], 1e-30)
     sharp = stretch < MAX_CONDITION
     if not np.any(sharp):
         raise NotApplicable(
-            f"the map stretches one axis {np.min(stretch):.1e} times as much as another, which "
-            "float32 cannot tell from a map that loses one"
+            f"the condition number of the Jacobian is at least {np.min(stretch):.1e}, and float32 "
+            "cannot distinguish it from a singular one"
         )
     seen = {name: value[finite][sharp] for name, value in seen.items()}
     return seen, values[sharp, 0], values[sharp, -1]

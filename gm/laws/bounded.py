@@ -1,4 +1,4 @@
-"""What holds for a model that bounds log p(x) from below: its bound is below some density."""
+"""The law of models with a lower bound of log p(x): the bound is below some density."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NUM_KEYS = 256
 
 
 def bounds(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> Array:
-    """lower_bound of every x at keys of their own, [N, NUM_KEYS]."""
+    """lower_bound of every x with separate keys, [N, NUM_KEYS]."""
     x = inputs["x"]
     keys = jax.random.split(key, (len(x), NUM_KEYS))
     of_one = jax.vmap(trial.model.lower_bound, (None, 0, None))
@@ -24,12 +24,12 @@ def bounds(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> 
 def bound_sums_to_at_most_one(trial: Trial, seen: np.ndarray) -> str:
     r"""Σ_x exp E[bound(x)] <= Σ_x p(x) = 1, over all x.
 
-    A mean of n values is off by its standard error s, and its exponential above by s^2 / 2.
+    For a mean with standard error s, E exp(mean) = exp(E mean + s^2 / 2), which is corrected.
     """
     if spaces.num_states(trial.event) > MAX_ROWS:
-        raise NotApplicable("too many x to sum over, or real ones; take a smaller model")
+        raise NotApplicable("x is real or has too many values to sum over; take a smaller model")
     seen = seen.astype(np.float64)
-    demand(not np.any(np.isnan(seen)) and not np.any(seen == np.inf), "a bound is no number")
+    demand(not np.any(np.isnan(seen)) and not np.any(seen == np.inf), "a bound is nan or inf")
     error = np.nan_to_num(np.std(seen, axis=1)) / np.sqrt(NUM_KEYS)
     mass = np.exp(np.mean(seen, axis=1) - 0.5 * error**2)
     total, spread = np.sum(mass), np.sqrt(np.sum((mass * error) ** 2))

@@ -1,4 +1,4 @@
-"""What holds for a model that scores exactly: it is a density, and its samples follow it."""
+"""Laws of models with an exact log_prob: it is a density, and samples follow it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gm.laws.law import NotApplicable, demand
 from gm.laws.statistics import TOO_RARE, chi_squared
 from gm.laws.trial import TOLERANCE, Trial, on_two_grids
 
-NUM_PILOTS = 4096  # samples that say where a density is; the rest are held against it
+NUM_PILOTS = 4096  # samples that locate the density; the others are tested against it
 NUM_CELLS = 64
 
 
 def density_sums_to_one(trial: Trial, out: tuple[np.ndarray, Any]) -> None:
-    """Sum over all K^D states, or quadrature in one or two real dimensions."""
+    """The sum over all K^D states, or the integral over one or two real dimensions, is one."""
     if trial.event.discrete:
         total = float(np.sum(np.exp(trial.log_probs(out[0]))))
         demand(abs(total - 1.0) < 1e-4, f"it sums to {total:.6f}")  # float32 sums
@@ -37,7 +37,7 @@ def density_sums_to_one(trial: Trial, out: tuple[np.ndarray, Any]) -> None:
 def samples_follow_the_density(
     trial: Trial, samples: np.ndarray, out: tuple[np.ndarray, Any]
 ) -> None:
-    """A chi-squared test of samples against the probabilities of states, or of cells."""
+    """A chi-squared test of samples against the probabilities of states or cells."""
     event = trial.event
     if event.discrete:
         _demand_fit(spaces.number(event, samples), np.exp(trial.log_probs(out[0])))
@@ -46,7 +46,7 @@ def samples_follow_the_density(
     def check(fineness: int) -> None:
         integral = _integral(trial, fineness)
         tested = samples.reshape(len(samples), -1)[NUM_PILOTS:]
-        # Neighbours along the curve are neighbours in space.
+        # Adjacent cells along the curve are adjacent in space.
         group = np.cumsum(integral.mass) * NUM_CELLS
         group = np.clip(group, 0, NUM_CELLS - 1).astype(int)
         expected = np.bincount(group, weights=integral.mass, minlength=NUM_CELLS)
@@ -62,7 +62,7 @@ def _demand_fit(place: np.ndarray, expected: np.ndarray) -> None:
 
 
 def _integral(trial: Trial, fineness: int) -> quadrature.Quadrature:
-    """The density's integral, once for both laws."""
+    """The integral of the density, shared by both laws."""
     return trial.once(f"integral {fineness}", lambda: _integrate(trial, fineness))
 
 
@@ -82,7 +82,7 @@ def _integrate(trial: Trial, fineness: int) -> quadrature.Quadrature:
 
     integral = trial.integrate(density, pilots, fineness)
     if lost and abs(integral.total[0] - 1.0) > TOLERANCE:
-        # Far from all samples sums of float32 may overflow; a fault of the model is elsewhere too.
+        # Far from all samples float32 may overflow; a fault of the model shows at samples too.
         x = pilots[0].reshape(-1, *event.shape).astype(event.dtype)
         at_pilots = trial.score("log_prob", model.log_prob, trial.params, x)
         demand(np.mean(np.isnan(at_pilots)) < 0.01, f"log p(x) is not a number at {lost[0]}")

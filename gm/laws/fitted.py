@@ -1,4 +1,4 @@
-"""What holds for a model that takes its parameters from data: the data choose them."""
+"""The law of models that are fitted to data: the parameters follow the data."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NUM_EXAMPLES = 512
 
 
 def a_fit_follows_its_data(trial: Trial, samples: np.ndarray) -> None:
-    """A function of data, weights and key, that scores the data no worse than `init` does.
+    """fit is a function of data, weights and key, and scores the data no worse than `init`.
 
-    Weights of one are none, and uneven ones lead elsewhere. No more is asked of it: that a fit is
-    a maximum of the likelihood is true of few.
+    Weights of one have no effect, and unequal ones have. A maximum of the likelihood is not
+    required, because few fits find one.
     """
     model, x = trial.model, samples[:NUM_EXAMPLES]
     begun = trial.run("init", trial.original.init, trial.key)
@@ -29,16 +29,16 @@ def a_fit_follows_its_data(trial: Trial, samples: np.ndarray) -> None:
 
     params = fit(None)
     same = jax.tree.structure(params) == jax.tree.structure(begun)
-    demand(same, "fit gives parameters of another structure than init")
+    demand(same, "the parameters of fit do not have the structure of those of init")
     found, start = scores(params), scores(begun)
     demand(not np.any(np.isnan(found)), "log p(x) of data that it was fitted to is not a number")
     loss = np.mean(start) - np.mean(found)
     demand(not loss > 1e-4 * abs(np.mean(start)), f"init scores the data {loss:.4f} nats better")
-    demand(np.array_equal(scores(fit(None)), found), "a second fit gives other parameters")
+    demand(np.array_equal(scores(fit(None)), found), "a second fit gives different parameters")
     ones = scores(fit(np.ones(len(x))))
-    demand(np.allclose(ones, found, rtol=1e-4, atol=1e-4), "weights of one are not none")
+    demand(np.allclose(ones, found, rtol=1e-4, atol=1e-4), "weights of one change the fit")
     rank = np.argsort(np.argsort(x.reshape(len(x), -1).sum(axis=1), kind="stable"))
     demand(
         not np.allclose(scores(fit(rank / len(x))), found, rtol=1e-4, atol=1e-4),
-        "weights do not matter to it",
+        "weights have no effect on the fit",
     )

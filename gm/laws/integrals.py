@@ -1,8 +1,8 @@
-"""Integrals over latents of any kind: quadrature, enumeration, or samples with a stated error.
+"""Integrals over latents of any type: quadrature, enumeration, or samples with a standard error.
 
-A latent is a pytree. Its real elements together, one or two of them, are integrated over by
-quadrature, once for every combination of its discrete elements; where there are more of either,
-samples of two densities do, half of each, so that no weight exceeds two.
+A latent is a pytree. With at most two real elements, these are integrated over by quadrature, for
+every combination of the discrete elements. With more of either, integrals are estimated from
+samples of two densities, half from each, so that no weight exceeds two.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy as np
 
 from gm.core import PyTree
 
-MAX_STATES = 2**12  # of discrete elements alone
-MAX_MIXED = 2**5  # of discrete elements beside real ones
+MAX_STATES = 2**12  # states of discrete elements without real ones
+MAX_MIXED = 2**5  # states of discrete elements with real ones
 
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """Latents as vectors of real elements and of discrete ones.
+    """The space of latents, as vectors of real elements and of discrete ones.
 
     Attributes:
-      tree, shapes, dtypes: of the leaves of one latent.
-      ranges: [n, 2], the least and the largest value that samples show of each discrete element.
+      tree, shapes, dtypes: the structure of one latent and the shapes and dtypes of its leaves.
+      ranges: [n, 2], the smallest and largest value of each discrete element in samples.
     """
 
     tree: Any
@@ -38,7 +38,7 @@ class Space:
 
     @classmethod
     def of(cls, *samples: PyTree) -> Space:
-        """That of samples, leaves [N, ...]."""
+        """The space of samples, leaves [N, ...]."""
         leaves, tree = jax.tree.flatten(samples[0])
         shapes = tuple(leaf.shape[1:] for leaf in leaves)
         space = cls(tree, shapes, tuple(leaf.dtype for leaf in leaves), np.zeros((0, 2)))
@@ -47,24 +47,24 @@ class Space:
 
     @property
     def num_reals(self) -> int:
-        """How many elements are real."""
+        """The number of real elements."""
         return sum(
             int(np.prod(s)) for s, real in zip(self.shapes, self._real(), strict=True) if real
         )
 
     @property
     def num_states(self) -> float:
-        """How many combinations the discrete elements have; 1 without any."""
+        """The number of combinations of discrete elements; 1 without any."""
         return float(np.prod(self.ranges[:, 1] - self.ranges[:, 0] + 1.0))
 
     def states(self) -> np.ndarray:
-        """All of them: [num_states, n]."""
+        """All combinations of discrete elements: [num_states, n]."""
         values = [range(int(low), int(high) + 1) for low, high in self.ranges]
         states = list(itertools.product(*values))
         return np.array(states, np.int64).reshape(len(states), len(values))
 
     def split(self, z: PyTree) -> tuple[np.ndarray, np.ndarray]:
-        """Real elements [N, d] in float64 and discrete ones [N, n] of leaves [N, ...]."""
+        """Splits leaves [N, ...] into real elements [N, d] in float64 and discrete ones [N, n]."""
         leaves = [np.asarray(leaf).reshape(len(leaf), -1) for leaf in jax.tree.leaves(z)]
         parts = [[], []]
         for leaf, real in zip(leaves, self._real(), strict=True):
@@ -74,7 +74,7 @@ class Space:
         return reals, np.concatenate([none.astype(np.int64), *parts[1]], axis=1).astype(np.int64)
 
     def join(self, reals: np.ndarray, discrete: np.ndarray) -> PyTree:
-        """Leaves [N, ...] of real elements [N, d] and discrete ones [N, n]."""
+        """Joins real elements [N, d] and discrete ones [N, n] to leaves [N, ...]."""
         leaves, at = [], {True: 0, False: 0}
         for shape, dtype, real in zip(self.shapes, self.dtypes, self._real(), strict=True):
             size = int(np.prod(shape))
@@ -93,12 +93,12 @@ Integrand = Callable[[PyTree], np.ndarray]  # leaves [N, ...] -> [N, K]
 def exactly(
     f: Integrand, space: Space, integrate: Callable[[Integrand], np.ndarray]
 ) -> np.ndarray | None:
-    """[K], sums over all states of integrals over real elements; None where there are too many.
+    """[K] sums over all states of integrals over real elements; None if there are too many.
 
     Args:
       f: K integrands.
-      space: of the latents.
-      integrate: a function of [N, d] points -> its integrals over R^d, d = 1 or 2.
+      space: the space of the latents.
+      integrate: maps a function of [N, d] points to its integrals over R^d, d = 1 or 2.
     """
     if space.num_reals > 2 or space.num_states > (MAX_MIXED if space.num_reals else MAX_STATES):
         return None
@@ -113,11 +113,11 @@ def exactly(
 
 
 def by_samples(f: Integrand, halves: tuple[PyTree, PyTree]) -> tuple[np.ndarray, np.ndarray]:
-    """[K] integrals and their standard errors, from as many samples of two densities.
+    """[K] integrals and their standard errors, from equally many samples of two densities.
 
     Args:
-      f: K integrands over half the sum of the two densities.
-      halves: samples of each, leaves [N, ...].
+      f: K integrands, divided by half the sum of the two densities.
+      halves: samples of each density, leaves [N, ...].
     """
     values = np.stack([f(half) for half in halves])  # [2, N, K]
     error = np.sqrt(np.sum(np.var(values, axis=1), axis=0) / values.shape[1]) / 2.0

@@ -1,4 +1,4 @@
-"""What holds for a latent-variable model: p(x | z) is a density, and bounds are bounds."""
+"""Laws of latent-variable models: p(x | z) is a density, and the bounds are in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gm.laws.statistics import TOO_RARE, two_samples
 from gm.laws.trial import MAX_ROWS, TOLERANCE, Trial, on_two_grids
 
 NUM_LATENTS = 1024
-NUM_SAMPLED = 2**14  # of each of two densities, where no grid will do
+NUM_SAMPLED = 2**14  # samples of each of two densities, if quadrature is not possible
 MAX_ERROR = 0.1  # nats
 
 
@@ -40,7 +40,7 @@ def latents(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) ->
 
 
 def ancestors(trial: Trial, params: Params, key: Key, inputs: dict[str, Array]) -> Array:
-    """[NUM_SAMPLES, *event], z of the prior first, with keys of their own."""
+    """Ancestral samples [NUM_SAMPLES, *event], with separate keys for z and x."""
     model = trial.model
     del inputs
 
@@ -78,7 +78,7 @@ def likelihood_given_z_sums_to_one(trial: Trial, seen: dict[str, PyTree]) -> Non
 
 
 def _demand_integral(trial: Trial, log_prob: Any, given: PyTree, fineness: int) -> None:
-    """That p(x | z) at one z integrates to one over real x."""
+    """Raises unless p(x | z) at one z integrates to one over real x."""
     event = trial.event
 
     def sample(given: PyTree, key: Key) -> Array:
@@ -98,10 +98,10 @@ def _demand_integral(trial: Trial, log_prob: Any, given: PyTree, fineness: int) 
 def samples_follow_the_generative_process(
     trial: Trial, samples: np.ndarray, others: np.ndarray
 ) -> None:
-    """`sample` against z ~ p(z), x ~ p(x | z) with keys of their own: two-sample tests.
+    """Two-sample tests of `sample` against z ~ p(z), x ~ p(x | z) with separate keys.
 
-    At some parameters x hardly depends on z, and how z was sampled leaves no trace in x: so the two
-    are compared at others too, with more noise on them.
+    At some parameters x hardly depends on z, and faults in sampling z have no effect on x. So the
+    comparison is repeated at other parameters, with more noise.
     """
     _demand_same(trial, samples, others)
     for pair in any_model.elsewhere(trial, any_model.samples, ancestors):
@@ -110,13 +110,13 @@ def samples_follow_the_generative_process(
 
 
 def _demand_same(trial: Trial, samples: np.ndarray, others: np.ndarray) -> None:
-    """That two sets [NUM_SAMPLES, *event] have one distribution."""
+    """Raises unless two sets [NUM_SAMPLES, *event] have the same distribution."""
     event, rng = trial.event, trial.rng("directions")
     if spaces.num_states(event) <= MAX_ROWS:
         tests = [(spaces.number(event, samples), spaces.number(event, others))]
     else:
         rows = [x.reshape(len(x), -1).astype(np.float64) for x in (samples, others)]
-        # A random direction sees any difference, but for those of measure zero.
+        # A random projection detects any difference with probability one.
         tests = [tuple(x @ w for x in rows) for w in rng.standard_normal((4, event.size))]
     for a, b in tests:
         chi2, freedom, p = two_samples(a, b)
@@ -126,11 +126,11 @@ def _demand_same(trial: Trial, samples: np.ndarray, others: np.ndarray) -> None:
 def bounds_are_ordered(
     trial: Trial, seen: dict[str, PyTree], out: tuple[np.ndarray, Any]
 ) -> str | None:
-    """elbo <= iwae_8 <= log p(x) in expectation; sampled elbos and -log q have q's means.
+    """elbo <= iwae_8 <= log p(x) in expectation; sampled elbos and -log q have their exact means.
 
-    log p(x) and the exact elbo come from integrals over z (`gm.laws.integrals`). The weights
-    themselves are not averaged: their variance is infinite where q is much narrower than the
-    posterior. Their logarithms behave.
+    log p(x) and the exact elbo are integrals over z (`gm.laws.integrals`). The weights themselves
+    are not averaged, because their variance is infinite if q is much narrower than the posterior;
+    their logarithms have finite variance.
     """
     errors = []
     for i, log_w in enumerate(out[0].astype(np.float64)):
@@ -152,7 +152,7 @@ def bounds_are_ordered(
 
 
 class _Exact(NamedTuple):
-    """log p(x) and the elbo of one x, with standard errors: zero where nothing is sampled."""
+    """log p(x) and the elbo of one x, with standard errors, which are zero for quadrature."""
 
     log_p: float
     elbo: float
@@ -161,7 +161,7 @@ class _Exact(NamedTuple):
 
 
 def _demand_order(elbo: np.ndarray, iwae: np.ndarray, exact: _Exact) -> None:
-    """Of sampled bounds [N] of one x, its log p(x) and its exact elbo."""
+    """Checks the order of sampled bounds [N] of one x, its log p(x) and its exact elbo."""
     size = TOLERANCE * (1.0 + 0.01 * abs(exact.elbo))
     size_p = size + NUM_SIGMAS * exact.log_p_error
     size_elbo = size + NUM_SIGMAS * exact.elbo_error
@@ -197,9 +197,8 @@ def _exact_bounds(
     entropy, entropy_error = _mean(surprises[np.isfinite(surprises)])
 
     def integrands(z: PyTree, sampled: bool = False) -> np.ndarray:
-        """p(x, z), q's gain over `about`, q, p(z), -q log q; over half of p(z) + q where sampled.
-
-        The last is centred at the entropy that samples show.
+        """p(x, z), q times the elbo term minus `about`, q, p(z), and -q log q minus the entropy of
+        samples; if sampled, all divided by half of p(z) + q.
         """
         log_prior, log_joint, log_q = trial.score("bounds", log_densities, given, z)
         base = np.logaddexp(log_prior, log_q) - np.log(2.0) if sampled else 0.0
@@ -215,7 +214,7 @@ def _exact_bounds(
         integrands, space, lambda f: trial.integrate(f, samples, fineness).total
     )
     error = np.zeros(5)
-    # What is discrete may have values that no sample shows.
+    # Discrete elements may have values that do not occur in the samples.
     unseen = total is not None and len(space.ranges) and max(abs(total[2:4] - 1.0)) > TOLERANCE
     if total is None or unseen:
         both = trial.run("sampled latents", _sampler(model), given, trial.key)
@@ -231,7 +230,7 @@ def _exact_bounds(
     size = TOLERANCE * (1.0 + 0.01 * abs(entropy))
     demand(
         abs(total[4]) <= size + NUM_SIGMAS * (error[4] + entropy_error)
-        or not np.all(np.isfinite(surprises)),  # which sampled elbos show
+        or not np.all(np.isfinite(surprises)),  # the test of sampled elbos detects this
         f"-log q of samples of q averages {entropy:.4f} ± {entropy_error:.4f}; q's entropy is "
         f"{entropy + total[4]:.4f}",
     )
@@ -240,12 +239,12 @@ def _exact_bounds(
 
 
 def _mean(values: np.ndarray) -> tuple[float, float]:
-    """Of values [N], with its standard error."""
+    """The mean of values [N], with its standard error."""
     return float(np.mean(values)), float(np.std(values) / np.sqrt(len(values)))
 
 
 def _sampler(model: Any) -> Callable[[PyTree, Key], tuple[PyTree, PyTree]]:
-    """NUM_SAMPLED latents of the posterior, and of the prior."""
+    """A function that samples NUM_SAMPLED latents of the posterior and of the prior."""
 
     def sample(given: PyTree, key: Key) -> tuple[PyTree, PyTree]:
         params, x = given

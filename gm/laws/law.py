@@ -1,4 +1,4 @@
-"""A law: its sentence, the capabilities it needs, what it measures, and how that is checked."""
+"""Law: a sentence, the capabilities it needs, what it measures, and how this is checked."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import jax
 if TYPE_CHECKING:
     from gm.laws.trial import Trial
 
-NUM_SIGMAS = 6.0  # a mean of two thousand skewed values strays further than a normal one
+NUM_SIGMAS = 6.0  # means of two thousand skewed values have heavier tails than normal ones
 
 
 class LawBroken(AssertionError):
-    """A model does not keep a law; the message says which, and by how much."""
+    """Raised if a model breaks a law; the message says which, and by how much."""
 
 
 class NotApplicable(Exception):
-    """A law cannot be checked on this model; the message says why."""
+    """Raised if a law cannot be checked on a model; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Law:
-    """A sentence that is true of models.
+    """A property that all models with certain capabilities must have.
 
     Attributes:
-      sentence: what holds.
-      capabilities: protocols of `gm.core`, or tuples of alternatives; the law applies to a model
-        that has all of them.
+      sentence: the statement of the law.
+      capabilities: protocols of `gm.core`, or tuples of alternatives; the law applies to models
+        that have all of them.
       holds: (trial, *measured) -> None, or a remark on the accuracy; raises LawBroken or
-        NotApplicable; plain numpy.
+        NotApplicable; uses numpy only.
       measures: functions (trial, params, key, inputs) -> arrays. The measures of all laws of one
-        model are one compiled program (`gm.laws.trial`).
+        model are compiled as one program (`gm.laws.trial`).
     """
 
     sentence: str
@@ -52,13 +52,13 @@ class Law:
 
 
 def compiled(function: Callable) -> Callable:
-    """`jax.jit` for a program that runs once or twice: most of its time would go into polish."""
+    """`jax.jit` with little optimization, for programs that run once or twice."""
     return jax.jit(function, compiler_options=_hasty())
 
 
 @functools.lru_cache(maxsize=1)
 def _hasty() -> dict[str, Any] | None:
-    """Options of the CPU compiler that this release has: less polish, and simpler kernels."""
+    """Options of this release's CPU compiler for less optimization and simpler kernels."""
     if jax.default_backend() != "cpu":
         return None
     plain = {"xla_backend_optimization_level": 0}

@@ -1,10 +1,10 @@
-r"""Adaptive quadrature over R or R^2: a grid that follows samples and knows where it is coarse.
+r"""Adaptive quadrature over R or R^2, on a grid that is refined at samples and by its error.
 
     \int f(x) dx = \int f(x(u)) |dx/du| du,    x = m + s u / (1 - u^2),  u in (-1, 1)
 
-m and s are the place and the width of given samples, so that no scale is assumed and nothing lies
-beyond the grid. Cells of u are halved, along every axis, while they hold many samples, or while
-their integral and that of their halves differ: two resolutions, compared everywhere.
+m and s are the location and width of given samples, so that no scale is assumed and the grid covers
+the whole space. Cells of u are halved along every axis while they contain many samples, or while
+their integral differs from that of their halves, so that two resolutions are compared everywhere.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 Integrand = Callable[[np.ndarray], np.ndarray]  # [N, d] -> [N, K]
 
 MAX_POINTS = 2**18
-MAX_LEVEL = 28  # two indices of so many bits fit one integer
-LOCAL = 3e-6  # two resolutions of one cell agree to this
-SHARE = 0.003  # of the samples, at most, in one cell
-MISSED = 6.0  # times what a cell holds, spread over it: no peak of a smooth density is so high
-NUM_NODES = {1: 8, 2: 4}  # of Gauss-Legendre along each axis of a cell
+MAX_LEVEL = 28  # two indices of this many bits fit in one integer
+LOCAL = 3e-6  # tolerance between two resolutions of one cell
+SHARE = 0.003  # largest fraction of the samples in one cell
+MISSED = 6.0  # ratio of peak to mean in a cell beyond which the grid has missed a peak
+NUM_NODES = {1: 8, 2: 4}  # Gauss-Legendre nodes along each axis of a cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Map:
 
     @classmethod
     def of(cls, x: np.ndarray) -> Map:
-        """As wide as the middle two thirds of samples [N, d]."""
+        """The map whose width is that of the middle two thirds of samples [N, d]."""
         low, middle, high = np.quantile(x.astype(np.float64), (1 / 6, 0.5, 5 / 6), axis=0)
         return cls(middle, np.maximum((high - low) / 2.0, 1e-6 * (1e-6 + np.abs(middle))))
 
@@ -46,21 +46,21 @@ class Map:
     def place(self, x: np.ndarray) -> np.ndarray:
         """u in [0, 1) in units of 2^-MAX_LEVEL, for x: [N, d]."""
         t = (x.astype(np.float64) - self.middle) / self.width
-        u = 2.0 * t / (1.0 + np.sqrt(1.0 + 4.0 * t * t))  # so written, exact near zero and far out
+        u = 2.0 * t / (1.0 + np.sqrt(1.0 + 4.0 * t * t))  # exact near zero and for large t
         cell = np.floor((u + 1.0) * 2.0 ** (MAX_LEVEL - 1))
         return np.clip(cell, 0, 2**MAX_LEVEL - 1).astype(np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
 class Quadrature:
-    """Integrals, and the cells they are sums of.
+    """Integrals, and the cells that they are sums of.
 
     Attributes:
-      total: [K].
-      error: how much two resolutions differ, all cells together; relative where totals are large.
-      mass: [C], of the first integrand in every cell.
-      begin: [C], ascending: where each cell begins along the curve that `along` follows.
-      map: from u to x.
+      total: [K] integrals.
+      error: the difference of two resolutions, summed over cells; relative if totals are large.
+      mass: [C], the integral of the first integrand over every cell.
+      begin: [C], ascending: the start of each cell along the curve of `_along`.
+      map: the map from u to x.
     """
 
     total: np.ndarray
@@ -74,14 +74,14 @@ class Quadrature:
         return np.searchsorted(self.begin, _along(self.map.place(x)), side="right") - 1
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of densities that are none
+@np.errstate(over="ignore", invalid="ignore")  # of functions that are not densities
 def integrate(f: Integrand, samples: Sequence[np.ndarray], fineness: int = 1) -> Quadrature:
     """The integrals of f over R^d.
 
     Args:
-      f: K integrands at [N, d] points, of order one in their integral.
-      samples: sets [N, d] of points that show where f is; the first gives the scale.
-      fineness: how many times as fine a grid as the usual one.
+      f: K integrands at [N, d] points, with integrals of order one.
+      samples: sets [N, d] of points where f is large; the first defines the scale.
+      fineness: the fineness of the grid, relative to the default.
     """
     grid = Map.of(samples[0])
     places = [grid.place(x) for x in samples]
@@ -101,7 +101,7 @@ def integrate(f: Integrand, samples: Sequence[np.ndarray], fineness: int = 1) ->
             gaps = values.reshape(len(before), len(corners), -1).sum(1) - before
             gaps = np.max(np.abs(gaps) / size, axis=1)
             gap = np.repeat(gaps / len(corners), len(corners))
-        # A ridge that runs between the nodes shows at samples: more than the cell is said to hold.
+        # A ridge between the nodes shows at samples, where f is too large for the cell's integral.
         highest = _highest(where, peaks, cells, level) * 2.0 ** (num_dims * (1 - level))
         missed = highest > MISSED * values[:, 0] + LOCAL
         rough = missed | (gap * len(corners) > LOCAL / fineness**2)
@@ -115,7 +115,7 @@ def integrate(f: Integrand, samples: Sequence[np.ndarray], fineness: int = 1) ->
         ):
             split = np.zeros_like(split)
         done.append((cells[~split] << (MAX_LEVEL - level), values[~split]))
-        error += float(np.sum(gap[~split])) / 3.0  # what is left even where order is two
+        error += float(np.sum(gap[~split])) / 3.0  # remaining error for convergence of order two
         if not np.any(split):
             break
         cells = (2 * cells[split][:, None] + corners).reshape(-1, num_dims)
@@ -144,7 +144,7 @@ def _integrals(
 
 
 def _share(place: np.ndarray, cells: np.ndarray, level: int) -> np.ndarray:
-    """The share of samples at [N, d] places that every cell [C, d] of a level holds."""
+    """The fraction of samples at places [N, d] in every cell [C, d] of a level."""
     held = _along(_floor(place, level))
     keys, counts = np.unique(held, return_counts=True)
     wanted = _along(cells << (MAX_LEVEL - level))
@@ -153,13 +153,13 @@ def _share(place: np.ndarray, cells: np.ndarray, level: int) -> np.ndarray:
 
 
 def _heights(f: Integrand, grid: Map, x: np.ndarray) -> np.ndarray:
-    """The first integrand in terms of u at samples [N, d]."""
+    """The first integrand as a density of u, at samples [N, d]."""
     u = 2.0 ** (1 - MAX_LEVEL) * (grid.place(x) + 0.5) - 1.0
     return f(x.astype(np.float32))[:, 0] * grid.x(u)[1]
 
 
 def _highest(place: np.ndarray, height: np.ndarray, cells: np.ndarray, level: int) -> np.ndarray:
-    """The largest of heights [N] at places [N, d] in every cell [C, d] of a level; 0 where none."""
+    """The largest of heights [N] at places [N, d] in every cell [C, d] of a level; 0 if empty."""
     keys, index = np.unique(_along(_floor(place, level)), return_inverse=True)
     highest = np.zeros(len(keys))
     np.maximum.at(highest, index, height)
@@ -169,12 +169,12 @@ def _highest(place: np.ndarray, height: np.ndarray, cells: np.ndarray, level: in
 
 
 def _floor(place: np.ndarray, level: int) -> np.ndarray:
-    """Where the cell of a level begins that each place is in."""
+    """The start of the cell of a level that contains each place."""
     return place >> (MAX_LEVEL - level) << (MAX_LEVEL - level)
 
 
 def _along(place: np.ndarray) -> np.ndarray:
-    """The bits of d indices interleaved: the place on a curve that fills one cell after another."""
+    """Interleaves the bits of d indices: the position on a space-filling (Morton) curve."""
     along = np.zeros(len(place), np.int64)
     for bit in reversed(range(MAX_LEVEL)):
         for axis in range(place.shape[1]):

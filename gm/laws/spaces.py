@@ -1,4 +1,4 @@
-"""Whole spaces, points in them, and noise on parameters: all in numpy, where nothing compiles."""
+"""Enumeration of spaces, points in them, and noise on parameters, in numpy without compilation."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MAX_PROBES = 2**12
 
 
 def perturb(params: Params, rng: np.random.Generator, size: float = 1.0) -> Params:
-    """Noise on every parameter: many laws hold by accident where weights are zero.
+    """Adds noise to every parameter, since many laws hold by accident if weights are zero.
 
-    A sum over many inputs gets the noise of all its weights, so each gets less of it: 0.3 for
-    vectors and scalars, 0.8 / sqrt(fan-in) for matrices and kernels whose last axis is the output.
+    The standard deviation is 0.3 for vectors and scalars, and 0.8 / sqrt(fan-in) for matrices and
+    kernels, whose last axis is the output, since a sum over inputs adds the noise of all weights.
     """
 
     def noisy(leaf: Any) -> np.ndarray:
@@ -36,7 +36,7 @@ def perturb(params: Params, rng: np.random.Generator, size: float = 1.0) -> Para
 
 
 def points(event: Event, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Values of the event that owe nothing to a model: any shape; uniform, or standard normal."""
+    """Values of the event that are independent of a model: uniform, or standard normal."""
     if event.discrete:
         return rng.integers(0, event.num_values, shape).astype(event.dtype)
     return rng.standard_normal(shape).astype(event.dtype)
@@ -49,7 +49,7 @@ def given_one(model: Any, context: PyTree, rng: np.random.Generator) -> Any:
 
 
 def num_states(event: Event) -> float:
-    """How many x there are; infinity for real ones."""
+    """The number of possible x; infinity for real ones."""
     return event.num_values**event.size if event.discrete else math.inf
 
 
@@ -62,15 +62,15 @@ def states(event: Event) -> np.ndarray:
 
 
 def number(event: Event, x: np.ndarray) -> np.ndarray:
-    """The place of every x: [N, *event] in `states`, [N]."""
+    """The index in `states` of every x: [N, *event] -> [N]."""
     return x.reshape(len(x), -1).astype(np.int64) @ event.num_values ** np.arange(event.size)[::-1]
 
 
 def probes(event: Event, rng: np.random.Generator, num: int = 4) -> np.ndarray:
-    """Points, and each again with one element changed: [1 + S, D, num, *event].
+    """Points, and copies of them with one element changed: [1 + S, D, num, *event].
 
-    The first row holds the points themselves. A discrete element is set to every other value where
-    that is not too much, a real one moved near and far.
+    The first row contains the points themselves. A discrete element is set to every other value, or
+    to some of them if there are many; a real one is moved by small and large amounts.
     """
     shifts = event.num_values - 1 if event.discrete else 3
     shifts = max(1, min(shifts, MAX_PROBES // (num * event.size)))

@@ -1,4 +1,4 @@
-"""The evaluation of one model: its parameters, the test points, and what the laws measure."""
+"""Trial: the evaluation of one model, with its parameters, test points and measurements."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from gm.laws.law import LawBroken, NotApplicable, compiled
 
 Measure = Callable[["Trial", Params, Key, dict[str, Array]], PyTree]
 
-MAX_ROWS = 2**11  # a space up to this size is enumerated, in the one program
-CHUNK = 2**12  # points of a larger one are scored so many at once
-TOLERANCE = 2e-3  # of an integral
-MAX_ATTEMPTS = 8  # at parameters that float32 can hold
-BEYOND = 1e15  # what is larger lies beyond every grid
+MAX_ROWS = 2**11  # spaces up to this size are enumerated in the main program
+CHUNK = 2**12  # points of a larger space that are scored at once
+TOLERANCE = 2e-3  # tolerance of an integral
+MAX_ATTEMPTS = 8  # to find parameters that do not overflow float32
+BEYOND = 1e15  # larger values are outside every grid
 
 
 class Trial:
-    """A model at noisy parameters, and all that its laws measure.
+    """A model at noisy parameters, and the measurements of its laws.
 
-    What compiles is one program for `init`, one for everything that laws measure, and one for
-    densities where space is too large for that or real. The rest is numpy.
+    It compiles one program for `init`, one for all measurements, and one for densities on large or
+    real spaces. The rest is numpy.
 
     Attributes:
       original: the model.
-      model: the model of x alone: p(x | y) at one random y if the model is conditional.
+      model: the model of x; for a conditional model, p(x | y) at one random y.
       event: the space of x.
-      params: of the model.
-      inputs: the points at which it is evaluated.
-      num_probes: the leading shape of what `inputs["x"]` holds, where it holds probes.
+      params: the parameters.
+      inputs: the points at which the model is evaluated.
+      num_probes: the leading shape of the probes in `inputs["x"]`, if there are any.
     """
 
     def __init__(
@@ -58,18 +58,18 @@ class Trial:
         self._programs, self._shared = {}, {}
         self.inputs = self._points()
         if isinstance(model, core.Samplable):
-            self.sample = jax.jit(self.model.sample)  # traced once, for many keys and for one
+            self.sample = jax.jit(self.model.sample)  # traced once for all uses
 
     def rng(self, name: str) -> np.random.Generator:
-        """Randomness of the host for one use of it."""
+        """A NumPy generator for one named use."""
         seed = np.asarray(jax.random.key_data(self.key)).ravel().tolist()
         return np.random.default_rng([*seed, zlib.crc32(name.encode())])
 
     @property
     def params(self) -> Params:
-        """Those given, else `model.init` with some noise on every one of them.
+        """The given parameters, else those of `model.init` with noise on every one.
 
-        Less noise, then another start, where too much lies beyond float32 to be seen.
+        If too many results overflow float32, it tries less noise and then other keys.
         """
         if self._given is None:
             least = np.inf
@@ -85,11 +85,11 @@ class Trial:
         return self._given
 
     def run(self, name: str, function: Callable[..., PyTree], *args: Any) -> PyTree:
-        """A function of the model, compiled once under its name; arrays of numpy."""
+        """Runs a function of the model, compiled once per name; returns numpy arrays."""
         return jax.tree.map(np.asarray, self.program(name, function)(*args))
 
     def program(self, name: str, function: Callable[..., PyTree]) -> Any:
-        """What `run` runs: jitted, the first time of its name."""
+        """The jitted function of this name, which `run` calls."""
         if name not in self._programs:
             self._programs[name] = compiled(function)
         return self._programs[name]
@@ -102,7 +102,7 @@ class Trial:
         return self._measured[self._measures.index(measure)]
 
     def measure_again(self, params: Params, *measures: Measure) -> list[PyTree]:
-        """Measures at other parameters; nothing is compiled again."""
+        """Results of measures at other parameters, without another compilation."""
         results = self._measure(params)
         return [results[self._measures.index(measure)] for measure in measures]
 
@@ -113,7 +113,7 @@ class Trial:
         return self.run("all", program, params, self.key, self.inputs)
 
     def once(self, name: str, function: Callable[[], Any]) -> Any:
-        """A result that several laws share, computed once; also that it cannot be computed."""
+        """A result that several laws share, computed once; a NotApplicable is shared as well."""
         if name not in self._shared:
             try:
                 self._shared[name] = function()
@@ -124,7 +124,7 @@ class Trial:
         return self._shared[name]
 
     def _points(self) -> dict[str, np.ndarray]:
-        """{"x": all of a small space, else probes or points; "base": full sequences}."""
+        """{"x": all values of a small space, else probes or points; "base": full sequences}."""
         event, rng = self.event, self.rng("points")
         inputs = {}
         causal = isinstance(self.model, core.Autoregressive)
@@ -149,18 +149,18 @@ class Trial:
         return inputs
 
     def at_probes(self, rows: np.ndarray) -> np.ndarray:
-        """Rows at every x, as [1 + S, D, num, ...] at the probes."""
+        """The rows of the probes, as [1 + S, D, num, ...]."""
         return rows[self._probe_rows].reshape(*self.num_probes, *rows.shape[1:])
 
     def log_probs(self, log_prob: np.ndarray) -> np.ndarray:
-        """log p(x) of every state of a discrete event; those measured, if that was all of them."""
+        """log p(x) of every state of a discrete event; measured ones are reused if complete."""
         x = spaces.states(self.event)
         if len(log_prob) == len(x) and len(x) <= MAX_ROWS:
             return log_prob.astype(np.float64)
         return self.score("log_prob", self.model.log_prob, self.params, x)
 
     def score(self, name: str, function: Callable[..., PyTree], given: PyTree, x: PyTree) -> PyTree:
-        """function(given, x) in float64 at points, leaves [N, ...], CHUNK at once."""
+        """function(given, x) in float64 at points x, leaves [N, ...], CHUNK points at a time."""
         parts, num = [], len(jax.tree.leaves(x)[0])
         for begin in range(0, num, CHUNK):
             part = jax.tree.map(lambda leaf, b=begin: _padded(leaf[b : b + CHUNK]), x)
@@ -170,7 +170,7 @@ class Trial:
     def integrate(
         self, density: quadrature.Integrand, samples: list[np.ndarray], fineness: int = 1
     ) -> quadrature.Quadrature:
-        """Integrals over one or two real dimensions; raises NotApplicable where there are none."""
+        """Integrals over one or two real dimensions; raises NotApplicable if this is impossible."""
         num_dims = samples[0].shape[1]
         if not 1 <= num_dims <= 2:
             raise NotApplicable(f"no quadrature in {num_dims} real dimensions; take one or two")
@@ -183,7 +183,7 @@ class Trial:
             kept.append(x[~beyond])
         result = quadrature.integrate(density, kept, fineness)
         if not np.isfinite(result.error):
-            raise NotApplicable("the density is narrower than float32 can tell points apart there")
+            raise NotApplicable("the density is narrower than the resolution of float32 there")
         if result.error > TOLERANCE:
             raise NotApplicable(
                 f"the density varies faster than the grid: {result.error:.1e} between two "
@@ -193,19 +193,19 @@ class Trial:
 
 
 def _share_beyond(results: PyTree) -> float:
-    """The largest share, of any array of results, that is no number or too large; log 0 is fine."""
+    """The largest fraction of nan or too large values in any array; -inf is allowed."""
     leaves = [leaf for leaf in jax.tree.leaves(results) if leaf.size and leaf.dtype.kind == "f"]
     beyond = (np.mean(~(np.abs(leaf) < BEYOND) & (leaf != -np.inf)) for leaf in leaves)
     return float(max(beyond, default=0.0))
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:
-    """[CHUNK, ...], the first row again where there are fewer."""
+    """Pads rows to [CHUNK, ...] with copies of the first one."""
     return np.concatenate([rows, np.repeat(rows[:1], CHUNK - len(rows), axis=0)])
 
 
 def on_two_grids(check: Callable[[int], Any]) -> Any:
-    """check(fineness); on a finer grid too if it fails, as the grid may be too coarse."""
+    """Runs check(fineness), and again on a finer grid if it fails."""
     try:
         return check(1)
     except LawBroken:
@@ -213,17 +213,17 @@ def on_two_grids(check: Callable[[int], Any]) -> Any:
 
 
 def differs(traced: Any, function: Callable[..., PyTree], *args: Any) -> bool:
-    """Whether another trace of a function is another program than the one traced before.
+    """Whether another trace of a function differs from the one traced before.
 
-    Global generators, counters and clocks are read once, when a function is traced: no number of
-    calls of the compiled function would show them.
+    Global generators, counters and clocks are read only when a function is traced, so calls of the
+    compiled function do not reveal them.
     """
     again = jax.make_jaxpr(lambda *args: function(*args))(*args)
     return _text(traced.jaxpr) != _text(again)
 
 
 def _text(jaxpr: Any) -> tuple[str, list[bytes]]:
-    """A program as text, without addresses, and the arrays it holds."""
+    """A program as text, without addresses, and its constant arrays."""
     consts = [np.asarray(c).tobytes() for c in jaxpr.consts if not _is_key(c)]
     return re.sub(r"0x[0-9a-f]+", "", str(jaxpr)), consts
 
@@ -233,7 +233,7 @@ def _is_key(x: Any) -> bool:
 
 
 def _parts(model: Any) -> list[Any]:
-    """The event of a model; its parts where a critic's has several."""
+    """The event of a model, or the parts of a critic's event if it has several."""
     event = getattr(model, "event", None)
     return (isinstance(model, core.Critic) and jax.tree.leaves(event)) or [event]
 
