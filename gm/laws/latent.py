@@ -98,7 +98,7 @@ def _demand_integral(trial: Trial, log_prob: Any, given: PyTree, fineness: int) 
 def samples_follow_the_generative_process(
     trial: Trial, samples: np.ndarray, others: np.ndarray
 ) -> None:
-    """Two-sample tests of `sample` against z ~ p(z), x ~ p(x | z) with separate keys.
+    """Compares `sample` with z ~ p(z), x ~ p(x | z) of separate keys by chi-squared tests.
 
     At some parameters x hardly depends on z, and faults in sampling z have no effect on x. So the
     comparison is repeated at other parameters, with more noise.

@@ -46,7 +46,7 @@ def experiment(
         fits = {setting: of() for setting, of in candidates.items()}
         values = {s: nats(params, dataset.validation).value for s, params in fits.items()}
         best = min(values, key=values.__getitem__)
-        print(f"{name}: {best}, selected among {len(fits)} by validation")
+        print(f"{name}: {best}, the best of {len(fits)} by validation")
         return Fitted(fits[best], 0, time.perf_counter() - begin)
 
     def picture(params: Params, path: pathlib.Path) -> None:

@@ -169,7 +169,7 @@ def test_smoothing_is_chosen_on_validation(capsys):
             for name, s in (("little", 0.01), ("much", 10.0))
         }
         closed_form.experiment(options.Data(), dataset, model, "m", fits).fit()
-        assert f"m: {best}, of 2" in capsys.readouterr().out
+        assert f"m: {best}, the best of 2 by validation" in capsys.readouterr().out
 
 
 def test_samples_are_classified_as_what_they_were_asked_to_be(monkeypatch):
