@@ -1,0 +1,118 @@
+r"""Masked autoregressive bijections: MAF, and IAF as its inverse.
+
+Papamakarios, Pavlakou & Murray (2017), "Masked autoregressive flow for density estimation",
+arXiv:1705.07057; Kingma et al. (2016), "Improved variational inference with inverse autoregressive
+flow", arXiv:1606.04934.
+
+    y_o(i) = τ(x_o(i); network(y_o(<i), context)),    log_det = Σ_i log dτ/dx_i
+
+`inverse` is one forward pass of the network. `forward` takes one element after another, each hidden
+unit computed once, when its last input arrives (`gm.networks.MaskedMLP`), and so costs about as
+much arithmetic, not D times it. A flow of noise through `forward` is MAF: quick to score.
+`Inverse(MaskedAutoregressive(...))` is IAF: quick to sample, and to score its own samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gm.bijections import context as given
+from gm.bijections.transformers import Transformer, check_transformer, each
+from gm.core import Array, Event, Key, Params, PyTree, pytree
+from gm.networks import MaskedMLP
+from gm.networks.layers import frozen
+from gm.sampling import ancestral
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedAutoregressive:
+    """τ of every element, its parameters from the elements of y before it.
+
+    Attributes:
+      event: the space of x and y, real; D elements.
+      transformer: τ, as in `Coupling`.
+      hidden: units in each hidden layer.
+      order: a permutation of the D elements in raster order; o(0) comes first. Raster order by
+        default. Layers that follow each other should differ, as an order and its reverse do.
+      direct: masked connections straight from inputs to outputs.
+      activation: of the hidden units.
+      context_dim: E, the size of the context vector that every unit sees; 0 for none.
+
+    Raises:
+      ValueError: the event is discrete, or the order is no permutation of its elements.
+      TypeError: there is no transformer.
+    """
+
+    event: Event
+    transformer: Transformer
+    hidden: tuple[int, ...] = (64, 64)
+    _: dataclasses.KW_ONLY
+    order: tuple[int, ...] | None = None
+    direct: bool = False
+    activation: Callable[[Array], Array] = jax.nn.relu
+    context_dim: int = 0
+
+    def __post_init__(self) -> None:
+        check_transformer(self.transformer, "MaskedAutoregressive")
+        object.__setattr__(self, "hidden", frozen(self.hidden))
+        object.__setattr__(self, "order", frozen(self.order))
+        if self.event.discrete:
+            raise ValueError(
+                f"MaskedAutoregressive needs a real event; got {self.event}. Dequantize integers "
+                "(gm.data.UniformDequantization)."
+            )
+        if self.order is not None and sorted(self.order) != list(range(self.event.size)):
+            raise ValueError(
+                "MaskedAutoregressive needs an order that permutes "
+                f"0..{self.event.size - 1}; got {self.order}."
+            )
+
+    @functools.cached_property
+    def network(self) -> MaskedMLP:
+        """The raw parameters of every element, from those before it."""
+        return MaskedMLP(
+            shape=self.event.shape,
+            num_params=self.transformer.num_params,
+            hidden=self.hidden,
+            direct=self.direct,
+            activation=self.activation,
+            order=self.order,
+            context_dim=self.context_dim,
+            output_scale=0.0,
+        )
+
+    def init(self, key: Key) -> Params:
+        """Parameters of the network, whose outputs start at zero."""
+        y = jnp.zeros((*self.event.shape, 1), jnp.float32)
+        return self.network.init(key, y, *given.example(self))
+
+    def inverse(self, params: Params, y: Array, context: PyTree = None) -> tuple[Array, Array]:
+        """x, in one forward pass of the network."""
+        raw = self.network.apply(params, y[..., None], *given.inputs(self, context))
+        return each(self.transformer.inverse, raw, y)
+
+    def forward(self, params: Params, x: Array, context: PyTree = None) -> tuple[Array, Array]:
+        """y, one element after another."""
+        steps = _Steps(self.event, self.network, self.network.element_order())
+
+        def choose(i: Array, p: _Raw, random: None, x_i: Array) -> tuple[Array, Array]:
+            return self.transformer.forward(p.raw, x_i)
+
+        context = given.inputs(self, context)
+        start = functools.partial(steps.start, context=context)
+        model = dataclasses.replace(steps, begin=start)
+        y, log_dets = ancestral.scan(model, params, None, choose, x)
+        return y, jnp.sum(log_dets)
+
+
+@pytree
+class _Raw:
+    """What is known of the next element: raw parameters [P] of its transformer."""
+
+    raw: Array
