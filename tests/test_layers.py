@@ -20,7 +20,7 @@ TABLE = {
     "networks": BASE,
     "data": BASE,
     "train": BASE | {"commands"},
-    "bijections": BASE | {"distributions", "networks"},
+    "bijections": BASE | {"distributions", "networks", "sampling"},
     "sampling": BASE | {"distributions"},
     "codecs": BASE | {"distributions"},
     "losses": BASE | {"distributions", "sampling"},

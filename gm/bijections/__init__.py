@@ -9,10 +9,30 @@ context=None)` and `inverse(params, y, context=None)` for one example, each givi
 `models.flows.Flow` makes a model of one, `forward` leading from noise to data;
 `distributions.Transformed` makes a posterior, a prior or a likelihood of one. `Inverse` swaps the
 directions, `Chain` composes. `gm.laws.check(bijection, key, event=...)` tries one's own.
+
+`Coupling`, `MaskedAutoregressive` and `Elementwise` apply any of `transformers`, increasing maps of
+one number. A context is one vector [E]: a bijection with a field `context_dim` is given it.
 """
 
+from gm.bijections import transformers
 from gm.bijections.affine import Affine
+from gm.bijections.autoregressive import MaskedAutoregressive
 from gm.bijections.compose import Chain, Inverse
-from gm.bijections.permutation import Permutation
+from gm.bijections.coupling import Coupling, alternating, checkerboard, halves
+from gm.bijections.elementwise import Elementwise
+from gm.bijections.permutation import Permutation, Reshape
 
-__all__ = ["Affine", "Chain", "Inverse", "Permutation"]
+__all__ = [
+    "Affine",
+    "Chain",
+    "Coupling",
+    "Elementwise",
+    "Inverse",
+    "MaskedAutoregressive",
+    "Permutation",
+    "Reshape",
+    "alternating",
+    "checkerboard",
+    "halves",
+    "transformers",
+]

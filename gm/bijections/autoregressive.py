@@ -17,14 +17,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gm.bijections import context as given
 from gm.bijections.transformers import Transformer, check_transformer, each
-from gm.core import Array, Event, Key, Params, PyTree, pytree
+from gm.core import Array, Event, Key, Params, PyTree
 from gm.networks import MaskedMLP
 from gm.networks.layers import frozen
 from gm.sampling import ancestral
@@ -99,20 +98,39 @@ class MaskedAutoregressive:
 
     def forward(self, params: Params, x: Array, context: PyTree = None) -> tuple[Array, Array]:
         """y, one element after another."""
-        steps = _Steps(self.event, self.network, self.network.element_order())
+        model = _Incremental(self.event, self.network)
+        vector = given.inputs(self, context)
 
-        def choose(i: Array, p: _Raw, random: None, x_i: Array) -> tuple[Array, Array]:
-            return self.transformer.forward(p.raw, x_i)
+        def choose(i: Array, raw: Array, random: None, x_i: Array) -> tuple[Array, Array]:
+            return self.transformer.forward(raw, x_i)
 
-        context = given.inputs(self, context)
-        start = functools.partial(steps.start, context=context)
-        model = dataclasses.replace(steps, begin=start)
-        y, log_dets = ancestral.scan(model, params, None, choose, x)
+        y, log_dets = ancestral.scan(model, params, None, choose, x, *vector)
         return y, jnp.sum(log_dets)
 
 
-@pytree
-class _Raw:
-    """What is known of the next element: raw parameters [P] of its transformer."""
+@dataclasses.dataclass(frozen=True)
+class _Incremental:
+    """The network one element at a time, for the one ancestral scan.
 
-    raw: Array
+    In the place of a distribution of the next element stand the raw parameters of its transformer.
+    """
+
+    event: Event
+    network: MaskedMLP
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The network's."""
+        return self.network.element_order()
+
+    def start(self, params: Params, context: Array | None = None) -> tuple[PyTree, Array]:
+        """The cache before any element is known, and raw: [P] of the first."""
+        return self.network.apply(params, context, method="start")
+
+    def predict(self, params: Params, carry: tuple[PyTree, Array]) -> Array:
+        """raw: [P] of the next element."""
+        return carry[1]
+
+    def observe(self, params: Params, carry: tuple, y_i: Array) -> tuple[PyTree, Array]:
+        """The cache after the next element is y_i, and raw: [P] of the one after it."""
+        return self.network.apply(params, carry[0], y_i[None], method="step")

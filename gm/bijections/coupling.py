@@ -73,8 +73,8 @@ class Coupling:
         if self.mask is None:
             if not shape or shape[-1] < 2:
                 raise ValueError(
-                    f"Coupling needs at least 2 elements along the last axis; got {self.event}. Give "
-                    "a mask in the shape of the event, or squeeze it first (gm.bijections.Squeeze)."
+                    f"Coupling needs at least 2 elements along the last axis; got {self.event}. "
+                    "Give a mask in the shape of the event."
                 )
             object.__setattr__(self, "mask", halves(shape[-1]))
         object.__setattr__(self, "mask", frozen(self.mask))
@@ -143,24 +143,24 @@ class Coupling:
         return _take(x, np.nonzero(kept)[0]) if self._splits else jnp.where(kept, x, 0.0)
 
 
-def halves(size: int, *, keep_first: bool = True) -> tuple[bool, ...]:
-    """A mask that keeps the first half, rounded up, or the other: [size]."""
-    return tuple((i < (size + 1) // 2) == keep_first for i in range(size))
+def halves(size: int, *, keep: bool = True) -> tuple[bool, ...]:
+    """A mask that keeps the first half, rounded up, or else moves it: [size]."""
+    return tuple((i < (size + 1) // 2) == keep for i in range(size))
 
 
-def alternating(size: int, *, keep_even: bool = True) -> tuple[bool, ...]:
-    """A mask that keeps every other element: [size]."""
-    return tuple((i % 2 == 0) == keep_even for i in range(size))
+def alternating(size: int, *, keep: bool = True) -> tuple[bool, ...]:
+    """A mask that keeps the elements of even index, or else moves them: [size]."""
+    return tuple((i % 2 == 0) == keep for i in range(size))
 
 
-def checkerboard(shape: tuple[int, ...], *, keep_even: bool = True) -> tuple:
-    """A mask [H, W, C] that keeps the pixels whose row and column have an even sum, or the others.
+def checkerboard(shape: tuple[int, ...], *, keep: bool = True) -> tuple:
+    """A mask [H, W, C] that keeps pixels whose row and column have an even sum, or else moves them.
 
     RealNVP, arXiv:1605.08803, section 3.4. For [H, W] too.
     """
     height, width, *channels = shape
     even = np.add.outer(np.arange(height), np.arange(width)) % 2 == 0
-    mask = (even == keep_even).reshape(height, width, *(1 for _ in channels))
+    mask = (even == keep).reshape(height, width, *(1 for _ in channels))
     return frozen(np.broadcast_to(mask, shape))
 
 
@@ -177,7 +177,7 @@ def check_all_moved(layers: tuple[Coupling, ...], name: str) -> None:
 
 
 def _take(x: Array, index: np.ndarray) -> Array:
-    """x[..., index] for an index known beforehand: a slice where it is one, for a gather is slow."""
+    """x[..., index] for a known index: a slice where it is one, for a gather is slow."""
     steps = {int(b - a) for a, b in itertools.pairwise(index)}
     if len(steps) > 1:
         return x[..., index]

@@ -1,8 +1,9 @@
-"""Permutations of elements, between layers of a flow that change only some of them."""
+"""Permutations of elements, between layers of a flow that change only some of them; reshaping."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax.numpy as jnp
 import numpy as np
@@ -51,4 +52,43 @@ class Permutation:
             raise ValueError(
                 f"Permutation of {len(order)} elements needs as many; got an x of shape {x.shape}."
             )
+        if np.array_equal(order, np.arange(len(order))[::-1]):  # for a gather is slow
+            return jnp.flip(x.reshape(-1)).reshape(x.shape), jnp.zeros((), x.dtype)
         return x.reshape(-1)[order].reshape(x.shape), jnp.zeros((), x.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reshape:
+    """y has the elements of x, in raster order, in another shape; log_det = 0.
+
+    Attributes:
+      before: the shape of x.
+      after: the shape of y.
+
+    Raises:
+      ValueError: they do not have the same number of elements.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if math.prod(self.before) != math.prod(self.after):
+            raise ValueError(
+                f"Reshape needs shapes of as many elements; got {self.before} and {self.after}."
+            )
+
+    def init(self, key: Key) -> Params:
+        """Nothing: {}."""
+        del key
+        return {}
+
+    def forward(self, params: Params, x: Array, context: PyTree = None) -> tuple[Array, Array]:
+        """x in the shape `after`."""
+        del params, context
+        return x.reshape(self.after), jnp.zeros((), x.dtype)
+
+    def inverse(self, params: Params, y: Array, context: PyTree = None) -> tuple[Array, Array]:
+        """y in the shape `before`."""
+        del params, context
+        return y.reshape(self.before), jnp.zeros((), y.dtype)

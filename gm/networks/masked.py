@@ -89,7 +89,7 @@ class MaskedDense(nn.Module):
       dtype: of the factors of the product; all else is in float32 (`layers`).
       many_masks: whether one set of weights serves many masks; then all weights are initialized,
         not only those that the first mask keeps.
-      zero: whether weights start at zero, for a layer that is alone (a logistic regression).
+      scale: multiplies initial weights; 0 for a layer that is alone (a logistic regression).
     """
 
     inputs: int
@@ -97,22 +97,20 @@ class MaskedDense(nn.Module):
     use_bias: bool = True
     dtype: Any = jnp.float32
     many_masks: bool = False
-    zero: bool = False
+    scale: float = 1.0
 
     @nn.compact
     def parts(self, mask: Array) -> tuple[Array, Array | None]:
         """Kernel [n, m] with zeros outside the mask, and bias [m]."""
 
         def initial(key: Array) -> Array:
-            if self.zero:
-                return jnp.zeros(mask.shape, jnp.float32)
             # At the scale of each output's own fan-in.
             fan_in = jnp.maximum(jnp.sum(mask, axis=0, keepdims=True, dtype=jnp.float32), 1.0)
             if self.many_masks:
                 fan_in = jnp.full_like(fan_in, max(self.inputs // 2, 1))
             kept = jnp.ones_like(mask) if self.many_masks else mask
-            weights = jax.random.normal(key, mask.shape, jnp.float32)
-            return jnp.where(kept, weights, 0.0) / jnp.sqrt(fan_in)
+            weights = self.scale * jax.random.normal(key, mask.shape, jnp.float32)
+            return jnp.where(kept & bool(self.scale), weights, 0.0) / jnp.sqrt(fan_in)
 
         kernel = self.param("kernel", initial)
         bias = None
@@ -148,7 +146,7 @@ class MaskedMLP(Frozen):
       order: a permutation of the D elements in raster order; that order by default.
       degrees: of the units of each hidden layer; evenly spaced over 0..D-2 by default.
       mask_seed: seed that permutes the degrees of each layer, and the order if `random_order`.
-      random_order: whether `mask_seed` permutes the order too.
+      output_scale: multiplies the initial weights into the outputs, as in `MLP`.
     """
 
     shape: tuple[int, ...] = ()
@@ -163,6 +161,7 @@ class MaskedMLP(Frozen):
     mask_seed: int | None = None
     random_order: bool = True
     context_dim: int = 0
+    output_scale: float = 1.0
 
     @property
     def num_elements(self) -> int:
@@ -212,11 +211,13 @@ class MaskedMLP(Frozen):
         d = self.num_elements
         sizes = [d * self.num_features, *self.hidden, d * self.num_params]
         options = {"dtype": self.dtype, "many_masks": self.mask_seed is not None}
-        options["zero"] = not self.hidden
-        self.layers = [MaskedDense(a, b, **options) for a, b in itertools.pairwise(sizes)]
+        scales = [1.0 for _ in self.hidden] + [self.output_scale if self.hidden else 0.0]
+        layers = zip(sizes[:-1], sizes[1:], scales, strict=True)
+        self.layers = [MaskedDense(a, b, scale=scale, **options) for a, b, scale in layers]
         self.shortcut = None
         if self.direct and self.hidden:
-            self.shortcut = MaskedDense(sizes[0], sizes[-1], use_bias=False, **options)
+            options |= {"use_bias": False, "scale": self.output_scale}
+            self.shortcut = MaskedDense(sizes[0], sizes[-1], **options)
         self.contexts = [Dense(size, self.dtype) for size in sizes[1:] if self.context_dim]
 
     def __call__(

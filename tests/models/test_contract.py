@@ -12,6 +12,7 @@ from gm import distributions as dist
 from gm import laws
 from gm.bijections import Affine
 from gm.core import Event
+from gm.models import flows
 from gm.models.autoregressive import (
     FVSBN,
     MADE,
@@ -114,6 +115,10 @@ ROWS = {
     ),
     "dequantized flow": tenants.Dequantized(),
     "affine flow": Flow(PLANE, Standard(PLANE), Affine(PLANE, "triangular")),
+    "spline couplings, class-conditional": flows.spline_coupling(
+        PLANE, 2, num_bins=4, hidden=(8,), context=Event((), 3)
+    ),
+    "MAF": flows.maf(PLANE, 2, hidden=(8,)),
     "Generator": Generator(PLANE, MLP((8,), (2,)), latent_dim=3),
     "Critic": Critic(PLANE, MLP((8,), ())),
     "Critic of two parts": Critic((PLANE, TEXT), MLP((8,), ())),
@@ -198,6 +203,11 @@ MATRIX = {
     "affine flow, full, of logistic noise": Flow(
         PLANE, Standard(PLANE, dist.Logistic), Affine(PLANE, "full")
     ),
+    "NICE": flows.nice(PLANE, 4, hidden=(8,)),
+    "RealNVP": flows.realnvp(PLANE, 4, hidden=(8,), context=Event((2,))),
+    "IAF, class-conditional": flows.iaf(PLANE, 1, hidden=(8,), context=Event((), 3)),
+    "autoregressive splines": flows.spline_maf(PLANE, 2, num_bins=4, hidden=(8,)),
+    "NAF": flows.naf(PLANE, 1, num_units=3, hidden=(8,)),
     "WaveNet Bernoulli, class-conditional": CausalModel(
         BITS,
         dist.BernoulliHead(),

@@ -9,6 +9,20 @@ leads from noise to data. A new one is a frozen dataclass with `num_params` and 
 """
 
 from gm.bijections.transformers.affine import Additive, Affine
+from gm.bijections.transformers.monotone import DeepSigmoidal, MixtureCDF, SumOfSquares
+from gm.bijections.transformers.splines import CircularSpline, Spline
 from gm.bijections.transformers.transformer import Inverse, Transformer, check_transformer, each
 
-__all__ = ["Additive", "Affine", "Inverse", "Transformer", "check_transformer", "each"]
+__all__ = [
+    "Additive",
+    "Affine",
+    "CircularSpline",
+    "DeepSigmoidal",
+    "Inverse",
+    "MixtureCDF",
+    "Spline",
+    "SumOfSquares",
+    "Transformer",
+    "check_transformer",
+    "each",
+]

@@ -1,0 +1,50 @@
+"""Flows of the literature: their parts, their start, and what is refused."""
+
+import jax
+import numpy as np
+import pytest
+
+from gm.bijections import Affine, Coupling, Inverse, MaskedAutoregressive, Reshape, transformers
+from gm.core import Event
+from gm.models import flows
+
+CUBE = Event((2, 2, 1))
+
+
+def test_layers_move_every_element_and_differ_in_their_masks():
+    flow = flows.realnvp(CUBE, 4, hidden=(3,), context=Event((), 3))
+    layers = [part for part in flow.bijection.parts if isinstance(part, Coupling)]
+    assert [sum(layer.mask) for layer in layers] == [2, 2, 2, 2]
+    assert len({layer.mask for layer in layers}) == 4
+    assert {layer.context_dim for layer in layers} == {3}
+    assert isinstance(flow.bijection.parts[-1], Reshape)
+    with pytest.raises(ValueError, match=r"3 of 5 are kept by all 1, the first at raster index 0"):
+        flows.realnvp(Event((5,)), 1)
+    for event in (Event((1,)), Event((4,), 2)):
+        with pytest.raises(ValueError, match="a real event of at least 2 elements"):
+            flows.spline_coupling(event)
+
+
+def test_autoregressive_layers_go_in_both_orders_and_iaf_is_their_inverse():
+    maf, iaf = flows.maf(CUBE, 2), flows.iaf(CUBE, 2)
+    assert [part.order for part in maf.bijection.parts[:-1]] == [(0, 1, 2, 3), (3, 2, 1, 0)]
+    assert [part.bijection for part in iaf.bijection.parts[:-1]] == list(maf.bijection.parts[:-1])
+    assert isinstance(iaf.bijection.parts[0], Inverse)
+    naf = flows.naf(CUBE).bijection.parts[0]
+    assert isinstance(naf, MaskedAutoregressive)
+    assert naf.transformer == transformers.Inverse(transformers.DeepSigmoidal(8))
+
+
+def test_a_flow_started_from_examples_has_standardized_them(key):
+    """At first it is the independent Gaussian of the data, whatever their units are."""
+    x = (1e3 + 50.0 * np.random.default_rng(0).standard_normal((64, 2, 2, 1))).astype(np.float32)
+    flow = flows.coupling_flow(CUBE, transformers.Spline(4), 2, hidden=(3,))
+    assert isinstance(flow.bijection.parts[2], Affine)
+    params = flow.init(key, x)
+    z, _ = jax.jit(jax.vmap(flow.to_noise, (None, 0)))(params, x)
+    np.testing.assert_allclose(z.mean(0), 0.0, atol=1e-3)
+    np.testing.assert_allclose(z.std(0), 1.0, rtol=1e-3)
+    got = jax.jit(jax.vmap(flow.log_prob, (None, 0)))(params, x)
+    mean, std = x.mean(0, np.float64), x.std(0, dtype=np.float64)
+    want = -0.5 * ((x - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(got, want.sum((1, 2, 3)), rtol=1e-3)
