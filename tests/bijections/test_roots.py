@@ -29,7 +29,7 @@ def test_a_root_is_found_at_every_magnitude_and_its_derivatives_are_those_of_an_
     np.testing.assert_allclose(got, x, rtol=3e-7, atol=2e-38)
     x, slope = np.float64(x), 3 * 0.3 * np.float64(x) ** 2 + 1.0
     np.testing.assert_allclose(dy, 1.0 / slope, rtol=1e-5)
-    np.testing.assert_allclose(da, -(x**3) / slope, rtol=1e-5)
+    np.testing.assert_allclose(da, -(x**3) / slope, rtol=1e-5, atol=1e-38)
     np.testing.assert_allclose(forward, da, rtol=1e-6)
     np.testing.assert_allclose(second, -6 * 0.3 * x / slope**3, rtol=1e-5, atol=1e-30)
 
