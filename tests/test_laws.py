@@ -174,6 +174,12 @@ class Idle:
         return {}
 
 
+@dataclasses.dataclass(frozen=True)
+class Homeless:
+    def init(self, key):
+        return {}
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -183,6 +189,7 @@ class Idle:
         (None, "needs a model: .* got NoneType"),
         (Idle(event=(2,)), r"needs a model with an `event`.*Idle has \(2,\)"),
         (Idle(), "laws.check needs a model with sample; Idle offers none"),
+        (Homeless(), "needs a model with an `event`.*Homeless has no field `event`"),
     ],
 )
 def test_what_is_no_model_is_refused_with_what_came(model, message, key):

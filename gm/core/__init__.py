@@ -5,6 +5,14 @@ as a `typing.Protocol`; a loss checks for the one it needs with `require`, which
 that says what is missing.
 """
 
+from gm.core.capabilities import (
+    given,
+    init_from,
+    members,
+    require,
+    scalar,
+    takes_context,
+)
 from gm.core.configs import (
     in_precision,
 )
@@ -44,11 +52,6 @@ from gm.core.protocols import (
     Network,
     OrderAgnostic,
     Samplable,
-    given,
-    init_from,
-    members,
-    require,
-    takes_context,
 )
 from gm.core.pytrees import (
     pytree,
@@ -97,6 +100,7 @@ __all__ = [
     "members",
     "pytree",
     "require",
+    "scalar",
     "static",
     "takes_context",
 ]

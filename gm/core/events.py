@@ -86,7 +86,12 @@ class Event:
                 + (f" If they count from 1 to {high}, subtract 1." if from_one else "")
             )
         if not self.discrete and not (np.isfinite(low) and np.isfinite(high)):
-            raise ValueError(f"{name} needs finite values; got values from {low} to {high}.")
+            (bad,) = np.nonzero(~np.isfinite(x.reshape(-1)))
+            place = [int(i) for i in np.unravel_index(bad[0], x.shape)]
+            raise ValueError(
+                f"{name} needs finite values; got {len(bad)} of {x.size} that are nan or infinite, "
+                f"the first ({x.reshape(-1)[bad[0]]}) at index {place}."
+            )
 
     @property
     def vector_size(self) -> int:

@@ -27,7 +27,7 @@ def from_arrays(
     label: str | None = None,
     num_values: int | None = None,
     binary: bool = False,
-    standardize: bool = False,
+    standardize: bool | Standardize = False,
     name: str = "arrays",
 ) -> Dataset:
     """Makes a data set from your own arrays or DataFrames.
@@ -53,7 +53,8 @@ def from_arrays(
         256 levels, with a warning.
       standardize: whether to subtract the mean of the training examples and divide by their
         standard deviation, in double precision, before converting to float32: for columns such as
-        times, whose values are large but vary little. `Split.log_volume` includes it.
+        times, whose values are large but vary little. A `Standardize` of other examples is
+        applied as it is. `Split.log_volume` includes it, and `Dataset.to_original` undoes it.
       name: the name of the data set.
 
     Raises:
@@ -75,7 +76,7 @@ def from_arrays(
     context = _space_of(contexts, parts, name)
     named = zip(parts, labels, contexts, strict=True)
     filled = _fill([_columns(*entries) for entries in named], name)
-    scale = _standardize(filled, event) if standardize else None
+    scale = _standardize(filled, event, standardize) if standardize else None
     if not event.discrete:
         values.check_precision([part["x"] for part in filled], name, columns)
     sources = [Arrays(_narrow(event, part)) for part in filled]
@@ -181,9 +182,11 @@ def _fill(columns: list[dict[str, np.ndarray] | None], name: str) -> list[dict[s
     return [{name: values[order] for name, values in train.items()}, *held_out[::-1]]
 
 
-def _standardize(parts: list[dict[str, np.ndarray]], event: Event) -> Standardize:
+def _standardize(
+    parts: list[dict[str, np.ndarray]], event: Event, how: bool | Standardize
+) -> Standardize:
     """Replaces real examples by standardized ones, in double precision; returns the transform."""
-    fitted = Standardize.fit(parts[0]["x"])
+    fitted = how if isinstance(how, Standardize) else Standardize.fit(parts[0]["x"])
     fitted.event(event)
     mean, scale = (np.reshape(v, event.shape) for v in (fitted.mean, fitted.scale))
     for part in parts:
@@ -193,10 +196,8 @@ def _standardize(parts: list[dict[str, np.ndarray]], event: Event) -> Standardiz
 
 def _standardized(dataset: Dataset, fitted: Standardize) -> Dataset:
     """The data set of standardized examples, named and described as if it were transformed."""
-    volume = fitted.log_volume(dataset.event)
     splits = {
-        part: dataclasses.replace(getattr(dataset, part), stored_log_volume=volume)
-        for part in PARTS
+        part: dataclasses.replace(getattr(dataset, part), standardized=fitted) for part in PARTS
     }
     return dataclasses.replace(
         dataset,

@@ -14,7 +14,7 @@ import numpy as np
 from gm.core import Array, Batch, Distribution, Event, Key
 from gm.data.batches import Batches, read_ahead, step_key
 from gm.data.stored import CHUNK, InMemory, Source
-from gm.data.transforms import Lossless, Transform
+from gm.data.transforms import Lossless, Standardize, Transform
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,8 +30,8 @@ class Split:
       stored: the space of the stored examples.
       transforms: the transforms of the examples, in order.
       seed: the seed of the random transforms in evaluation.
-      stored_log_volume: nats to add to the log density of the stored examples to get that of the
-        original ones, if they were standardized before they were stored.
+      standardized: how the examples were standardized before they were stored; None if they were
+        not.
       context: the name of the entry that is the context of conditional models p(x | context), if it
         is not stored as "context"; batches have it under that name too. In a labelled data set the
         labels are the context.
@@ -41,7 +41,7 @@ class Split:
     stored: Event
     transforms: tuple[Transform, ...] = ()
     seed: int = 0
-    stored_log_volume: float = 0.0
+    standardized: Standardize | None = None
     context: str = "label"
 
     def __len__(self) -> int:
@@ -76,8 +76,8 @@ class Split:
 
     @property
     def _score(self) -> tuple[float, bool, Event]:
-        volume, bound, scored = self.stored_log_volume, False, self.stored
-        space = self.stored
+        space, bound, scored = self.stored, False, self.stored
+        volume = 0.0 if self.standardized is None else self.standardized.log_volume(space)
         for transform in self.transforms:
             if isinstance(transform, Lossless):
                 volume, bound = volume + transform.log_volume(space), bound or transform.bound
@@ -173,6 +173,27 @@ class Split:
         transform.event(self.event)
         return dataclasses.replace(self, transforms=(*self.transforms, transform))
 
+    def to_original(self, z: np.ndarray) -> np.ndarray:
+        """Values of transformed examples, such as samples of a model, in the units of the data.
+
+        Standardization and dequantization are undone, from the last transform to the first or to
+        one that loses information; the result is in the space `scored_event`.
+
+        Args:
+          z: [N, *event].
+
+        Returns:
+          [N, *scored_event], float64 for standardized data.
+        """
+        z, spaces = np.asarray(z), [self.stored]
+        for transform in self.transforms:
+            spaces.append(transform.event(spaces[-1]))
+        for transform, space in zip(reversed(self.transforms), spaces[-2::-1], strict=True):
+            if not isinstance(transform, Lossless):
+                return z
+            z = transform.undo(space, z)
+        return z if self.standardized is None else self.standardized.undo(self.stored, z)
+
     def finish(self, batch: Batch, key: Key | None, numbers: np.ndarray) -> Batch:
         """Turns stored examples into the batch that a model sees; example i uses fold_in(key, i).
 
@@ -249,6 +270,10 @@ class Dataset:
     def event(self) -> Event:
         """The space of one example."""
         return self.train.event
+
+    def to_original(self, z: np.ndarray) -> np.ndarray:
+        """Values [N, *event], such as samples, in the units of the data: `Split.to_original`."""
+        return self.train.to_original(z)
 
     def map(self, transform: Transform) -> Dataset:
         """This data set with one more transform on every split, and without its density."""

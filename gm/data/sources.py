@@ -32,7 +32,7 @@ def load(
     length: int = 8192,
     binary: bool = False,
     label: str | None = None,
-    standardize: bool = False,
+    standardize: bool | Standardize = False,
     max_bytes: int = contents.MEMORY,
 ) -> Dataset:
     """Loads a data set: its train, validation and test splits and the space of the examples.
@@ -86,7 +86,8 @@ as above |
         type; as in `from_arrays`. Other data sets must already have two levels.
       label: the column of a `.csv` file that contains the labels; as in `from_arrays`.
       standardize: whether to standardize real values to mean 0 and variance 1 over the training
-        examples; for files, in double precision.
+        examples; for files, in double precision. A `Standardize` of other examples is applied as
+        it is.
       max_bytes: the most memory that the arrays of a file may need according to its headers; a
         larger file is an error before it is read.
 
@@ -96,7 +97,7 @@ as above |
       FileNotFoundError: a TFDS set is not prepared, or a file does not exist.
     """
     direct = _is_file(os.fspath(name)) or (_is_own(os.fspath(name)) and os.path.isdir(name))
-    own = {"binary": binary, "label": label, "standardize": standardize and direct}
+    own = {"binary": binary, "label": label, "standardize": standardize if direct else False}
     own["max_bytes"] = max_bytes
     dataset = _load(os.fspath(name), data_dir, own, (in_memory, window, length))
     if binary and 2 not in (dataset.train.stored.num_values, dataset.train.scored_event.num_values):
@@ -106,7 +107,8 @@ as above |
             f"'{dataset.name}_threshold', '{dataset.name}_dynamic'."
         )
     if standardize and not direct:
-        dataset = dataset.map(Standardize.fit(dataset.train.x))
+        known = isinstance(standardize, Standardize)
+        dataset = dataset.map(standardize if known else Standardize.fit(dataset.train.x))
     return dataset if transform is None else dataset.map(transform)
 
 

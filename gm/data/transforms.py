@@ -57,6 +57,9 @@ class Lossless(Protocol):
     def log_volume(self, event: Event) -> float:
         """Nats to add to log p(z) to get log p(x); event is that of x."""
 
+    def undo(self, event: Event, z: np.ndarray) -> np.ndarray:
+        """The x that z: [..., *event] came from; event is that of x."""
+
 
 def _require(transform: Transform, event: Event, discrete: bool) -> None:
     if event.discrete is not discrete:
@@ -155,6 +158,11 @@ class UniformDequantization:
         largest = 1.0 - float(np.finfo(np.float32).epsneg)
         return jnp.minimum((x.astype(jnp.float32) + u) / event.num_values, largest)
 
+    def undo(self, event: Event, z: np.ndarray) -> np.ndarray:
+        """floor(K z), int32; what lies outside [0, 1) becomes the nearest level."""
+        levels = np.floor(np.asarray(z, np.float64) * event.num_values)
+        return np.clip(levels, 0, event.num_values - 1).astype(np.int32)
+
 
 @dataclasses.dataclass(frozen=True)
 class Standardize:
@@ -227,6 +235,11 @@ class Standardize:
             jnp.array(v, jnp.float32).reshape(event.shape) for v in (self.mean, self.scale)
         )
         return (x.astype(jnp.float32) - mean) / scale
+
+    def undo(self, event: Event, z: np.ndarray) -> np.ndarray:
+        """mean + scale z, in float64."""
+        mean, scale = (np.reshape(v, event.shape) for v in (self.mean, self.scale))
+        return mean + scale * np.asarray(z, np.float64)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,7 +74,7 @@ def _output(model: Any, params: Params, key: Key, x: Array) -> Array:
     if isinstance(model, core.Critic):
         return jax.vmap(model.score, (None, 0))(params, x)
     if isinstance(model, core.Density):
-        return jax.vmap(model.log_prob, (None, 0))(params, x)
+        return jax.vmap(lambda x: core.scalar(model.log_prob(params, x), model))(x)
     if not isinstance(model, core.Latent):
         return jax.vmap(model.lower_bound, (None, 0, 0))(params, jax.random.split(key, len(x)), x)
     keys, num = jax.random.split(key, NUM_WEIGHTS[0]), NUM_WEIGHTS[1]

@@ -254,9 +254,10 @@ def check_arguments(model: Any, key: Key, event: core.Event | None) -> None:
                 f"laws.check needs the space of x for a bijection: give event=Event((2,)) or "
                 f"whatever {type(model).__name__} maps; got {event!r}."
             )
+        has = f"has {model.event!r}" if hasattr(model, "event") else "has no field `event`"
         raise TypeError(
             f"laws.check needs a model with an `event`, the gm.core.Event that x lives in; "
-            f"{type(model).__name__} has {getattr(model, 'event', 'none')!r}."
+            f"{type(model).__name__} {has}."
         )
     if not isinstance(key, jax.Array) or (_is_key(key) and key.shape != ()):
         got = f"one of shape {key.shape}" if isinstance(key, jax.Array) else type(key).__name__

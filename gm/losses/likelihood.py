@@ -14,7 +14,19 @@ from typing import Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
-from gm.core import Array, Batch, Density, Event, Key, Metrics, Params, PyTree, given, require
+from gm.core import (
+    Array,
+    Batch,
+    Density,
+    Event,
+    Key,
+    Metrics,
+    Params,
+    PyTree,
+    given,
+    require,
+    scalar,
+)
 from gm.losses import batches
 
 
@@ -82,7 +94,8 @@ def negative_log_likelihood(
 
     def one(x: Array, y: PyTree, key: Key | None) -> Array:
         p = given(model, y)
-        return p.log_prob_with_dropout(params, key, x) if dropout else p.log_prob(params, x)
+        log_p = p.log_prob_with_dropout(params, key, x) if dropout else p.log_prob(params, x)
+        return scalar(log_p, model)
 
     keys = jax.random.split(key, len(x)) if dropout else None
     log_prob = jnp.mean(jax.vmap(one)(x, y, keys))

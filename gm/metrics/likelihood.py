@@ -155,6 +155,8 @@ def negative_log_probs(
             f"{type(model).__name__} a frozen dataclass (dataclasses.dataclass(frozen=True)) "
             "without arrays."
         )
+    if all(hasattr(params, name) for name in ("params", "opt_state", "step")):
+        raise TypeError("evaluate needs parameters; got a training state: give state.params.")
     score = functools.partial(_log_probs, model, num_samples=None if exact else num_samples)
     values, start = [], 0
     for x, y, count in _batches(model, data, batch_size):
@@ -190,7 +192,7 @@ def _log_probs(
     def log_prob(i: Array, x_i: Array, y_i: PyTree) -> Array:
         p = core.given(model, y_i)
         if num_samples is None:
-            return p.log_prob(params, x_i)
+            return core.scalar(p.log_prob(params, x_i), model)
         key_i = jax.random.fold_in(key, i)
         if isinstance(model, core.Latent):
             return importance.log_prob(p, params, key_i, x_i, num_samples=num_samples)

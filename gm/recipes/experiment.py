@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from gm import data, metrics
 from gm.core import Params
@@ -53,6 +54,8 @@ class Experiment:
       brief: like score, but only its first metric, for parameters that are not reported; None if
         score has only one.
       published: values of the literature, for any data sets.
+      standardized: how the model's units follow from those of the data set, for recipes that
+        standardize each fold.
       num_members: the size of the leading axis of the parameters, one entry per seed; None without
         such an axis.
     """
@@ -68,7 +71,14 @@ class Experiment:
     split: str = "test"
     brief: Callable[[Params, data.Split], Mapping[str, metrics.Score]] | None = None
     published: Published = dataclasses.field(default_factory=dict)
+    standardized: data.Standardize | None = None
     num_members: int | None = None
+
+    def to_original(self, x: np.ndarray) -> np.ndarray:
+        """Samples of the model, [N, *event], in the units of the data."""
+        if self.standardized is not None:
+            x = self.standardized.undo(self.dataset.event, x)
+        return self.dataset.to_original(x)
 
     @property
     def reported(self) -> data.Split:

@@ -44,7 +44,8 @@ class Folds(Updates):
     """Options of cross-validation on small data."""
 
     num_folds: int = 10
-    """How many of the ten tenths of the data are test sets in turn."""
+    """How many of the ten tenths of the data are test sets in turn; the folder keeps the model of \
+the first."""
     num_rounds: int = 25
     """Rounds of 200 updates; the parameters after the round with the best validation are kept."""
     weight_decay: float = 0.1

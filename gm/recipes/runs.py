@@ -146,7 +146,9 @@ def evaluate(asked: after.Evaluate, experiment: Experiment, params: Params) -> N
     """Prints the scores of a split of the run's data, or of other data that fit the model."""
     dataset, reported = experiment.dataset, experiment.reported
     if asked.dataset is not None:
-        other = data.load(asked.dataset, binary=asked.binary, label=asked.column)
+        scaled = dataset.train.standardized or False  # by the mean and scale of the run's data
+        own = {"binary": asked.binary, "label": asked.column, "standardize": scaled}
+        other = data.load(asked.dataset, **own)
         for transform in dataset.train.transforms:
             other = other.map(transform)
         if other.event != dataset.event:
@@ -234,11 +236,13 @@ def _write(x: np.ndarray, out: pathlib.Path, experiment: Experiment, *label: np.
     if out.suffix != ".npz":
         raise ValueError(f"samples are written as .npz, with a picture beside it; got {out}.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(out, x=x, **{"label": label[0]} if label else {})
+    original = experiment.to_original(x)
+    np.savez(out, x=original, **{"label": label[0]} if label else {})
     shown = samples.show(experiment.dataset, x, experiment.name, out.with_suffix(".png"))
     if experiment.dataset.vocabulary:
         print(shown.read_text("utf-8"))
-    print(f"{len(x)} examples are in {out}; {shown} shows them")
+    scaled = "" if original is x else ", in the units of the data"
+    print(f"{len(x)} examples are in {out}{scaled}; {shown} shows them")
 
 
 ACTIONS: dict[type, Callable[[Any, Experiment, Params], None]] = {

@@ -133,6 +133,8 @@ def examine(folder: str | pathlib.Path) -> Report:
     """
     folder = pathlib.Path(folder).expanduser()
     names = ("config.json", "history.jsonl", "metrics.jsonl", "checkpoints")
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder} does not exist.")
     if not any((folder / name).exists() for name in names):
         raise FileNotFoundError(
             f"{folder} is not the folder of a run: it holds none of {', '.join(names)}."

@@ -8,6 +8,7 @@ each seeing the newest parameters of the others.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,12 +113,26 @@ class Game:
 
 
 def check_loss(loss: Any) -> None:
-    """Raises TypeError unless this can be called."""
+    """Raises TypeError unless this is a function of (params, key, batch)."""
     if not callable(loss):
         raise TypeError(
             "a loss is a function (params, key, batch) -> (scalar, metrics), such as "
             f"functools.partial(negative_elbo, model); got {type(loss).__name__}."
         )
+    if _first_parameter(loss) == "model":
+        name = getattr(loss, "__name__", type(loss).__name__)
+        raise TypeError(
+            f"{name} takes (model, params, key, batch); a step calls it without the model: give "
+            f"functools.partial({name}, model)."
+        )
+
+
+def _first_parameter(loss: Loss) -> str | None:
+    """The name of the first parameter, where Python knows it."""
+    try:
+        return next(iter(inspect.signature(loss).parameters), None)
+    except ValueError:  # of some builtins
+        return None
 
 
 def check_optimizer(optimizer: Any) -> None:

@@ -175,6 +175,11 @@ def test_columns_far_from_zero_are_standardized_in_double_precision():
         want = -np.log(std) - np.log(x[:15_000, 1].std())
         assert split.log_volume == pytest.approx(want, rel=1e-9)
         assert (split.bound, split.scored_event) == (False, Event((2,)))
+    np.testing.assert_allclose(dataset.to_original(dataset.test.x), x[16_000:], atol=1e-4)
+    known = dataset.train.standardized
+    other = data.from_arrays(*[x[:50] + 7.0] * 3, standardize=known)  # by another mean and scale
+    np.testing.assert_allclose(other.to_original(other.test.x), x[:50] + 7.0, atol=1e-4)
+    assert other.test.log_volume == dataset.test.log_volume
     with pytest.raises(ValueError, match="Standardize needs real values"):
         data.from_arrays(IMAGES, standardize=True)
 

@@ -119,6 +119,20 @@ def test_the_volume_of_a_split_is_that_of_its_transforms_down_to_the_last_that_l
     assert (loud.log_volume, loud.bound, loud.scored_event) == (0.0, False, Event((17,), 256))
 
 
+def test_what_a_model_samples_comes_back_in_the_units_of_the_data(levels):
+    """Through dequantization and standardization, down to the last transform that loses."""
+    dequantized = levels.map(UniformDequantization())
+    standard = Standardize.fit(dequantized.train.x)
+    for dataset in (dequantized, dequantized.map(standard)):
+        found = dataset.to_original(dataset.test.x)
+        np.testing.assert_array_equal(found, levels.test.x)
+        assert found.dtype == np.int32
+    outside = UniformDequantization().undo(Event((1,), 3), np.array([[-0.5], [1.0]]))
+    np.testing.assert_array_equal(outside, [[0], [2]])
+    binary = levels.map(Threshold()).map(UniformDequantization())
+    np.testing.assert_array_equal(binary.to_original(binary.test.x), levels.map(Threshold()).test.x)
+
+
 def test_the_volume_of_standardized_reals_is_exact_and_gives_the_density_of_what_is_stored():
     x = np.random.default_rng(1).normal([3.0, -1.0], [2.0, 0.5], (200, 2)).astype(np.float32)
     split = data.from_arrays(x, x, x).test

@@ -84,6 +84,22 @@ def test_a_run_is_sampled_scored_exported_and_loaded(
         act(name, after.Export(folder, out=pathlib.Path("out.h5")))
 
 
+def test_a_run_on_standardized_data_is_used_in_the_units_of_the_data(main, act, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    x = np.array([1e3, -20.0]) + np.array([5.0, 0.1]) * rng.standard_normal((200, 2))
+    np.savez(tmp_path / "mine.npz", train=x[:100], validation=x[100:150], test=x[150:])
+    given = {"dataset": str(tmp_path / "mine.npz"), "standardize": True, "restarts": 1}
+    main("mixture", **given, num_components=1, num_steps=2, folder=tmp_path / "run")
+    (reported,) = results.read(tmp_path / "run" / "result.json")
+    capsys.readouterr()
+    act("mixture", after.Evaluate(tmp_path / "run", dataset=str(tmp_path / "mine.npz")))
+    assert str(reported.score) in capsys.readouterr().out
+    act("mixture", after.Sample(tmp_path / "run", num=500))
+    z = (samples_in(tmp_path / "run" / "sampled.npz") - x[:100].mean(0)) / x[:100].std(0)
+    np.testing.assert_allclose(z.mean(0), 0.0, atol=0.2)  # four standard errors
+    np.testing.assert_allclose(z.std(0), 1.0, atol=0.2)
+
+
 def test_examples_are_completed_from_their_beginning(trained, main, act, experiment):
     folder = trained("made", main)
     act("made", after.Complete(folder, num=3, known=0.25))

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from gm import distributions as dist
+from gm import laws, metrics
 from gm.core import Event
 from gm.losses import likelihood
 
@@ -98,6 +99,30 @@ class Plain:
 
     def log_prob(self, params, x):
         return jnp.sum(x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unsummed:
+    event: Event = Event((3,))
+
+    def init(self, key):
+        return {}
+
+    def log_prob(self, params, x):
+        return -0.5 * x * x
+
+    def sample(self, params, key):
+        return jax.random.normal(key, (3,), jnp.float32)
+
+
+def test_a_log_prob_that_is_no_scalar_is_named_by_losses_scores_and_laws(key):
+    says = r"Unsummed\.log_prob gives shape \(3,\) for one x; it must give a scalar: sum over"
+    with pytest.raises(ValueError, match=says):
+        likelihood.negative_log_likelihood(Unsummed(), {}, key, {"x": X})
+    with pytest.raises(ValueError, match=says):
+        metrics.evaluate(Unsummed(), {}, X)
+    with pytest.raises(ValueError, match=says):
+        laws.check(Unsummed(), key)
 
 
 def test_wrong_calls_have_one_clear_error(key):

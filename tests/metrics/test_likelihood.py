@@ -4,10 +4,11 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy import stats
 
-from gm import core, data
+from gm import core, data, train
 from gm.metrics import Score, evaluate, likelihood
 
 TABLE = np.log(np.array([[0.2, 0.3, 0.5], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2]], np.float32))
@@ -211,6 +212,9 @@ def test_a_model_that_cannot_be_compiled_for_is_refused(independent):
         evaluate(Thawed(), TABLE, X)
     with pytest.raises(TypeError, match=r"evaluate needs a model; got the class Independent"):
         evaluate(type(independent), TABLE, X)
+    state = train.init(TABLE, optax.sgd(0.1), jax.random.key(0))
+    with pytest.raises(TypeError, match=r"got a training state: give state\.params"):
+        evaluate(independent, state, X)
 
 
 def test_a_model_with_both_faces_is_scored_exactly(linear_gaussian):

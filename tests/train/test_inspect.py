@@ -85,7 +85,10 @@ def test_the_command_prints_it_and_its_status_tells(ran, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         inspect.main([str(tmp_path / "nowhere")])
     assert stop.value.code == 2
-    assert "is not the folder of a run" in capsys.readouterr().err
+    assert "nowhere does not exist" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="is not the folder of a run"):
+        inspect.examine(tmp_path / "empty")
 
 
 def test_its_status_is_that_of_the_process(ran, tmp_path, monkeypatch, capsys):

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from gm import train
+from gm.losses import likelihood
 
 
 def leaves(tree):
@@ -206,6 +207,9 @@ def test_what_is_called_wrongly_has_a_clear_error(problem, one):
 def test_what_is_no_loss_or_optimizer_or_another_one_is_refused(one, problem):
     with pytest.raises(TypeError, match=r"a loss is a function .* got int"):
         train.make_step(3, optax.sgd(0.1))
+    message = r"negative_log_likelihood takes \(model, .* give functools.partial\(negative_log_like"
+    with pytest.raises(TypeError, match=message):
+        train.make_step(likelihood.negative_log_likelihood, optax.sgd(0.1))
     with pytest.raises(TypeError, match=r"an optimizer is one of optax.* got 0\.1"):
         train.make_step(problem.loss, 0.1)
     with pytest.raises(TypeError, match=r"an optimizer is one of optax.* got <function adam"):
