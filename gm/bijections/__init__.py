@@ -11,26 +11,38 @@ context=None)` and `inverse(params, y, context=None)` for one example, each givi
 directions, `Chain` composes. `gm.laws.check(bijection, key, event=...)` tries one's own.
 
 `Coupling`, `MaskedAutoregressive` and `Elementwise` apply any of `transformers`, increasing maps of
-one number. A context is one vector [E]: a bijection with a field `context_dim` is given it.
+one number. A context is one vector [E]: a bijection with a field `context_dim` is given it, and
+`Amortized` makes any other conditional. Inverses without a closed form are found by bisection to
+float32 rounding, and have the gradients of the implicit function theorem (`roots`).
 """
 
 from gm.bijections import transformers
 from gm.bijections.affine import Affine
+from gm.bijections.amortized import Amortized
 from gm.bijections.autoregressive import MaskedAutoregressive
+from gm.bijections.block import BlockAutoregressive
 from gm.bijections.compose import Chain, Inverse
 from gm.bijections.coupling import Coupling, alternating, checkerboard, halves
 from gm.bijections.elementwise import Elementwise
+from gm.bijections.householder import Householder, Sylvester
 from gm.bijections.permutation import Permutation, Reshape
+from gm.bijections.planar import Planar, Radial
 
 __all__ = [
     "Affine",
+    "Amortized",
+    "BlockAutoregressive",
     "Chain",
     "Coupling",
     "Elementwise",
+    "Householder",
     "Inverse",
     "MaskedAutoregressive",
     "Permutation",
+    "Planar",
+    "Radial",
     "Reshape",
+    "Sylvester",
     "alternating",
     "checkerboard",
     "halves",

@@ -33,6 +33,19 @@ def increasing(f: Callable[[PyTree, Array], Array], args: PyTree, y: Array) -> A
     return implicit(f, functools.partial(_bisect, f), args, y)
 
 
+def triangular(f: Callable[[PyTree, Array], Array], args: PyTree, y: Array) -> Array:
+    """x: [D] with f(args, x) = y, where f_i depends on x_0 .. x_i alone and increases with x_i.
+
+    One element after another, each as in `increasing`: 32 D evaluations of f, and for gradients its
+    Jacobian and a solution of D linear equations.
+
+    Args:
+      f, args: as in `increasing`, for vectors.
+      y: [D]
+    """
+    return implicit(f, functools.partial(_one_by_one, f), args, y)
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def implicit(
     f: Callable[[PyTree, Array], Array],
@@ -79,6 +92,18 @@ def _bisect(f: Callable[[PyTree, Array], Array], args: PyTree, y: Array) -> Arra
     low, high = jax.lax.fori_loop(0, jnp.finfo(dtype).bits, halve, ends)
     del low
     return _number(high, dtype)
+
+
+def _one_by_one(f: Callable[[PyTree, Array], Array], args: PyTree, y: Array) -> Array:
+    """Each x_i by bisection, given those before it."""
+
+    def element(i: Array, x: Array) -> Array:
+        def own(args: PyTree, x_i: Array) -> Array:
+            return f(args, x.at[i].set(x_i))[i]
+
+        return x.at[i].set(_bisect(own, args, y[i]))
+
+    return jax.lax.fori_loop(0, len(y), element, jnp.zeros_like(y))
 
 
 def _rank(x: Array) -> Array:

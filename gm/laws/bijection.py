@@ -123,6 +123,7 @@ def _sharp(seen: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarr
         raise NotApplicable("the map overflows float32 at these parameters")
     # The first half is independent of the map, and may be outside the image of noise.
     finite[:half] &= np.all(np.isfinite(seen["z"][:half]), axis=1)
+    finite[:half] &= seen["log_det"][:half] > -np.inf  # a density of zero there
     values = np.linalg.svd(seen["jacobian"][finite], compute_uv=False)
     stretch = values[:, 0] / np.maximum(values[:, -1], 1e-30)
     sharp = stretch < MAX_CONDITION

@@ -270,6 +270,9 @@ RIGHT: dict[str, Any] = {
     "a coupling, class-conditional": Coupling(context=Event((), 3)),
     "a coupling, inverse first": flow(Inverse(Coupling()), Permutation((1, 0)), Coupling()),
     "a sigmoid": Sigmoid(),
+    "a sigmoid that says -inf outside": flow(
+        bijections.Affine(PLANE), bijections.Elementwise(PLANE, bijections.transformers.Sigmoid())
+    ),
     "a full matrix": bijections.Affine(Event((3, 2)), "full"),
     "a matrix in the plane, logistic noise": Flow(
         PLANE, Standard(Event((2, 1)), dist.Logistic), Squeeze(bijections.Affine(PLANE, "full"))

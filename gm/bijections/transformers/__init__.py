@@ -9,6 +9,7 @@ leads from noise to data. A new one is a frozen dataclass with `num_params` and 
 """
 
 from gm.bijections.transformers.affine import Additive, Affine
+from gm.bijections.transformers.fixed import LeakyReLU, Sigmoid, SinhArcsinh, Softplus, Tanh
 from gm.bijections.transformers.monotone import DeepSigmoidal, MixtureCDF, SumOfSquares
 from gm.bijections.transformers.splines import CircularSpline, Spline
 from gm.bijections.transformers.transformer import Inverse, Transformer, check_transformer, each
@@ -19,9 +20,14 @@ __all__ = [
     "CircularSpline",
     "DeepSigmoidal",
     "Inverse",
+    "LeakyReLU",
     "MixtureCDF",
+    "Sigmoid",
+    "SinhArcsinh",
+    "Softplus",
     "Spline",
     "SumOfSquares",
+    "Tanh",
     "Transformer",
     "check_transformer",
     "each",
