@@ -4,21 +4,21 @@
     state = train.init(params, optimizer, key)
     state = train.run(step, state, batches, num_steps, folder="runs/made")
 
-`step(state, batch) -> (state, metrics)` is all there is to it: a plain `for` loop over it trains a
+A training step is `step(state, batch) -> (state, metrics)`, and a plain `for` loop over it trains a
 model. `run` is that loop with metrics, progress, checkpoints, exact resume and a clean stop. A game
-is a dict of `Player`s over disjoint entries of one `params` dict, in place of the loss and the
-optimizer. What losses hand on without descending on it (codebooks, power-iteration vectors, replay
-buffers, hidden states) is `init(..., memory=)`; batches may be nested, each of a size of its own.
-optax supplies clipping, schedules and accumulation; `with_ema` wraps any optimizer so that
-`state.averaged` holds averaged parameters; `run(..., best=Best("nats"))` keeps those of the best
+is a dict of `Player`s over disjoint entries of one `params` dict, instead of the loss and the
+optimizer. State that losses update without gradients (codebooks, power-iteration vectors, replay
+buffers, hidden states) is `init(..., memory=)`. Batches of different sizes may be nested in one.
+optax provides clipping, schedules and accumulation; `with_ema` wraps any optimizer so that
+`state.averaged` are averaged parameters; `run(..., best=Best("nats"))` keeps those of the best
 evaluation. All randomness is a function of (key, step).
 
-Large models are split over devices (`rule=fsdp`), small ones trained together as an ensemble
-(`num_members`) or many steps at a time (`run(..., steps_per_dispatch=)`). `hosts` starts the same
-script on several machines, `inspect` reads a run's folder, `weights` carries parameters elsewhere.
+Large models are split over devices (`rule=fsdp`); small ones are trained together as an ensemble
+(`num_members`), or many steps at a time (`run(..., steps_per_dispatch=)`). `hosts` starts the same
+script on several machines, `inspect` reads a run's folder, and `weights` exports parameters.
 
-JAX has threads of its own: a process that is forked once it has started may hang on one of their
-locks. Start worker processes before the first array is made, or by "spawn" (`multiprocessing`).
+JAX uses threads: a process that is forked after JAX has started may deadlock. Start worker
+processes before the first array is made, or with "spawn" (`multiprocessing`).
 """
 
 from gm.train import checkpoints, weights

@@ -2,9 +2,9 @@
 
     average <- d_t average + (1 - d_t) params,    d_t = min(decay, (1 + t) / (10 + t))
 
-Polyak & Juditsky (1992), "Acceleration of stochastic approximation by averaging". optax averages
-updates (`optax.ema`) and has the rule for one pair of trees (`optax.incremental_update`), but no
-transformation that follows the parameters; this is it.
+Polyak & Juditsky (1992), "Acceleration of stochastic approximation by averaging". optax can average
+updates (`optax.ema`) and two trees (`optax.incremental_update`), but has no transformation that
+averages the parameters.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from gm.core import Array, Params, PyTree
 
 
 class AverageState(NamedTuple):
-    """What `with_ema` keeps.
+    """The optimizer state of `with_ema`.
 
     Attributes:
-      count: t, the updates made so far, int32.
+      count: t, the number of updates so far, int32.
       average: the averaged parameters.
       inner: the state of the wrapped optimizer.
     """
@@ -35,12 +35,12 @@ class AverageState(NamedTuple):
 def with_ema(
     optimizer: optax.GradientTransformation, decay: float = 0.999, *, warm_up: bool = True
 ) -> optax.GradientTransformationExtraArgs:
-    """The same optimizer, which also averages the parameters it moves.
+    """Wraps an optimizer so that it also averages the parameters that it updates.
 
     The average starts at the initial parameters. With `warm_up` the decay of update t = 0, 1, ...
-    is min(decay, (1 + t) / (10 + t)), so that the start is forgotten quickly; without it the
-    initial parameters keep the weight decay^t. Wrap last: the average follows the parameters that
-    this optimizer's own updates lead to.
+    is min(decay, (1 + t) / (10 + t)), so that the weight of the initial parameters vanishes
+    quickly; without it that weight is decay^t. Apply it last: the average is that of the parameters
+    after the updates of the wrapped optimizer.
 
     Args:
       optimizer: any optax optimizer.
@@ -51,21 +51,21 @@ def with_ema(
       An optax transformation; `State.averaged` finds the average in its state.
 
     Raises:
-      ValueError: decay outside [0, 1), or an update without parameters.
+      ValueError: decay is not in [0, 1), or `update` is called without parameters.
     """
     if not 0.0 <= decay < 1.0:
         raise ValueError(f"with_ema needs a decay in [0, 1); got {decay}.")
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: Params) -> AverageState:
-        average = jax.tree.map(jnp.copy, params)  # its own buffers: both are donated
+        average = jax.tree.map(jnp.copy, params)  # separate buffers, since both are donated
         return AverageState(jnp.zeros((), jnp.int32), average, optimizer.init(params))
 
     def update(
         grads: PyTree, state: AverageState, params: Params | None = None, **extra: Any
     ) -> tuple[PyTree, AverageState]:
         if params is None:
-            raise ValueError("with_ema follows the parameters: call update(grads, state, params).")
+            raise ValueError("with_ema needs the parameters: call update(grads, state, params).")
         updates, inner = optimizer.update(grads, state.inner, params, **extra)
         t = state.count.astype(jnp.float32)
         rate = jnp.minimum(decay, (1.0 + t) / (10.0 + t)) if warm_up else decay
@@ -78,7 +78,7 @@ def with_ema(
 
 
 def averaged(params: Params, opt_state: PyTree) -> Params:
-    """params, with the averages that opt_state holds in the place of what they average."""
+    """params, in which those that opt_state has averages of are replaced by the averages."""
     nodes = jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, AverageState))
     for node in nodes:
         if isinstance(node, AverageState):

@@ -1,4 +1,4 @@
-"""Background tasks of a run, done in order on a thread of their own."""
+"""Background tasks of a run, executed in order on a separate thread."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ POLL_SECONDS = 0.05
 
 
 class Worker:
-    """One thread that does tasks in the order of their submission.
+    """One thread that executes tasks in the order of their submission.
 
-    A task that fails does not stop those after it: what can still be saved is saved. The next
-    `check` or `wait` raises the first error of those that it finds; once, for all of them.
+    A task that fails does not stop later ones, so that everything is saved that can be. The next
+    `check` or `wait` raises the first of the errors it finds, once for all of them.
 
     Attributes:
       last: the task that was submitted last.
@@ -31,7 +31,7 @@ class Worker:
         self._tasks.append(self.last)
 
     def check(self) -> None:
-        """Forgets the tasks that have ended, and raises the first of their errors."""
+        """Removes the tasks that have ended, and raises the first of their errors."""
         errors = []
         while self._tasks and self._tasks[0].done():
             errors.append(self._tasks.popleft().exception())
@@ -44,11 +44,11 @@ class Worker:
         self.check()
 
     def close(self) -> None:
-        """Does what is queued, and ends the thread."""
+        """Executes the queued tasks, and ends the thread."""
         self._pool.shutdown()
 
 
 def await_unless(task: Future | None, hurries: Callable[[], bool]) -> None:
-    """Waits until a task has ended, or there is no time to wait for it."""
+    """Waits until a task has ended, or until `hurries` returns True."""
     while task is not None and not task.done() and not hurries():
         wait([task], POLL_SECONDS)

@@ -4,9 +4,9 @@
     state = train.run(step, state, batches, num_steps, evaluate=validate, best=best, ...)
     model.log_prob(best.params, x)  # the averaged parameters at best.step
 
-With a folder they are also on disk, as the newest of folder/best/<step>.safetensors, with the step
-and the value (`weights.describe`). A run that is killed and resumed ends with the same best
-evaluation: those after the step that it resumes from are discarded and made again.
+With a folder they are also saved, in the newest folder/best/<step>.safetensors, with the step and
+the value (`weights.describe`). A run that is killed and resumed ends with the same best evaluation:
+evaluations after the step from which it resumes are discarded and repeated.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from gm.train.state import State
 
 @dataclasses.dataclass
 class Best:
-    """Filled by `run(..., evaluate=, best=)`; the smallest value is the best.
+    """The best evaluation, set by `run(..., evaluate=, best=)`; the smallest value is the best.
 
     Attributes:
-      name: the entry of what `evaluate` returns that decides, such as "nats"; one number.
-      params: `State.averaged` at `step`; None before an evaluation is finite. NumPy arrays while
-        training goes on, and where a rule splits the state.
-      step: updates made at the best evaluation; -1 before there is one.
-      value: of the best evaluation.
-      last_step: updates made at the last evaluation; -1 before there is one.
-      last_value: of the last evaluation.
+      name: the name of the scalar metric of `evaluate` to minimise, such as "nats".
+      params: `State.averaged` at `step`; None before the first finite evaluation. These are NumPy
+        arrays during training, and if a rule splits the state.
+      step: the number of updates at the best evaluation; -1 before the first.
+      value: the value of the best evaluation.
+      last_step: the number of updates at the last evaluation; -1 before the first.
+      last_value: the value of the last evaluation.
     """
 
     name: str
@@ -54,7 +54,8 @@ class Best:
 
     @property
     def record(self) -> dict[str, float]:
-        """What a row and the folder's history say: `best/<name>` and `best/step`, once there is."""
+        """The entries `best/<name>` and `best/step` for a row and the history; {} before the first
+        evaluation."""
         return {f"best/{self.name}": self.value, "best/step": self.step} if self.step >= 0 else {}
 
     def __str__(self) -> str:
@@ -64,15 +65,15 @@ class Best:
 
 
 def begin(best: Best, folder: pathlib.Path | None, state: State) -> None:
-    """Makes `best` what it was at the state's step: empty, or what folder/best holds of it.
+    """Restores `best` as it was at the state's step: empty, or from folder/best.
 
     Args:
-      best: its fields are overwritten.
-      folder: of the run, or None.
-      state: of the run; one model, not an ensemble.
+      best: the object whose fields are overwritten.
+      folder: the folder of the run, or None.
+      state: the state of the run; one model, not an ensemble.
 
     Raises:
-      ValueError: an ensemble; what folder/best holds is damaged, or was chosen by another number.
+      ValueError: the state is an ensemble, or folder/best is damaged or uses another metric.
     """
     if state.step.ndim:
         raise ValueError("best is the best evaluation of one model; the state is of an ensemble.")
@@ -106,17 +107,17 @@ def offer(
     params: Params,
     folder: pathlib.Path | None,
 ) -> None:
-    """Takes note of an evaluation, and keeps its parameters where it is the best so far.
+    """Records an evaluation, and keeps its parameters if it is the best so far.
 
     Args:
-      best: what is updated.
-      numbers: what `evaluate` returned.
-      step: updates made.
-      params: the averaged parameters. All hosts call this together where arrays are split.
-      folder: of the run, or None; host 0 writes.
+      best: the object to update.
+      numbers: the result of `evaluate`.
+      step: the number of updates.
+      params: the averaged parameters. All hosts call this together if arrays are split.
+      folder: the folder of the run, or None; host 0 writes.
 
     Raises:
-      ValueError: the numbers lack the one that decides, or it is not one number.
+      ValueError: the metric `best.name` is missing, or is not a scalar.
     """
     if best.name not in numbers:
         raise ValueError(
@@ -126,7 +127,7 @@ def offer(
     if np.size(numbers[best.name]) != 1:
         raise ValueError(f"best needs {best.name!r} as one number; got {numbers[best.name]!r}.")
     best.last_step, best.last_value = step, float(np.reshape(numbers[best.name], ()))
-    if not best.last_value < best.value:  # neither is a number that is not one
+    if not best.last_value < best.value:  # also if one of them is nan
         return
     params = jax.tree.map(lambda x: np.array(sharding.local(x)), params)
     if folder is not None and jax.process_index() == 0:
@@ -137,7 +138,7 @@ def offer(
 
 
 def share(best: Best, state: State) -> None:
-    """At the end: what host 0 alone has found, on all hosts and on a device of each."""
+    """At the end: shares the best evaluation of host 0 with all hosts, on a device of each."""
     if jax.process_count() > 1:
         names = "step", "value", "last_step", "last_value"
         values = np.array([getattr(best, name) for name in names], np.float64)
@@ -159,7 +160,7 @@ def _shape(x: Array) -> jax.ShapeDtypeStruct:
 
 
 def _steps(folder: pathlib.Path) -> list[int]:
-    """The steps that folder/best holds, oldest first."""
+    """The steps in folder/best, oldest first."""
     names = [name.split(".") for name in paths.listed(folder / "best")]
     return sorted(
         int(stem) for stem, *rest in names if stem.isdecimal() and rest == ["safetensors"]
@@ -167,16 +168,16 @@ def _steps(folder: pathlib.Path) -> list[int]:
 
 
 def _newest(folder: pathlib.Path, start: int) -> int:
-    """Removes what is of steps after start; the newest of those left, or -1."""
+    """Removes files of steps after start; returns the newest remaining step, or -1."""
     _remove(folder, [step for step in _steps(folder) if step > start])
     return max(_steps(folder), default=-1)
 
 
 def _prune(folder: pathlib.Path) -> None:
-    """Keeps the newest, and those that a run which resumes from a checkpoint will ask for."""
+    """Keeps the newest file, and those that a run needs when it resumes from a checkpoint."""
     found = _steps(folder)
     needed = {found[-1]}
-    # In this order: what is being written may be there a moment later.
+    # In this order, since a partial checkpoint may be completed in between.
     for step in [*checkpoints.under_way(folder), *checkpoints.steps(folder)]:
         needed |= set([x for x in found if x <= step][-1:])
     _remove(folder, set(found) - needed)

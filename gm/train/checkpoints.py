@@ -1,11 +1,11 @@
-"""Checkpoints verified by a manifest: orbax writes the arrays, SHA-256 guards every file.
+"""Checkpoints: orbax writes the arrays, and a manifest has the SHA-256 of every file.
 
-    folder/checkpoints/000001000/arrays/...     what orbax writes
+    folder/checkpoints/000001000/arrays/...     written by orbax
     folder/checkpoints/000001000/manifest.json  written last: size and SHA-256 of each file
 
 orbax restores float data with a flipped bit without an error, so every byte is verified first. A
-checkpoint gets its final name only when it is complete. The newest intact one is restored, and the
-faults of newer ones are logged. Only this module uses orbax (its v0 API), and imports it lazily.
+checkpoint gets its final name when it is complete. The newest intact checkpoint is restored, and
+damage of newer ones is logged. Only this module uses orbax (its v0 API), with a lazy import.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _BODY = {
     "files": {...: _FILE},
 }
 _SCHEMA = {"body": _BODY, "sha256": str}
-# What file browsers, network disks and notebooks leave in any folder.
+# Files that file browsers, network disks and notebooks leave in any folder.
 _STRAY = re.compile(
     r"(^|/)(\.DS_Store|\.nfs[^/]*|\._[^/]*|\.fuse_hidden[^/]*|Thumbs\.db|desktop\.ini"
     r"|\.ipynb_checkpoints/.*)$"
@@ -53,23 +53,23 @@ class DamagedCheckpoint(RuntimeError):
 
 
 def _leaves(state: PyTree) -> dict[str, Array]:
-    """The arrays of a state by their path, such as "params['w']"; typed keys as they are."""
+    """The arrays of a state by their path, such as "params['w']"; typed keys are unchanged."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {jax.tree_util.keystr(path).lstrip("."): x for path, x in leaves}
 
 
 def _raw(x: Array) -> Array:
-    """What is stored of an array: the data of a typed key."""
+    """An array as stored: for a typed key, its data."""
     return jax.random.key_data(x) if sharding.is_key(x) else x
 
 
 def numbered(state: PyTree) -> dict[str, Array]:
-    """The arrays of a state that hold something, by their place: numbers name any path safely."""
+    """The non-empty arrays of a state by their index, which is a safe name for any path."""
     return {f"{i:05d}": _raw(x) for i, x in enumerate(jax.tree.leaves(state)) if x.size}
 
 
 def assembled(like: PyTree, arrays: Mapping[str, Array]) -> PyTree:
-    """The state whose `numbered` arrays are given, in the tree of like."""
+    """The state with the given `numbered` arrays, in the structure of like."""
 
     def leaf(i: int, x: Array) -> Array:
         if not x.size:
@@ -86,7 +86,7 @@ def assembled(like: PyTree, arrays: Mapping[str, Array]) -> PyTree:
 
 
 def _held(x: Array) -> Array:
-    """x in memory that no later step reuses: on CPU, what NumPy sees of an array is no copy."""
+    """x in memory that no later step reuses; on a CPU, NumPy arrays share JAX's buffers."""
     return jnp.copy(x) if jax.default_backend() == "cpu" else x
 
 
@@ -104,19 +104,19 @@ def digest(state: PyTree) -> str:
 
 
 class Save:
-    """One checkpoint on its way to disk.
+    """A checkpoint that is being written.
 
-    The constructor copies the state to the host, so that the state may be consumed as soon as it
-    returns; orbax writes meanwhile. `finish` waits for it, verifies the files and gives the
-    checkpoint its final name. On several hosts all of them do both, each writing what it holds; the
-    folder is one that they share.
+    The constructor copies the state to the host, so that the state may be consumed when it returns,
+    while orbax writes in the background. `finish` waits for it, verifies the files and gives the
+    checkpoint its final name. On several hosts all of them call both, and each writes its own
+    arrays to a shared folder.
 
     Args:
       folder: the run's folder.
       step: the number of updates made.
       state: any pytree of arrays.
-      about: what the manifest says besides, as plain JSON; a run says what it is (`identity`). May
-        be added to until `finish`.
+      about: other entries of the manifest, as plain JSON, such as the description of the run
+        (`identity`). Entries may be added until `finish`.
     """
 
     def __init__(
@@ -139,13 +139,13 @@ class Save:
             return 0
 
         sharding.on_first_host(clear)
-        # orbax refuses empty arrays, which hold nothing to save.
+        # orbax rejects empty arrays, which need not be saved.
         arrays = {name: _held(x) for name, x in numbered(state).items()}
         self._kinds = {name: _describe(x) for name, x in arrays.items()}
         self._opened = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
             self._arrays = opened.enter_context(paths.plain(self._partial)) / _ARRAYS
-            # Threads that wait for a folder which cannot be made would outlive the run.
+            # If the folder cannot be made, waiting threads would outlive the run.
             now = ocp.options.AsyncOptions(create_directories_asynchronously=False)
             kind = ocp.StandardCheckpointHandler()
             self._writer = ocp.AsyncCheckpointer(kind, async_options=now)
@@ -154,17 +154,17 @@ class Save:
             self._opened = opened.pop_all()
 
     def finish(self, *, keep: int = 3, keep_every: int | None = None) -> pathlib.Path:
-        """Waits for the files, writes the manifest last, and removes what need not be kept.
+        """Waits for the files, writes the manifest, and removes old checkpoints.
 
         Args:
-          keep: the newest checkpoints to hold, this one included.
-          keep_every: checkpoints of a multiple of this step are held for ever.
+          keep: the number of newest checkpoints to keep, including this one.
+          keep_every: checkpoints at multiples of this step are never removed.
 
         Returns:
-          The checkpoint's own folder.
+          The folder of the checkpoint.
 
         Raises:
-          DamagedCheckpoint: what has been written does not read back.
+          DamagedCheckpoint: the written files cannot be read back.
         """
         root = self._partial.parent
         final = root / f"{self.step:09d}"
@@ -179,8 +179,8 @@ class Save:
         if final.exists():
             final.rename(before)
         self._partial.rename(final)
-        paths.flush(root)  # else the name may be lost with the power, and only the name
-        with contextlib.suppress(OSError):  # the checkpoint is there, whatever is left beside it
+        paths.flush(root)  # else a power failure may lose the name
+        with contextlib.suppress(OSError):  # the checkpoint is complete, even if cleaning up fails
             shutil.rmtree(before, ignore_errors=True)
             for old in [s for s in steps(self.folder) if s <= self.step][:-keep]:
                 if keep_every is None or old % keep_every:
@@ -196,7 +196,7 @@ class Save:
             kinds = {name: _describe(x) for name, x in found.items()}
         except Exception as error:
             raise DamagedCheckpoint(
-                f"{self._partial}: what has been written does not read back ({error!r})"
+                f"{self._partial}: the written files cannot be read back ({error!r})"
             ) from error
         if kinds != self._kinds:
             raise DamagedCheckpoint(f"{self._partial}: other arrays read back than were written")
@@ -225,17 +225,17 @@ def save(
     keep: int = 3,
     keep_every: int | None = None,
 ) -> pathlib.Path:
-    """Writes one checkpoint and returns when it is there; see `Save`.
+    """Writes one checkpoint and returns when it is complete; see `Save`.
 
     Raises:
-      ValueError: keep or keep_every below 1.
+      ValueError: keep or keep_every is below 1.
     """
     check_keep(keep, keep_every)
     return Save(folder, step, state).finish(keep=keep, keep_every=keep_every)
 
 
 def check_keep(keep: int, keep_every: int | None) -> None:
-    """Raises ValueError unless at least one checkpoint is held."""
+    """Raises ValueError unless at least one checkpoint is kept."""
     if keep < 1:
         raise ValueError(f"keep at least 1 checkpoint; got keep={keep}.")
     if keep_every is not None and keep_every < 1:
@@ -243,32 +243,32 @@ def check_keep(keep: int, keep_every: int | None) -> None:
 
 
 def steps(folder: str | os.PathLike) -> list[int]:
-    """The steps that a run's folder has a checkpoint of, intact or not, oldest first.
+    """The steps of the checkpoints in a run's folder, intact or not, oldest first.
 
     Raises:
-      OSError: they cannot be listed, which is not to have none.
+      OSError: the folder cannot be listed, which does not mean that it is empty.
     """
     names = paths.listed(pathlib.Path(folder).expanduser() / "checkpoints")
     return sorted(int(name) for name in names if name.isdecimal())
 
 
 def under_way(folder: str | os.PathLike) -> list[int]:
-    """The steps of checkpoints that are being written, or were when a process was killed."""
+    """The steps of partial checkpoints, which are being written or were interrupted by a kill."""
     names = paths.listed(pathlib.Path(folder).expanduser() / "checkpoints")
     return [int(n.removeprefix("partial-")) for n in names if re.fullmatch(r"partial-\d+", n)]
 
 
 def about(folder: str | os.PathLike, step: int) -> dict[str, Any]:
-    """What the manifest of a checkpoint says besides its files; {} where it says nothing."""
+    """The other entries of the manifest of a checkpoint; {} if there are none."""
     path = pathlib.Path(folder).expanduser() / "checkpoints" / f"{step:09d}" / _MANIFEST
     return json.loads(path.read_text())["body"].get("about", {})
 
 
 def verify(folder: str | os.PathLike, step: int) -> dict:
-    """The manifest's body of one checkpoint, after every byte has been compared with it.
+    """Verifies every byte of a checkpoint, and returns the body of its manifest.
 
     Raises:
-      DamagedCheckpoint: files are missing, unexpected, of another size or of other content.
+      DamagedCheckpoint: files are missing or unexpected, or their size or content differs.
     """
     path = pathlib.Path(folder).expanduser() / "checkpoints" / f"{step:09d}"
     try:
@@ -305,11 +305,11 @@ def verify(folder: str | os.PathLike, step: int) -> dict:
 
 
 def newest_intact(folder: str | os.PathLike) -> tuple[int, dict, list[str]]:
-    """The newest intact step, its manifest's body, and what is wrong with newer ones.
+    """The newest intact step, its manifest's body, and the damage of newer ones.
 
     Raises:
       FileNotFoundError: there is no checkpoint.
-      DamagedCheckpoint: there are some, and none is intact.
+      DamagedCheckpoint: no checkpoint is intact.
     """
     found = steps(folder)
     if not found:
@@ -324,19 +324,20 @@ def newest_intact(folder: str | os.PathLike) -> tuple[int, dict, list[str]]:
 
 
 def restore(folder: str | os.PathLike, like: State, *, model: Any = None) -> State:
-    """The newest intact checkpoint of a run.
+    """Restores the newest intact checkpoint of a run.
 
     Args:
-      folder: the run's folder; on several hosts, one that they share.
-      like: a state of the same structure; its arrays say on which devices the restored ones go,
-        whatever devices they were saved from.
-      model: what the run's loss was of, held to the description in the manifest: masks and orders,
-        which no shape tells. None, and checkpoints of releases that wrote none, are not held to it.
+      folder: the run's folder; on several hosts, a shared folder.
+      like: a state of the same structure, whose arrays define the devices of the restored ones,
+        independently of the devices they were saved from.
+      model: the model of the run, which is compared with the description in the manifest, including
+        masks and orders that shapes do not show. There is no comparison if it is None, or if the
+        release that wrote the checkpoint saved no description.
 
     Raises:
       FileNotFoundError: there is no checkpoint.
-      DamagedCheckpoint: there are some, and none is intact.
-      ValueError: the newest intact one is of another model or optimizer.
+      DamagedCheckpoint: no checkpoint is intact.
+      ValueError: the newest intact checkpoint is of another model or optimizer.
     """
 
     def choose() -> int:
@@ -350,7 +351,7 @@ def restore(folder: str | os.PathLike, like: State, *, model: Any = None) -> Sta
     path = pathlib.Path(folder).expanduser().absolute() / "checkpoints" / f"{step:09d}"
     if not path.exists():
         raise FileNotFoundError(
-            f"host 0 restores step {step} from {folder}, which host {jax.process_index()} does not "
+            f"host 0 restores step {step} from {folder}, which host {jax.process_index()} cannot "
             "see: the folder of a run must be shared by all hosts."
         )
     return _read(path, like)
@@ -369,7 +370,7 @@ def _read(path: pathlib.Path, like: State) -> State:
 
 
 def _check_same(body: dict, like: State, model: Any, folder: str | os.PathLike) -> None:
-    """Raises unless paths, shapes and dtypes agree, and the model where both are known."""
+    """Raises unless paths, shapes and dtypes agree, and the models if both are known."""
     here = identity.Description({name: _describe(x) for name, x in _leaves(like).items()})
     what = f"the checkpoint of step {body['step']} in {folder} is of another model"
     if lines := identity.differences(body["leaves"], here):
@@ -382,7 +383,7 @@ def _check_same(body: dict, like: State, model: Any, folder: str | os.PathLike) 
 
 
 def _fingerprints(path: pathlib.Path, *, durable: bool = False) -> dict[str, dict]:
-    """Size and SHA-256 of every file below path but the manifest; durable: on disk for good."""
+    """Size and SHA-256 of all files below path except the manifest; durable flushes them first."""
     files = [f for f in sorted(path.rglob("*")) if f.is_file() and f != path / _MANIFEST]
     return {str(f.relative_to(path).as_posix()): _fingerprint(f, durable) for f in files}
 

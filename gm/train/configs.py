@@ -15,24 +15,24 @@ import numpy as np
 
 from gm.train import identity, jsons
 
-# A text that leaves something out, or that another process would write otherwise.
+# A repr that omits something, or that differs between processes.
 _LOSSY = re.compile(r" at 0x|rray\(|\.\.\.")
-_FOLDERS = ("folder", "dir", "directory", "path", "out", "output")  # how names of folders end
+_FOLDERS = ("folder", "dir", "directory", "path", "out", "output")  # endings of field names
 
 
 def as_json(config: Any, unknown: list[str] | None = None) -> dict:
     """A dataclass or dict as plain JSON.
 
-    What JSON has no word for is a text; where that would leave something out, as of arrays and
-    functions, what `identity` says of it.
+    Values that JSON cannot represent become strings: their repr, or, if that is incomplete, as for
+    arrays and functions, their description by `identity`.
 
     Args:
       config: a dataclass or dict.
-      unknown: gets a line for each value that is told by its type alone.
+      unknown: a list that gets a line for each value that is described only by its type.
 
     Raises:
-      TypeError: another type.
-      ValueError: it is nested too deeply.
+      TypeError: config is of another type.
+      ValueError: config is nested too deeply.
     """
 
     def plain(value: Any) -> Any:
@@ -56,12 +56,12 @@ def as_json(config: Any, unknown: list[str] | None = None) -> dict:
 
 
 def without_folder(config: Any, folder: pathlib.Path) -> dict[str, Any]:
-    """The fields of a configuration but the one that holds the folder of the run."""
+    """The fields of a configuration except the folder of the run."""
     return {k: v for k, v in _fields(config).items() if not _is_folder(k, v, folder)}
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"width": 3}} -> {"model.width": 3}; a name that has a dot is quoted."""
+    """{"model": {"width": 3}} -> {"model.width": 3}; names that contain a dot are quoted."""
     found: dict[str, Any] = {}
     for name, value in config.items():
         path = prefix + (repr(name) if re.search("[.'\"]", name) else name)
@@ -73,7 +73,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _fields(config: Any) -> dict[str, Any]:
-    """The top of a configuration."""
+    """The top-level fields of a configuration."""
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         return dataclasses.asdict(config)
     if not isinstance(config, Mapping):
@@ -82,7 +82,7 @@ def _fields(config: Any) -> dict[str, Any]:
 
 
 def _is_folder(name: Any, value: Any, folder: pathlib.Path) -> bool:
-    """Whether a field holds the folder: a path, or a text whose name says so; no data set does."""
+    """Whether a field is the folder: a path, or a string in a field with such a name."""
     says = isinstance(value, os.PathLike) or str(name).lower().endswith(_FOLDERS)
     return says and str(value) != "" and _place(value) == folder
 

@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Every:
-    """Steps between what a run does besides stepping; None for never."""
+    """The numbers of steps between logs, checkpoints, evaluations and pictures; None for never."""
 
     log: int
     checkpoint: int
@@ -22,7 +22,7 @@ class Every:
                 raise ValueError(f"{label} must be at least 1; got {every}.")
 
     def next(self, done: int, num_steps: int) -> int:
-        """The first step after `done` at which something is due, or the dispatch is full."""
+        """The first step after `done` at which something is due or the dispatch is full."""
         every = [self.log, self.checkpoint, self.evaluate, self.plot]
         due = [(done // n + 1) * n for n in every if n is not None]
         return min(*due, done + self.dispatch, num_steps)

@@ -1,7 +1,7 @@
 """Feeds from batches to steps: one at a time, several per dispatch, or gathered on the device.
 
-All three make the same steps of the same batches. Stacking saves the dispatch of a step; a data set
-that is kept on the device saves the transfer of its examples too, and only their numbers travel.
+All three make the same steps with the same batches. Stacking saves the dispatch of a step. A data
+set on the device also saves the transfer of examples, since only their indices are transferred.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gm.train.step import Program, Step
 
 @runtime_checkable
 class Batches(Protocol):
-    """Batches that are a function of the step, so that a resumed run sees what it would have."""
+    """Batches that are a function of the step, so that a resumed run sees the same ones."""
 
     def starting_at(self, step: int) -> Iterator[Batch]:
         """The batches of steps step, step + 1, ..."""
@@ -29,25 +29,25 @@ class Batches(Protocol):
 
 @runtime_checkable
 class Resident(Protocol):
-    """Batches of a data set that the device holds.
+    """Batches of a data set that is kept on the device.
 
     Attributes:
-      on_device: whether to gather there.
-      columns: all examples as they are stored, {"x": [N, ...], ...}; or several of them by name.
+      on_device: whether to make the batches on the device.
+      columns: all examples as stored, {"x": [N, ...], ...}; or several data sets by name.
     """
 
     on_device: bool
     columns: Mapping[str, PyTree]
 
     def indices(self, step: int) -> PyTree:
-        """The numbers of this host's examples at a step: [B], or several of them by name."""
+        """The indices of this host's examples at a step: [B], or several arrays by name."""
 
     def gather(self, columns: Mapping[str, PyTree], indices: PyTree, step: Array) -> Batch:
         """The batch of a step, computed on the device."""
 
 
 def check(batches: Any) -> None:
-    """Raises TypeError unless batches can be what `run` takes."""
+    """Raises TypeError unless batches are of a type that `run` accepts."""
     if isinstance(batches, Batches):
         return
     if hasattr(batches, "batches"):
@@ -65,16 +65,16 @@ def check(batches: Any) -> None:
 
 
 class OneByOne:
-    """One batch, one dispatch.
+    """Feeds one batch per dispatch.
 
     Args:
       batches: as in `run`.
       start: the first step.
-      num_steps: the step of the end.
-      step: what will consume them.
+      num_steps: the last step.
+      step: the step that consumes them.
 
     Attributes:
-      size: examples of a batch on all hosts; 0 before the first.
+      size: examples per batch on all hosts; 0 before the first batch.
     """
 
     def __init__(
@@ -90,18 +90,18 @@ class OneByOne:
     def advance(
         self, program: Program, state: State, done: int, count: int
     ) -> tuple[State, Metrics]:
-        """The state and the metrics after the steps done .. done + count - 1; here count is 1."""
+        """The state and metrics after steps done, ..., done + count - 1; here count is 1."""
         del count
         batch = self._next(done)
         return program.once(state, sharding.put_batch(batch, self._step.mesh))
 
     def _next(self, done: int) -> Batch:
-        """The batch of a step, of the same shapes as those before."""
+        """The batch of a step; raises if its shapes differ from those before."""
         batch = next(self._stream, None)
         if batch is None:
             raise ValueError(
-                f"batches ended after {done} steps; {self._num_steps} were asked for. Repeat them, "
-                "or ask for fewer steps."
+                f"batches ended after {done} steps; num_steps is {self._num_steps}. Repeat them, "
+                "or use fewer steps."
             )
         if not isinstance(batch, Mapping):
             raise TypeError(
@@ -122,7 +122,7 @@ class OneByOne:
 
 
 class Stacks(OneByOne):
-    """Several batches, stacked, in one dispatch; `most` is the largest number of them."""
+    """Feeds several stacked batches per dispatch, at most `most`."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Stacks(OneByOne):
     def advance(
         self, program: Program, state: State, done: int, count: int
     ) -> tuple[State, Metrics]:
-        """Stacks `count` batches, padded to one shape by the last of them."""
+        """Stacks `count` batches, padded to the shape of `most` with copies of the last one."""
         held = [self._next(done + i) for i in range(count)]
         held += held[-1:] * (self._most - count)
         feeds = _stacked(held)
@@ -147,12 +147,12 @@ class Stacks(OneByOne):
 
 
 class Gathered:
-    """Batches made on the device from a copy of the data that stays there.
+    """Makes batches on the device from a copy of the data set.
 
     Args:
-      batches: of a data set that fits.
-      step: what will consume them.
-      most: the largest number of steps in one dispatch.
+      batches: batches of a data set that fits on the device.
+      step: the step that consumes them.
+      most: the largest number of steps per dispatch.
     """
 
     def __init__(self, batches: Resident, step: Step, most: int) -> None:
@@ -167,7 +167,7 @@ class Gathered:
     def advance(
         self, program: Program, state: State, done: int, count: int
     ) -> tuple[State, Metrics]:
-        """Sends the numbers of the examples of `count` steps."""
+        """Transfers the indices of the examples of `count` steps."""
         held = [self._batches.indices(done + i) for i in range(count)]
         numbers = _stacked(held + held[-1:] * (self._most - count), np.int32)
         feeds = sharding.put_batch({"numbers": numbers}, self._mesh, axis=1)["numbers"]
@@ -176,7 +176,7 @@ class Gathered:
 
 
 def _stacked(held: list[PyTree], dtype: Any = None) -> PyTree:
-    """Trees of arrays as one, with a leading axis of its own."""
+    """Stacks trees of arrays along a new leading axis."""
     return jax.tree.map(lambda *xs: np.stack([np.asarray(x, dtype) for x in xs]), *held)
 
 
@@ -184,7 +184,7 @@ Feed = OneByOne | Gathered
 
 
 def feed_of(batches: Any, start: int, num_steps: int, step: Step, most: int) -> Feed:
-    """What suits the batches and the number of steps in one dispatch."""
+    """The feed for these batches and this number of steps per dispatch."""
     if isinstance(batches, Resident) and batches.on_device:
         return Gathered(batches, step, most)
     if most > 1:

@@ -1,7 +1,7 @@
 """The folder of a run: its configuration, access to it, and the history of its processes.
 
-    config.json     the configuration; a folder with a different one is refused
-    run.json        loss, optimizer and batches (`identity`); likewise
+    config.json     the configuration; a run with a different one is an error
+    run.json        loss, optimizer and batches (`identity`); different ones are an error
     history.jsonl   the processes of the run: command, first step, and how each ended
     metrics.jsonl   rows
     checkpoints/    states
@@ -52,10 +52,10 @@ _EVENTS = {
 
 
 def begin(folder: pathlib.Path, config: Any, run: identity.Run, resume: str, state: State) -> State:
-    """The newest intact state of the folder, which host 0 makes or checks; or the state given.
+    """The newest intact state in the folder, which host 0 makes or checks; else the given state.
 
     Raises:
-      ValueError: what `enter` and `checkpoints.restore` refuse, or a run that has another key.
+      ValueError: as in `enter` and `checkpoints.restore`, or the run in the folder has another key.
     """
     if not sharding.on_first_host(lambda: int(enter(folder, config, run, resume))):
         return state
@@ -70,22 +70,23 @@ def begin(folder: pathlib.Path, config: Any, run: identity.Run, resume: str, sta
 
 
 def enter(folder: pathlib.Path, config: Any, run: identity.Run, resume: str) -> bool:
-    """Makes or checks the folder, and says whether there is a checkpoint to resume from.
+    """Makes or checks the folder, and returns whether there is a checkpoint to resume from.
 
-    What an earlier process left half-written is removed: the caller holds the folder (`locks`).
+    Partial files of an earlier process are removed; the caller must hold the lock (`locks`).
 
     Args:
       folder: the run's folder.
-      config: a dataclass or dict that describes the run; None to claim nothing. The field that
-        holds the folder itself is left out: a folder may be moved.
+      config: a dataclass or dict that describes the run, or None. A field for the folder itself is
+        ignored, since a folder may be moved.
       run: its losses, optimizers and batches.
-      resume: "auto" resumes where there is something, "must" insists, "never" wants a new folder;
-        "changed" resumes what is no longer the same, which the history then tells.
+      resume: "auto" resumes from a checkpoint if there is one, "must" requires one, "never"
+        requires an empty folder; "changed" resumes a run that differs, and records this in the
+        history.
 
     Raises:
-      FileExistsError: "never", and the folder holds a run.
-      FileNotFoundError: "must", and there is no checkpoint.
-      ValueError: the folder holds another run, or one of an unknown configuration.
+      FileExistsError: resume is "never", and the folder contains a run.
+      FileNotFoundError: resume is "must", and there is no checkpoint.
+      ValueError: the folder contains another run, or one with an unknown configuration.
     """
     found = checkpoints.steps(folder)
     if not found:
@@ -96,8 +97,8 @@ def enter(folder: pathlib.Path, config: Any, run: identity.Run, resume: str) -> 
     if config is not None:
         if found and not changed and not (folder / "config.json").exists():
             raise ValueError(
-                f"{folder} holds checkpoints but no config.json, so whose they are is not known. "
-                'Choose another folder, put the config.json of that run back, or resume="changed".'
+                f"{folder} has checkpoints but no config.json, so their run is unknown. Choose "
+                'another folder, restore the config.json of that run, or use resume="changed".'
             )
         ours = configs.as_json(configs.without_folder(config, folder), unknown)
         here = identity.Description(configs.flat(ours))
@@ -107,7 +108,7 @@ def enter(folder: pathlib.Path, config: Any, run: identity.Run, resume: str) -> 
             lambda there: identity.differences(configs.flat(there), here),
             changed,
         )
-    if not found:  # nothing that another run could have left
+    if not found:  # no other run has used this folder
         (folder / "run.json").unlink(missing_ok=True)
     lines += _claim(folder / "run.json", run.as_json(), run.differences, changed)
     if found and lines:
@@ -119,7 +120,7 @@ def enter(folder: pathlib.Path, config: Any, run: identity.Run, resume: str) -> 
 
 
 def _check_wanted(folder: pathlib.Path, resume: str, found: list[int]) -> None:
-    """Raises unless the folder is as empty, or as full, as resume wants it."""
+    """Raises if the folder contradicts `resume`."""
     held = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     if resume == "never" and held - {locks.NAME}:
         raise FileExistsError(
@@ -133,49 +134,49 @@ def _check_wanted(folder: pathlib.Path, resume: str, found: list[int]) -> None:
 
 
 def _check_progress(folder: pathlib.Path) -> None:
-    """Raises where the history tells of states that are no longer there."""
+    """Raises if the history records checkpoints that no longer exist."""
     events = [e for e in history(folder) if e["event"] in ("began", "saved", "ended")]
     if made := max((e["step"] for e in events), default=0):
         raise FileNotFoundError(
-            f"{folder} has no checkpoint, but its history.jsonl tells of step {made}: is a disk "
-            "not mounted? Put the checkpoints back; or, to begin again, choose another folder or "
+            f"{folder} has no checkpoint, but its history.jsonl records step {made}: is a disk "
+            "not mounted? Restore the checkpoints; or, to start again, choose another folder or "
             "remove history.jsonl."
         )
 
 
 def command() -> str:
-    """The command line of this process; it resumes the run, as all randomness is in (key, step).
+    """The command line of this process, which resumes the run.
 
-    A process that `hosts` has started was started by another command: that one is given.
+    For a process started by `hosts` it is the command line of the launcher.
     """
     return os.environ.get("GM_COMMAND") or shlex.join(sys.orig_argv)
 
 
 def note(folder: pathlib.Path, event: str, **details: Any) -> None:
-    """Adds a line to history.jsonl: began, saved, ended, not finite or changed; and details."""
+    """Adds a line to history.jsonl: an event (began, saved, ended, ...) and its details."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     line = json.dumps({"event": event, "time": now, **details}, default=str)
     jsons.append(folder / "history.jsonl", line)
 
 
 def history(folder: str | os.PathLike) -> list[dict]:
-    """The lines of history.jsonl, those left out that are broken."""
+    """The valid lines of history.jsonl."""
     return [event for event in read_history(folder) if event is not None]
 
 
 def read_history(folder: str | os.PathLike) -> list[dict | None]:
-    """As `history`, with None for a line that is broken."""
+    """Like `history`, with None for invalid lines."""
     found = jsons.lines(pathlib.Path(folder).expanduser() / "history.jsonl", _EVENT)
     events = [event for _, event in found]
     return [None if e and jsons.fault(e, _EVENTS.get(e["event"], {})) else e for e in events]
 
 
 def read(folder: pathlib.Path, name: str) -> dict:
-    """config.json or run.json.
+    """Reads config.json or run.json.
 
     Raises:
-      OSError: it cannot be read.
-      ValueError: it is damaged; names the file.
+      OSError: the file cannot be read.
+      ValueError: the file is damaged; the message names it.
     """
     return jsons.read(folder / name, _SCHEMAS[name])
 
@@ -183,7 +184,8 @@ def read(folder: pathlib.Path, name: str) -> dict:
 def _claim(
     path: pathlib.Path, ours: dict, differences: Callable[[dict], list[str]], changed: bool
 ) -> list[str]:
-    """Writes what a run is, or compares with what is there; the differences, where allowed."""
+    """Writes the description of a run, or compares it with the saved one; returns differences if
+    they are allowed."""
     lines = [f"{path.name}: absent there"]
     if path.exists():
         try:
@@ -205,7 +207,7 @@ def _claim(
 
 
 def _sweep(folder: pathlib.Path) -> None:
-    """Removes what was being written when an earlier process was killed."""
+    """Removes partial files of an earlier process that was killed."""
     for path in [*(folder / "checkpoints").glob("partial-*")]:
         shutil.rmtree(path, ignore_errors=True)
     for place in (folder, folder / "best"):

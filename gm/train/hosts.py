@@ -26,9 +26,9 @@ import jax
 from gm import commands
 from gm.train import stopping
 
-HEARTBEAT_SECONDS = 20  # a host that is silent for so long is lost
-GRACE_SECONDS = 40.0  # for hosts of this machine to end by themselves when one has failed
-END_SECONDS = 7 * 24 * 3600  # that a host which is done waits for one that still evaluates
+HEARTBEAT_SECONDS = 20  # a host without a heartbeat for this long is lost
+GRACE_SECONDS = 40.0  # time for hosts of this machine to end by themselves after one has failed
+END_SECONDS = 7 * 24 * 3600  # time that a finished host waits for one that still evaluates
 SIGNS = re.compile(
     r"Gloo .* failed|NCCL|coordination|Socket closed|closed by peer|heartbeat|UNAVAILABLE"
 )
@@ -37,16 +37,16 @@ SIGNS = re.compile(
 def join(
     coordinator: str | None = None, num_hosts: int | None = None, host: int | None = None
 ) -> None:
-    """Makes this process one of several; must come before JAX is used for anything else.
+    """Makes this process one of several; call it before any other use of JAX.
 
-    Without arguments, from `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or
-    from what JAX detects: SLURM, Open MPI, Kubernetes, TPU pods. Does nothing where there is no
-    cluster, or when it is done already.
+    The default arguments are `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`,
+    or are detected by JAX: SLURM, Open MPI, Kubernetes, TPU pods. It does nothing without a
+    cluster, or on a second call.
 
     Args:
       coordinator: "address:port" of host 0.
-      num_hosts: how many processes there are.
-      host: which of them this is, from 0.
+      num_hosts: the number of processes.
+      host: the index of this process, from 0.
 
     Raises:
       ValueError: some of the three are missing, or host is not in [0, num_hosts).
@@ -64,17 +64,17 @@ def join(
         raise ValueError(f"host must be in [0, {num_hosts}); got {host}.")
     if num_hosts == 1 or jax.distributed.is_initialized():
         return
-    # JAX's own handler would swallow SIGTERM wherever Python has none.
+    # JAX's own handler would ignore SIGTERM if Python has no handler.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator,
             num_hosts,
             host,
-            # What is said in full is meant: no cluster is to hand each process one device of it.
+            # With explicit arguments, cluster detection must not assign one device per process.
             cluster_detection_method=None if missing else "deactivate",
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=END_SECONDS,  # all hosts are lost where one comes later
+            shutdown_timeout_seconds=END_SECONDS,  # a host that ends later makes all of them fail
         )
     except ValueError as error:
         if not missing or "coordinator_address" not in str(error):
@@ -86,8 +86,8 @@ def _number(given: int | None, text: str | None) -> int | None:
 
 
 def explain(error: BaseException) -> str | None:
-    """What to say of an error that means that another host is gone; None for other errors."""
-    text = str(error)  # a collective fails with ValueError where each host has one device
+    """The message for an error caused by the loss of another host; None for other errors."""
+    text = str(error)  # a collective fails with ValueError if each host has one device
     if not isinstance(error, (jax.errors.JaxRuntimeError, ValueError)) or not SIGNS.search(text):
         return None
     return (
@@ -97,7 +97,7 @@ def explain(error: BaseException) -> str | None:
 
 
 def work(options: argparse.Namespace) -> int:
-    """Joins the others, runs the script, and ends without waiting for a host that is gone."""
+    """Joins the other hosts, runs the script, and exits without waiting for a lost host."""
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     join(options.coordinator, options.num_hosts, options.host)
     target, *arguments = options.script
@@ -114,27 +114,27 @@ def work(options: argparse.Namespace) -> int:
     except BaseException:
         traceback.print_exc()
         status = 1
-    if status is not None and not isinstance(status, int):  # as Python does with sys.exit("...")
+    if status is not None and not isinstance(status, int):  # like Python with sys.exit("...")
         print(status, file=sys.stderr)
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()
     if status not in (0, stopping.INTERRUPTED):
-        os._exit(status)  # what runs at exit would wait for all hosts
+        os._exit(status)  # exit handlers would wait for all hosts
     if jax.distributed.is_initialized():
         jax.distributed.shutdown()
     return status
 
 
 def _follow(launcher: int) -> None:
-    """Stops this process, as SIGTERM does, when its launcher is gone."""
+    """Sends SIGTERM to this process when its launcher has ended."""
     while os.getppid() == launcher:
         time.sleep(1.0)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Watch:
-    """The processes of this machine, and what is said when one of them is lost."""
+    """Watches the processes of this machine, and reports when one of them is lost."""
 
     def __init__(self, lines: Sequence[Sequence[str]], names: Sequence[str]) -> None:
         self.names, self.processes = names, []
@@ -142,17 +142,17 @@ class Watch:
             signal.signal(number, self.forward)
         environment = {**os.environ, "GM_COMMAND": shlex.join(sys.orig_argv)}
         for line in lines:
-            # In sessions of their own, so that a terminal's Ctrl-C reaches them once, through us.
+            # In separate sessions, so that Ctrl-C reaches them only once, through this process.
             self.processes.append(subprocess.Popen(line, env=environment, start_new_session=True))
 
     def forward(self, number: int, frame: Any) -> None:
-        """Passes a signal on to every process."""
+        """Forwards a signal to every process."""
         for process in self.processes:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
 
     def wait(self) -> int:
-        """Waits for all; when one has failed the others have a while to end by themselves."""
+        """Waits for all processes; after one has failed, the others get time to end."""
         deadline = float("inf")
         while any(process.poll() is None for process in self.processes):
             if any(process.poll() for process in self.processes):
@@ -168,7 +168,7 @@ class Watch:
         return 128 - worst if worst < 0 else worst
 
     def say(self, name: str, number: int) -> None:
-        """What became of a process that a signal has ended."""
+        """Prints how a process ended that a signal has killed."""
         ended = f"{name} was ended by {signal.Signals(number).name}"
         if number == signal.SIGABRT:
             ended = f"{name} has lost another host, and ended"
@@ -187,7 +187,7 @@ def _free_port() -> int:
 
 
 def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.train.hosts") -> int:
-    """The launcher: watches over the process that does the work, or over several of them."""
+    """The launcher: starts and watches one or several worker processes."""
     parser = commands.hosts(name)
     options = parser.parse_args(arguments)
     if not options.script:
@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] | None = None, name: str = "python -m gm.train
 
 
 def _interpreter_flags() -> list[str]:
-    """-u and -W and the like, as this interpreter was given them before -m or a script."""
+    """The flags of this interpreter before -m or the script, such as -u and -W."""
     line = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv[1:])]
     return line[:-2] if line[-2:-1] == ["-m"] else line[:-1]
 

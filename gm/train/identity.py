@@ -3,11 +3,11 @@
     describe(model).values         {"": "MADE", "hidden": "(500,)", "event.shape": "(784,)", ...}
     differences(saved, describe(model))   ["hidden: (500,) there, (200,) here"]
 
-Dataclasses (Linen modules too), `functools.partial` and containers are told by their parts, arrays
-by shape and digest, functions by their name, their defaults and what they close over, which is
-where optax keeps its numbers; those of a script or a notebook also by the values they find there.
-Nothing depends on an address, on the order in which objects were made, or on the module they live
-in. The code of a function is not compared, nor paths of files.
+Dataclasses (including Linen modules), `functools.partial` and containers are described by their
+parts, arrays by shape and digest, functions by their name, defaults and closure, where optax keeps
+its numbers; functions of a script or notebook also by the global values they use. A description
+does not depend on addresses, on the order in which objects were made, or on the module that defines
+them. The code of functions and paths of files are not compared.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gm.train.state import State
 
 
 class _Absent:
-    """What is not there, in no way like the word."""
+    """A missing value, which is not equal to the string "absent"."""
 
     def __repr__(self) -> str:
         return "absent"
@@ -41,24 +41,24 @@ Plain = str | int | float | bool | None
 Part = tuple[str, Any, bool]  # name, value, whether it is the default
 
 _ABSENT = _Absent()
-_WHOLE = 2**26  # bytes; of a larger array evenly spaced rows are digested
-_MOST = 20_000  # values; what more there is does not count
-_SHOWN = 8  # differences that an error lists
-_LONG = 200  # characters of a sequence that is written out
-_NAMED = ("builtins", "flax", "jax", "jaxlib", "numpy", "scipy")  # told by their names alone
+_WHOLE = 2**26  # bytes; for larger arrays the digest is of evenly spaced rows
+_MOST = 20_000  # values in a description; more are ignored
+_SHOWN = 8  # differences listed in an error
+_LONG = 200  # characters up to which a sequence is written out
+_NAMED = ("builtins", "flax", "jax", "jaxlib", "numpy", "scipy")  # described by their names only
 _LIBRARIES = (*_NAMED, "gm", "optax")  # whose globals are constants
-_PLACEMENT = ("shard_index", "shard_count", "on_device")  # of batches: where they are made
+_PLACEMENT = ("shard_index", "shard_count", "on_device")  # fields of batches
 _RELEASES = ("flax", "jax", "optax")
 _OF_A_PLAYER = ("loss", "optimizer")
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a value is.
+    """A description of a value.
 
     Attributes:
-      values: {path: plain value}; the path "" has the kind of the whole.
-      defaults: the paths of what is as it is when nothing is said.
+      values: {path: plain value}; the path "" has the type of the whole.
+      defaults: the paths of values that equal their default.
     """
 
     values: dict[str, Plain] = dataclasses.field(default_factory=dict)
@@ -66,16 +66,17 @@ class Description:
 
 
 def describe(value: Any) -> Description:
-    """Everything in a value that a name, a number or an array tells."""
+    """Describes a value by the names, numbers and arrays in it."""
     found = Description()
     _add(found, "", value, ())
     return found
 
 
 def differences(saved: Mapping[str, Plain], here: Description) -> list[str]:
-    """What is other here than in the values of an earlier description, by path.
+    """The differences from the values of an earlier description, by path.
 
-    What the earlier one lacks counts for nothing where it is the default: a later release has it.
+    Values that the earlier one lacks are ignored if they are defaults, since a later release may
+    have added them.
     """
     names = [path for path in here.values if path in saved or path not in here.defaults]
     names += [path for path in saved if path not in here.values]
@@ -88,7 +89,7 @@ def differences(saved: Mapping[str, Plain], here: Description) -> list[str]:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two values of JSON are one: a truth is no number, and NaN is NaN."""
+    """Whether two JSON values are equal; booleans differ from numbers, and NaN equals NaN."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
     if isinstance(a, list) and isinstance(b, list):
@@ -97,13 +98,13 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _shown(value: Any, other: Any) -> str:
-    """A value as it is shown beside another one: a text in quotes where both look the same."""
+    """A value as shown next to another one; strings are quoted if both look the same."""
     text = repr(value) if str(value) == str(other) else str(value)
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."
 
 
 def differences_within(saved: Mapping[str, Plain], here: Description) -> list[str]:
-    """As `differences`, with the part of a larger description that is most like this one."""
+    """The differences from the most similar part of a larger description."""
     kind = here.values[""]
     roots = [path for path, value in saved.items() if value == kind]
     found = [differences(_below(saved, root), here) for root in roots]
@@ -111,7 +112,7 @@ def differences_within(saved: Mapping[str, Plain], here: Description) -> list[st
 
 
 def refusal(what: str, lines: list[str], advice: str = "") -> ValueError:
-    """The error that says what another thing is, and the first of the differences."""
+    """An error with a message and the first of the differences."""
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     return ValueError("\n  ".join([f"{what}:", *lines[:_SHOWN], *more]) + advice)
 
@@ -125,9 +126,9 @@ def _below(saved: Mapping[str, Plain], root: str) -> dict[str, Plain]:
 
 
 def _add(found: Description, path: str, value: Any, outer: tuple[int, ...]) -> None:
-    """Adds a value and its parts; a value inside itself is told once."""
+    """Adds a value and its parts; a value that contains itself is described once."""
     plain = _plain(value)
-    if len(found.values) >= _MOST or isinstance(value, os.PathLike):  # a place is no part of it
+    if len(found.values) >= _MOST or isinstance(value, os.PathLike):  # paths are not compared
         return
     if isinstance(plain, Plain) or id(value) in outer:
         found.values[path] = plain if isinstance(plain, Plain) else "itself"
@@ -142,13 +143,13 @@ def _add(found: Description, path: str, value: Any, outer: tuple[int, ...]) -> N
 
 
 def _plain(value: Any) -> Any:
-    """A number or a text for a value without parts; any other as it is."""
+    """A number or a string for a value without parts; other values unchanged."""
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):
-        return str(value)  # JSON has no word for it
+        return str(value)  # not valid in JSON
     if isinstance(value, (np.ndarray, jax.Array)):
         return _array(value)
     if isinstance(value, (complex, range, np.dtype, type(...))):
@@ -168,7 +169,7 @@ def _plain(value: Any) -> Any:
 
 
 def _array(x: np.ndarray | jax.Array) -> Plain:
-    """A number where the array is one; otherwise dtype, shape and a digest."""
+    """A number if the array is a scalar; otherwise its dtype, shape and digest."""
     if sharding.is_key(x):
         return f"{x.dtype} {_array(jax.random.key_data(x))}"
     if not getattr(x, "is_fully_addressable", True):
@@ -184,7 +185,7 @@ def _sha256(data: bytes) -> str:
 
 
 def _parts(value: Any) -> tuple[str, list[Part]]:
-    """The kind of a value, and its parts."""
+    """The type of a value, and its parts."""
     while not isinstance(value, types.FunctionType) and hasattr(value, "__wrapped__"):
         value = value.__wrapped__  # jit, custom_jvp and the like
     if isinstance(value, functools.partial):
@@ -206,12 +207,12 @@ def _parts(value: Any) -> tuple[str, list[Part]]:
         names = getattr(value, "_fields", [f"[{i}]" for i in range(len(value))])
         kind = kind if hasattr(value, "_fields") else f"sequence of {len(value)}"
         return kind, [(name, x, False) for name, x in zip(names, value, strict=True)]
-    if hasattr(value, "__name__"):  # a function that is not written in Python
+    if hasattr(value, "__name__"):  # a function not written in Python
         return str(value.__name__), []
     if _package(type(value)) in _NAMED:
         return kind, []
     held = sorted(getattr(value, "__dict__", {}).items())
-    private = _package(type(value)) in _LIBRARIES  # elsewhere they may be what a program remembers
+    private = _package(type(value)) in _LIBRARIES  # in other packages they may be mutable state
     return kind, [(name, x, False) for name, x in held if private or name[0] != "_"]
 
 
@@ -220,7 +221,7 @@ def _package(value: Any) -> str:
 
 
 def _fields(value: Any) -> Iterator[Part]:
-    """The fields of a dataclass that tell it from others, and how many items it has."""
+    """The compared fields of a dataclass, and its number of items."""
     for field in dataclasses.fields(value):
         if field.compare and hasattr(value, field.name):
             part = getattr(value, field.name)
@@ -231,7 +232,7 @@ def _fields(value: Any) -> Iterator[Part]:
 
 
 def _inside(function: types.FunctionType) -> Iterator[Part]:
-    """Defaults and closure of a function, and the values that it finds in a script."""
+    """Defaults and closure of a function, and the global values it uses in a script."""
     package = _package(function)
     if package in _NAMED:
         return
@@ -254,7 +255,7 @@ def _inside(function: types.FunctionType) -> Iterator[Part]:
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
-    """The names in a function and in those inside it."""
+    """The names used in a function and in the functions inside it."""
     yield from code.co_names
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
@@ -263,21 +264,21 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What makes a run the run it is: losses, optimizers, players, batches."""
+    """The description of a run: losses, optimizers, players, batches."""
 
     parts: dict[str, Description]
-    unknown: tuple[str, ...] = ()  # what nothing tells from others
+    unknown: tuple[str, ...] = ()  # parts that cannot be described
 
     def as_json(self) -> dict[str, dict[str, Plain]]:
-        """{part: values}, and the releases of the libraries they are of."""
+        """{part: values}, and the releases of the libraries."""
         values = {name: part.values for name, part in self.parts.items()}
         return {**values, "releases": {name: metadata.version(name) for name in _RELEASES}}
 
     def differences(self, saved: Mapping[str, Mapping[str, Plain]]) -> list[str]:
-        """What is other here than in an earlier run's JSON, by part and path.
+        """The differences from an earlier run's JSON, by part and path.
 
-        Another release of optax may keep its numbers elsewhere: then only those are compared that
-        both have in the same place.
+        Another release of optax may have its numbers at other paths; then only those are compared
+        that both have at the same path.
         """
         same_optax = saved.get("releases", {}).get("optax") == metadata.version("optax")
         found = []
@@ -291,12 +292,12 @@ class Run:
 
 
 def describe_run(game: Game, batches: Any, state: State | None = None) -> Run:
-    """A run's description; of batches that are no dataclass nothing is known.
+    """Describes a run; batches that are not a dataclass cannot be described.
 
     Args:
       game: the players.
       batches: as in `run`.
-      state: says of its memory what is replicated.
+      state: the state, for the replicated parts of its memory.
     """
     players = game.players
     losses, optimizers = ({k: getattr(p, of) for k, p in players.items()} for of in _OF_A_PLAYER)

@@ -1,6 +1,6 @@
-"""The state of a run's folder: `gm inspect FOLDER...`, or `python -m gm.train.inspect`.
+"""Inspection of a run's folder: `gm inspect FOLDER...`, or `python -m gm.train.inspect`.
 
-Reads every byte of every checkpoint and changes nothing; `commands.INSPECT` says what it tells.
+It reads every byte of every checkpoint and changes nothing; `commands.INSPECT` is its help text.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint of a folder.
+    """One checkpoint in a folder.
 
     Attributes:
-      step: the updates made.
-      problem: what is wrong with it; "" where it is intact.
-      num_bytes: of its files, 0 where it is damaged.
+      step: the number of updates.
+      problem: the damage; "" if it is intact.
+      num_bytes: the size of its files; 0 if it is damaged.
       leaves: its arrays by name, such as {"params['w']": "float32[784, 500]"}.
       jax: the release of JAX that wrote it.
     """
@@ -38,16 +38,16 @@ class Checkpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What is in a run's folder.
+    """A report on a run's folder.
 
     Attributes:
       folder: its path.
-      config: what config.json holds; None without it, and where it is broken.
-      checkpoints: oldest first.
-      partial: names of saves that were cut short; the next process here removes them.
-      rows: of metrics.jsonl.
-      history: of the processes that worked here.
-      broken: what is wrong with other files, a line for each.
+      config: the content of config.json; None if it is missing or damaged.
+      checkpoints: the checkpoints, oldest first.
+      partial: names of saves that were interrupted; the next process in the folder removes them.
+      rows: the rows of metrics.jsonl.
+      history: the history of the processes in this folder.
+      broken: the damage of other files, one line each.
     """
 
     folder: pathlib.Path
@@ -65,7 +65,7 @@ class Report:
 
     @property
     def status(self) -> int:
-        """0: all intact; 1: something damaged or broken; 2: nothing to resume from."""
+        """The exit status: 0 all intact; 1 something is damaged; 2 nothing to resume from."""
         if self.intact is None:
             return 2
         return int(bool(self.broken) or any(c.problem for c in self.checkpoints))
@@ -85,7 +85,7 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{name:13}{text}" for name, text in self._lines()]
-        # What a stranger has written is not to move the cursor of a terminal.
+        # Files of others must not send control characters to the terminal.
         return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
     def _lines(self) -> list[tuple[str, str]]:
@@ -103,7 +103,7 @@ class Report:
         for c in self.checkpoints:
             lines.append(("checkpoint", f"{c.step:9}  {_condition(c)}"))
         for name in self.partial:
-            lines.append(("checkpoint", f"{name}: a save that was cut short; it does not count"))
+            lines.append(("checkpoint", f"{name}: a save that was interrupted; it is ignored"))
         if self.intact is not None:
             lines += [("holds", f"{k}: {v}") for k, v in list(self.intact.leaves.items())[:12]]
             if len(self.intact.leaves) > 12:
@@ -129,7 +129,7 @@ def examine(folder: str | pathlib.Path) -> Report:
     """Reads a run's folder.
 
     Raises:
-      FileNotFoundError: no such folder, or not one of a run.
+      FileNotFoundError: there is no such folder, or it is not that of a run.
     """
     folder = pathlib.Path(folder).expanduser()
     names = ("config.json", "history.jsonl", "metrics.jsonl", "checkpoints")

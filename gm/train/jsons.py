@@ -1,8 +1,8 @@
-"""Reading and writing JSON files that may be damaged: checked, never trusted.
+"""Reading and writing JSON files that may be damaged, with a check of their schema.
 
-A schema is a type (exactly that: no bool for an int), None, a tuple of alternatives, [schema] for a
-list of such, or {name: schema} for an object with these entries: a name that ends in "?" may be
-missing, `...` stands for every name, and what no name stands for is not looked at.
+A schema is a type (exactly: a bool is not an int), None, a tuple of alternatives, [schema] for a
+list, or {name: schema} for an object with these entries: a name that ends in "?" is optional, `...`
+matches every name, and entries that no name matches are not checked.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ Schema = Any
 
 NUMBER = (int, float)
 PLAIN = (str, int, float, bool, None)
-MOST = 2**26  # bytes of a file that is read as a whole, and of a line
+MOST = 2**26  # the largest size of a file that is read at once, and of a line, in bytes
 DEEPEST = 64  # levels
 
 
 def parse(text: bytes | str) -> Any:
-    """The value of a JSON text.
+    """Parses a JSON text.
 
     Raises:
-      ValueError: no JSON, no UTF-8, or nested too deeply.
+      ValueError: the text is not JSON, not UTF-8, or nested too deeply.
     """
     try:
         value = json.loads(text if isinstance(text, str) else text.decode())
@@ -47,7 +47,7 @@ _LEAVES = (str, int, float, bool, type(None))
 
 
 def fault(value: Any, schema: Schema, name: str = "it") -> str:
-    """What of a value is not as its schema says; "" where all is."""
+    """The first violation of a schema by a value; "" if there is none."""
     if isinstance(schema, tuple):
         faults = [fault(value, one, name) for one in schema]
         return "" if "" in faults else f"{name} is a {type(value).__name__}"
@@ -62,7 +62,7 @@ def fault(value: Any, schema: Schema, name: str = "it") -> str:
 
 
 def _fault_inside(value: Any, schema: Mapping, name: str) -> str:
-    """As `fault`, of an object."""
+    """Like `fault`, for an object."""
     if not isinstance(value, dict):
         return f"{name} is no object"
     for key, inner in schema.items():
@@ -77,11 +77,11 @@ def _fault_inside(value: Any, schema: Mapping, name: str) -> str:
 
 
 def read(path: pathlib.Path, schema: Schema) -> Any:
-    """What a file holds.
+    """Reads a JSON file.
 
     Raises:
-      OSError: it cannot be read.
-      ValueError: it is not what the schema says; names the file.
+      OSError: the file cannot be read.
+      ValueError: the file does not match the schema; the message names it.
     """
     size = path.stat().st_size
     if size > MOST:
@@ -97,7 +97,7 @@ def read(path: pathlib.Path, schema: Schema) -> Any:
 
 
 def replace(path: pathlib.Path, data: bytes) -> None:
-    """Writes a whole file, for good, or leaves the old one."""
+    """Writes a file atomically and durably: either all of it, or the old one remains."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -111,7 +111,7 @@ def replace(path: pathlib.Path, data: bytes) -> None:
 
 
 def append(path: pathlib.Path, text: str) -> None:
-    """Adds a line to a file, as a whole or not at all; it begins on a line of its own."""
+    """Appends a line to a file, completely or not at all; it always starts on a new line."""
     with path.open("ab+", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         torn = size and file.seek(-1, os.SEEK_END) is not None and file.read(1) != b"\n"
@@ -121,14 +121,14 @@ def append(path: pathlib.Path, text: str) -> None:
                 line = line[file.write(line) :]
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(file.fileno(), size)  # a disk that is full takes half a line
+                os.ftruncate(file.fileno(), size)  # a full disk may write half a line
             raise
 
 
 def lines(path: pathlib.Path, schema: Schema) -> list[tuple[bytes, Any]]:
-    """Each line of a file, and its value: None for a broken one (blank, torn, not of the schema).
+    """Each line of a file and its value, which is None for a blank, incomplete or invalid line.
 
-    A file that is not there has none.
+    A missing file has no lines.
     """
     found = []
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:

@@ -1,11 +1,11 @@
-"""Locks: one process at a time in the folder of a run.
+"""Locks: only one process at a time may use the folder of a run.
 
-The lock is a kernel lock on folder/lock and ends with its process; the text of the file is for the
-error message of other processes. It works between machines on NFS 4 (and 3 with lockd), on Lustre
-mounted with `flock`, and on most cluster file systems; there the lock of a lost machine expires
-with its lease, after a minute or two. On a file system without locks the text decides: a dead
-process of this machine holds no lock, a process of another machine holds it until the file is
-removed. A folder that is not writable needs no lock, and Windows has none.
+The lock is a kernel lock on folder/lock, which ends with its process; the text in the file is for
+the error message of other processes. It works between machines on NFS 4 (and 3 with lockd), on
+Lustre mounted with `flock`, and on most cluster file systems; there the lock of a lost machine
+expires with its lease, after a minute or two. On file systems without locks the text of the file is
+the lock: that of a dead process of this machine is invalid, and that of another machine is valid
+until the file is removed. Folders that are not writable need no lock, and Windows has none.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 NAME = "lock"
-SETTLE_SECONDS = 0.2  # in which who came first is seen, where there is no lock but the file
+SETTLE_SECONDS = 0.2  # to see which process was first, on file systems without locks
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _held: set[int] = set()  # descriptors
@@ -41,10 +41,11 @@ _held: set[int] = set()  # descriptors
 
 @contextlib.contextmanager
 def held(folder: str | os.PathLike | None) -> Iterator[None]:
-    """Keeps other processes out of the folder, which is made; host 0 asks for all hosts.
+    """Makes and locks the folder; host 0 does so for all hosts.
 
     Raises:
-      BlockingIOError: another process works there; says which, where and since when.
+      BlockingIOError: another process uses the folder; the message says which, where and since
+        when.
     """
     lock = None if folder is None else _Lock(pathlib.Path(folder).expanduser())
     if lock is not None:
@@ -57,7 +58,7 @@ def held(folder: str | os.PathLike | None) -> Iterator[None]:
 
 
 def alone(work: Callable[P, T]) -> Callable[P, T]:
-    """work(..., folder=), with the folder held."""
+    """Decorates work(..., folder=) to hold the lock of the folder."""
 
     @functools.wraps(work)
     def locked(*args: P.args, **options: P.kwargs) -> T:
@@ -68,22 +69,22 @@ def alone(work: Callable[P, T]) -> Callable[P, T]:
 
 
 class _Lock:
-    """The lock of one folder; folders that it made and that stay empty are removed with it."""
+    """The lock of one folder; its release removes folders that it made and that are empty."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.path, self.file, self.made = folder / NAME, -1, []
         self.mine = {"host": socket.gethostname(), "process": os.getpid()}
 
     def take(self) -> int:
-        """Takes the lock, or raises at once."""
+        """Acquires the lock, or raises at once."""
         folder = self.path.parent
-        paths.listed(folder)  # a folder on a disk that is not mounted is not made
+        paths.listed(folder)  # raises if the disk is not mounted, before a folder is made
         self.made = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         if fcntl is None:
             return 0
         by_kernel = False
-        # Its last holder removes the file: what is locked may be no file of the folder any more.
+        # The last holder removes the file, so the locked file may no longer be in the folder.
         while self.file < 0 or not _is(self.file, self.path):
             self._close()
             try:
@@ -98,7 +99,7 @@ class _Lock:
         return 0
 
     def _lock(self) -> bool:
-        """Whether the kernel has locked the file for this process; False where it cannot."""
+        """Whether the kernel has locked the file for this process; False without kernel locks."""
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -115,7 +116,7 @@ class _Lock:
         """Writes which process holds the lock."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.mine |= {"since": now, "born": _born(os.getpid())}
-        with contextlib.suppress(OSError):  # a full disk: the kernel knows all the same
+        with contextlib.suppress(OSError):  # a full disk: the kernel lock still holds
             os.ftruncate(self.file, 0)
             os.pwrite(self.file, json.dumps(self.mine).encode(), 0)
         if not by_kernel:
@@ -124,7 +125,7 @@ class _Lock:
                 raise self._refusal()
 
     def _refusal(self) -> BlockingIOError:
-        """What the holder says; one that has just come may not have said it yet."""
+        """The error that describes the holder, which may not have written the file yet."""
         self._close()
         deadline = time.monotonic() + 1.0
         while not (holder := _read(self.path)) or _gone(holder):
@@ -133,10 +134,10 @@ class _Lock:
             time.sleep(0.02)
         who = "another process"
         if holder:
-            who = "process {process} of {host}, which came {since}".format(**holder)
+            who = "process {process} on {host}, since {since}".format(**holder)
         return BlockingIOError(
             f"{self.path.parent} is in use by {who}. Wait for its end, or choose another folder. "
-            f"Where that process is gone for certain, remove {self.path}."
+            f"If you are sure that this process has ended, remove {self.path}."
         )
 
     def release(self) -> None:
@@ -165,7 +166,7 @@ def _is(file: int, path: pathlib.Path) -> bool:
 
 
 def _read(path: pathlib.Path) -> dict:
-    """What the file says, or {}."""
+    """The content of the file, or {}."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         said = json.loads(path.read_bytes()[:4096])
         if isinstance(said, dict) and {"host", "process", "since", "born"} <= said.keys():
@@ -174,7 +175,7 @@ def _read(path: pathlib.Path) -> dict:
 
 
 def _gone(holder: dict) -> bool:
-    """Whether the process is one of this machine, and is no more."""
+    """Whether the process ran on this machine and has ended."""
     number = holder["process"]
     if holder["host"] != socket.gethostname() or type(number) is not int or number < 1:
         return False
@@ -184,18 +185,18 @@ def _gone(holder: dict) -> bool:
         return True
     except OSError:
         return False
-    return _born(number) != holder["born"]  # its number is another's by now
+    return _born(number) != holder["born"]  # its number has been reused
 
 
 def _born(process: int) -> str:
-    """When a process began, in ticks of this machine; "" where that is not to be had."""
+    """The start time of a process in ticks of this machine; "" if it is not available."""
     with contextlib.suppress(OSError, IndexError):
         return pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     return ""
 
 
 def _leave() -> None:
-    """In a forked child, which would hold the lock of its parent beyond the parent's end."""
+    """Closes the locks in a forked child, which would otherwise outlive the parent."""
     for file in _held:
         os.close(file)
     _held.clear()

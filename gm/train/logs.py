@@ -1,10 +1,10 @@
 """Logging of a run: rows of metrics.jsonl, and progress on a terminal or in a log.
 
-A row is one JSON object: "step" (updates made), "seconds" (trained so far, over all resumptions,
-without compilation), "examples_per_s" since the row before, "device_gib" (the most memory that a
-device has held, where it tells), "learning_rate" where the optimizer tells it, and the metrics of
-that step; of an ensemble, a list with a number for each member. A number that is not finite is
-null, as strict JSON has no other word for it. Other trackers get the same numbers (`trackers`).
+A row is one JSON object: "step" (updates made), "seconds" (training time so far, over all
+resumptions, without compilation), "examples_per_s" since the previous row, "device_gib" (the peak
+memory of a device, if available), "learning_rate" if the optimizer's state has it, and the metrics
+of that step; for an ensemble each is a list with a number per member. Numbers that are not finite
+become null, since strict JSON cannot represent them. Other trackers get the same rows (`trackers`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROW = {"step": int, "seconds": jsons.NUMBER}
 
 
 def read_metrics(folder: str | os.PathLike) -> list[dict]:
-    """The rows of a run's metrics.jsonl; lines that are broken are left out.
+    """The rows of a run's metrics.jsonl, without invalid lines.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -43,57 +43,57 @@ def read_metrics(folder: str | os.PathLike) -> list[dict]:
 
 
 class Stderr(io.TextIOBase):
-    """What `sys.stderr` is now; what it does not take, as its terminal or pipe is gone, is lost."""
+    """The current `sys.stderr`; output is discarded if its terminal or pipe is closed."""
 
-    _gone = OSError, ValueError, AttributeError  # closed on the other side, on this one, None
+    _gone = OSError, ValueError, AttributeError  # closed by the reader, closed here, or None
 
     @property
     def encoding(self) -> str:
-        """Of the stream."""
+        """The encoding of the stream."""
         return getattr(sys.stderr, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
-        """Writes what can be written."""
+        """Writes text, if the stream is open."""
         with contextlib.suppress(*self._gone):
-            # Under a bar, rich hands what is printed to the console, which writes to this.
+            # While a bar is shown, rich redirects prints to the console, which writes to this.
             getattr(sys.stderr, "rich_proxied_file", sys.stderr).write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flushes what can be flushed."""
+        """Flushes the stream, if it is open."""
         with contextlib.suppress(*self._gone):
             getattr(sys.stderr, "rich_proxied_file", sys.stderr).flush()
 
     def isatty(self) -> bool:
-        """Whether somebody looks on."""
+        """Whether the stream is a terminal."""
         with contextlib.suppress(*self._gone):
             return sys.stderr.isatty()
         return False
 
 
 class Display:
-    """Shows nothing, and still says what must be said; the other displays build on it."""
+    """Prints messages, but no progress; the base class of the other displays."""
 
     def show(self, done: int, text: str) -> None:
-        """Progress: the step, and a line about it."""
+        """Shows progress: the step, and a line of text."""
 
     def say(self, text: str) -> None:
-        """Something that a person should see once."""
+        """Prints a message."""
         print(text, file=Stderr(), flush=True)
 
     def close(self) -> None:
-        """The last word."""
+        """Ends the display."""
 
 
 class Lines(Display):
-    """Plain lines, one in twenty seconds at most, for log files and notebooks."""
+    """Plain lines, at most one per twenty seconds, for log files and notebooks."""
 
     def __init__(self, num_steps: int) -> None:
         self.num_steps = num_steps
         self.next = 0.0
 
     def show(self, done: int, text: str) -> None:
-        """Prints when the time has come, and at the end."""
+        """Prints a line if twenty seconds have passed, and at the end."""
         now = time.monotonic()
         if now >= self.next or done >= self.num_steps:
             self.next = now + SECONDS_BETWEEN_LINES
@@ -116,7 +116,7 @@ class Bar(Display):
         self.bar.start()
 
     def show(self, done: int, text: str) -> None:
-        """Moves the bar."""
+        """Updates the bar."""
         self.bar.update(self.task, completed=done, description=text)
 
     def say(self, text: str) -> None:
@@ -124,12 +124,12 @@ class Bar(Display):
         self.bar.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
-        """Leaves the bar as it stands."""
+        """Stops the bar and leaves it on the screen."""
         self.bar.stop()
 
 
 def display(progress: bool, num_steps: int, start: int) -> Display:
-    """The display that suits where the output goes."""
+    """The display that fits the output: a bar, lines, or none."""
     if not progress:
         return Display()
     return Bar(num_steps, start) if _console().is_terminal else Lines(num_steps)
@@ -144,14 +144,14 @@ def _console():
 class Record:
     """Times a run and writes its rows.
 
-    `row` is called by the loop, `write` by the thread that evaluates; each by one thread only.
+    The loop calls `row`, and the thread that evaluates calls `write`.
 
     Args:
-      folder: where metrics.jsonl goes; None to write none.
-      start: the step the run starts from; rows beyond it are dropped, for they will come again.
-      num_steps: the step it will end at.
-      progress: whether to show it.
-      on_row: is told every row, as in `run`.
+      folder: the folder of metrics.jsonl; None to write none.
+      start: the step from which the run starts; later rows are removed and will be repeated.
+      num_steps: the last step.
+      progress: whether to show progress.
+      on_row: a function that gets every row, as in `run`.
     """
 
     def __init__(
@@ -171,24 +171,24 @@ class Record:
         self.paused_seconds, self.compile_seconds = 0.0, None
         self.progress, self.display = progress, display(progress, num_steps, start)
         if broken:
-            self.display.say(f"{self.path}: {broken} broken lines, which are left out")
+            self.display.say(f"{self.path}: {broken} broken lines, which are ignored")
         self.followers = trackers.followers(folder, start, self.display.say, on_row)
         self.began = time.perf_counter()
 
     def say(self, text: str) -> None:
-        """Says something, where progress is shown."""
+        """Prints a message, if progress is shown."""
         if self.progress:
             self.display.say(text)
 
     def compiled(self, seconds: float) -> None:
-        """The first step has been compiled: the clock starts here, and the next row says so."""
+        """Starts the clock after the first step is compiled; the next row has the duration."""
         self.compile_seconds = seconds
         self.began = time.perf_counter()
         self.display.show(self.last_step, f"compiled in {seconds:.1f} s")
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Leaves out what happens inside from the time trained."""
+        """Excludes the time in this context from the training time."""
         began = time.perf_counter()
         try:
             yield
@@ -196,7 +196,7 @@ class Record:
             self.paused_seconds += time.perf_counter() - began
 
     def row(self, step: int, batch_size: int) -> dict[str, float]:
-        """The beginning of a row: the step and what the clock says."""
+        """The first entries of a row: the step, the times and the memory."""
         seconds = time.perf_counter() - self.began - self.paused_seconds
         elapsed, steps = seconds - self.last_seconds, step - self.last_step
         self.last_seconds, self.last_step = seconds, step
@@ -231,27 +231,27 @@ class Record:
         self.display.show(step, "  ".join(line))
 
     def picture(self, step: int, path: pathlib.Path) -> None:
-        """Hands on a picture that was made."""
+        """Passes a picture to the trackers."""
         for follower in self.followers:
             if follower.pictures:
                 follower({"step": step, "samples": path})
 
     def close(self) -> None:
-        """The last word."""
+        """Closes the trackers and the display."""
         for follower in self.followers:
             follower.close()
         self.display.close()
 
 
 def learning_rates(opt_state: Mapping[str, PyTree]) -> dict[str, Array]:
-    """Those that optimizers used last, as far as they tell them (`optax.inject_hyperparams`).
+    """The learning rates of the last step, if optimizers keep them (`optax.inject_hyperparams`).
 
     Args:
-      opt_state: of a `State`, whose next step will consume it.
+      opt_state: the opt_state of a `State`, which the next step will consume.
 
     Returns:
-      Copies by name: "learning_rate", or "critic/learning_rate" of a player; of several optimizers
-      in one, as `optax.multi_transform` has them, "embedding/learning_rate".
+      Copies by name: "learning_rate", or "critic/learning_rate" for a player; for several
+      optimizers in one, as in `optax.multi_transform`, "embedding/learning_rate".
     """
     rates = {}
     for path, x in jax.tree_util.tree_leaves_with_path(opt_state, is_leaf=_tells):
@@ -267,14 +267,14 @@ def _tells(x: PyTree) -> bool:
 
 
 def device_gib() -> float | None:
-    """The most memory that a device of this host has held, in GiB; None where none tells."""
+    """The peak memory of a device of this host, in GiB; None if it is not available."""
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [s["peak_bytes_in_use"] for s in stats if "peak_bytes_in_use" in s]
     return max(peaks) / 2**30 if peaks else None
 
 
 def _plain(x: Any) -> float | list[float]:
-    """A number, or a list with one for each member of an ensemble."""
+    """A number, or for an ensemble a list of numbers, one per member."""
     return np.asarray(x).tolist()
 
 
@@ -291,7 +291,7 @@ def to_json(row: Mapping) -> str:
 
 
 def _drop_after(path: pathlib.Path, step: int) -> tuple[list[dict], int]:
-    """Leaves the rows up to a step in the file; returns them, and how many lines were broken."""
+    """Removes rows after a step; returns the others and the number of broken lines."""
     found = jsons.lines(path, ROW)
     broken = sum(row is None for _, row in found)
     kept = [(line, row) for line, row in found if row is not None and row["step"] <= step]
@@ -301,7 +301,7 @@ def _drop_after(path: pathlib.Path, step: int) -> tuple[list[dict], int]:
 
 
 def _fill_streams() -> None:
-    """Opens standard streams that are closed: else files get their numbers, and what is printed."""
+    """Opens closed standard streams: else a file may get their descriptor and the printed text."""
     for number in range(3):
         try:
             os.fstat(number)

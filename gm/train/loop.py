@@ -128,7 +128,7 @@ def run(
 
 
 def _tenth(asked: Any, every: int | None, num_steps: int) -> int | None:
-    """The steps between what is asked for: a tenth of all of them where nothing is said."""
+    """The number of steps between evaluations or pictures: by default a tenth of num_steps."""
     if asked is None:
         return None
     return max(num_steps // 10, 1) if every is None else every

@@ -1,9 +1,9 @@
-"""State that losses hand from step to step without gradients, split by rows or replicated.
+"""Memory of losses: state carried from step to step without gradients, in rows or replicated.
 
-rows         [B, ...], one for each example of the batch: split over the devices and cut in
-             parts as the batch is (hidden states, persistent chains of each example)
-replicated   the same for every example (codebooks, power-iteration vectors, baselines, replay
-             buffers, target networks): handed on as they are, and laid out by the rule of the state
+rows         [B, ...], one for each example of the batch: split over devices and cut into parts
+             like the batch (hidden states, persistent chains of each example)
+replicated   the same for all examples (codebooks, power-iteration vectors, baselines, replay
+             buffers, target networks): not split with the batch, and sharded by the state's rule
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def flags(memory: PyTree, replicated: PyTree) -> tuple[bool, ...]:
 
     Args:
       memory: any pytree.
-      replicated: a bool, or a tree of them over parts of the memory.
+      replicated: a bool, or a tree of bools for parts of the memory.
 
     Raises:
-      ValueError: a part that the memory has not, or something other than a bool.
+      ValueError: replicated has a part that is not in the memory, or a leaf that is not a bool.
     """
     try:
         found = jax.tree.leaves(jax.tree.broadcast(replicated, memory))
@@ -48,7 +48,7 @@ def by_name(memory: PyTree, replicated: tuple[bool, ...]) -> dict[str, bool]:
 
 
 def partition(memory: PyTree, replicated: tuple[bool, ...]) -> tuple[PyTree, PyTree]:
-    """(rows, shared): two trees like the memory, each with None in place of the other's arrays."""
+    """(rows, shared): two trees like the memory, each with None for the arrays of the other."""
     leaves, structure = jax.tree.flatten(memory)
     pairs = list(zip(leaves, replicated, strict=True))
     rows = structure.unflatten([None if shared else x for x, shared in pairs])
@@ -56,7 +56,7 @@ def partition(memory: PyTree, replicated: tuple[bool, ...]) -> tuple[PyTree, PyT
 
 
 def combine(rows: PyTree, shared: PyTree) -> PyTree:
-    """The memory of which these are the parts."""
+    """The memory combined from its two parts."""
     return jax.tree.map(
         lambda x, y: y if x is None else x, rows, shared, is_leaf=lambda x: x is None
     )
@@ -68,26 +68,26 @@ def check(
     """Raises ValueError unless the rows of a memory can be split over devices and updates.
 
     Args:
-      memory: of a state.
-      replicated: of the same state, `flags`.
-      mesh: has an axis "data".
-      num_parts: parts that a batch is cut in.
-      axis: where the rows are: 1 in ensembles, else 0.
+      memory: the memory of a state.
+      replicated: the `flags` of the same state.
+      mesh: a mesh with an axis "data".
+      num_parts: the number of parts that a batch is cut into.
+      axis: the axis of the rows: 1 in ensembles, else 0.
     """
     num_arrays = len(jax.tree.leaves(memory))
     if num_arrays != len(replicated):
         raise ValueError(
-            f"the state says of {len(replicated)} arrays of memory whether they are replicated; it "
-            f"holds {num_arrays}. Give the memory to init, which is told so."
+            f"the state has {len(replicated)} flags for whether arrays of its memory are "
+            f"replicated, but {num_arrays} arrays. Pass the memory to init, which makes the flags."
         )
     shapes = [x.shape for x in jax.tree.leaves(partition(memory, replicated)[0])]
     sizes = {shape[axis : axis + 1] for shape in shapes}
     unit = mesh.size * num_parts
     if () in sizes or any(n % unit for (n,) in sizes):
         raise ValueError(
-            "what follows the batch in a memory needs its leading size B in all arrays, a multiple "
-            f"of the {mesh.size} device(s) x {num_parts} part(s) of a batch; got shapes {shapes}. "
-            "init(..., replicated=) says what is the same for every example."
+            "arrays of a memory with one row per example need the leading size B, a multiple of "
+            f"the {mesh.size} device(s) x {num_parts} part(s) of a batch; got shapes {shapes}. "
+            "Use init(..., replicated=) for what is the same for all examples."
         )
 
 
@@ -97,14 +97,14 @@ def check_rows(rows: PyTree, batch: Batch) -> None:
     sizes = sharding.batch_sizes(batch)
     if any(shape[0] not in sizes for shape in shapes):
         raise ValueError(
-            "what follows the batch in a memory has a row for each of its "
-            f"{' or '.join(map(str, sizes))} examples; got shapes {shapes}. "
-            "init(..., replicated=) says what is the same for every example."
+            "arrays of a memory need one row for each of the "
+            f"{' or '.join(map(str, sizes))} examples of the batch; got shapes {shapes}. "
+            "Use init(..., replicated=) for what is the same for all examples."
         )
 
 
 def check_takes(loss: Loss) -> None:
-    """Raises TypeError unless a loss can be given a memory."""
+    """Raises TypeError unless a loss has a parameter for the memory."""
     try:
         inspect.signature(loss).bind({}, None, {}, None)
     except TypeError:
@@ -116,7 +116,7 @@ def check_takes(loss: Loss) -> None:
 
 
 def check_kept(before: PyTree, after: PyTree) -> None:
-    """Raises ValueError unless a loss has kept the shapes and kinds of its memory."""
+    """Raises ValueError unless a loss keeps the shapes and dtypes of its memory."""
     shapes = [jax.tree.map(jnp.shape, tree) for tree in (before, after)]
     if shapes[0] != shapes[1]:
         raise ValueError(

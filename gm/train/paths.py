@@ -15,10 +15,10 @@ _PLAIN = re.compile(r"[\w /:.,=+-]+", re.ASCII)
 
 
 def listed(root: pathlib.Path) -> list[str]:
-    """The names in a folder; none where there is no folder, and for no other reason.
+    """The names in a folder; [] only if the folder does not exist.
 
     Raises:
-      OSError: it cannot be read, or is behind a link to what is not there.
+      OSError: the folder cannot be read, or is behind a broken link.
     """
     try:
         return os.listdir(root)
@@ -31,18 +31,18 @@ def listed(root: pathlib.Path) -> list[str]:
     why = f"{broken[0]} links to {os.readlink(broken[0])}" if broken else reason.strerror
     raise OSError(
         reason.errno or errno.EIO,
-        f"whether there is something to resume in {root} is not known, for it cannot be listed "
+        f"cannot tell whether there is a run to resume in {root}, because it cannot be listed "
         f"({why}). Is a disk not mounted?",
     ) from reason
 
 
 @contextlib.contextmanager
 def plain(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A path to a folder that nothing takes for a pattern: orbax looks for files with glob.
+    """A path to a folder without glob characters, since orbax finds files with glob.
 
     Raises:
-      ValueError: the folder's own path is taken for one, and so is that of temporary files.
-      OSError: a link to it cannot be made.
+      ValueError: both the folder's path and that of temporary files contain such characters.
+      OSError: a link to the folder cannot be made.
     """
     if _PLAIN.fullmatch(folder.as_posix()):
         yield folder
@@ -51,8 +51,8 @@ def plain(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     try:
         if not _PLAIN.fullmatch(place.as_posix()):
             raise ValueError(
-                f"checkpoints in {folder} need a link from a path of plain letters, and {place} is "
-                "none: set TMPDIR to such a folder, or choose another one for the run."
+                f"checkpoints in {folder} need a link from a path without special characters, but "
+                f"{place} has some: set TMPDIR to a plain path, or choose another folder."
             )
         (place / "folder").symlink_to(folder, target_is_directory=True)
         yield place / "folder"
@@ -61,7 +61,7 @@ def plain(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def flush(folder: pathlib.Path) -> None:
-    """The names in a folder, on disk for good."""
+    """Flushes the names in a folder to disk."""
     if os.name == "posix":  # elsewhere folders cannot be opened
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,8 +1,8 @@
 """Players of a game: losses over disjoint parts of the parameters.
 
-A game's parameters are one dict. Each player descends its own loss with its own optimizer, and
-moves only its own entries; the others' are constants to it. Players move in the order of the dict,
-each seeing the newest parameters of the others.
+A game's parameters are one dict. Each player minimises its own loss with its own optimizer and
+updates only its own entries; those of other players are constants for it. Players are updated in
+the order of the dict, and each sees the newest parameters of the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import optax
 
 from gm.core import Loss, Params
 
-SOLE = "all"  # the name of the only player where there is one loss
+SOLE = "all"  # the name of the only player if there is one loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Player:
     """One player of a game.
 
     Attributes:
-      loss: loss(params, key, batch) -> (scalar, metrics), given the whole params dict.
+      loss: loss(params, key, batch) -> (scalar, metrics), which gets the whole params dict.
       optimizer: any optax optimizer, applied to this player's entries.
-      updates: moves per step; the j-th sees the j-th part of the batch.
-      entries: the top-level entries of params that it moves; None for the one of its own name.
+      updates: updates per step; the j-th sees the j-th part of the batch.
+      entries: the top-level entries of params that it updates; None for the one of its own name.
     """
 
     loss: Loss
@@ -43,10 +43,10 @@ class Player:
 
 @dataclasses.dataclass(frozen=True)
 class Game:
-    """All players and their entries; one loss is a game whose only player moves everything.
+    """All players and their entries; one loss is a game with one player for all parameters.
 
     Attributes:
-      players: in the order of their moves.
+      players: the players by name, in the order of their updates.
       sole: whether there is one loss over params of any structure.
     """
 
@@ -55,33 +55,33 @@ class Game:
 
     @property
     def num_parts(self) -> int:
-        """R, the number of equal parts that a batch is cut in: the most updates of any player."""
+        """R, the number of equal parts of a batch: the most updates of any player."""
         return max(player.updates for player in self.players.values())
 
     @property
     def num_updates(self) -> int:
-        """Updates per step, of all players together."""
+        """Updates per step, summed over players."""
         return sum(player.updates for player in self.players.values())
 
     def entries(self, name: str) -> tuple[str, ...]:
-        """The entries that a player moves."""
+        """The entries that a player updates."""
         entries = self.players[name].entries
         return (name,) if entries is None else entries
 
     def own(self, name: str, params: Params) -> Params:
-        """The part of params that a player moves."""
+        """The part of params that a player updates."""
         return params if self.sole else {entry: params[entry] for entry in self.entries(name)}
 
     def merge(self, params: Params, own: Params) -> Params:
-        """params with a player's part put in."""
+        """params with a player's part replaced."""
         return own if self.sole else {**params, **own}
 
     def label(self, name: str, metric: str) -> str:
-        """How a player's metric is called: "critic/loss" in a game, "loss" for one loss."""
+        """The name of a player's metric: "critic/loss" in a game, "loss" for one loss."""
         return metric if self.sole else f"{name}/{metric}"
 
     def check(self, params: Params) -> None:
-        """Raises unless every entry of params is moved by exactly one player."""
+        """Raises unless exactly one player updates every entry of params."""
         if self.sole:
             return
         if not isinstance(params, Mapping):
@@ -113,7 +113,7 @@ class Game:
 
 
 def check_loss(loss: Any) -> None:
-    """Raises TypeError unless this is a function of (params, key, batch)."""
+    """Raises TypeError unless the loss is a function of (params, key, batch)."""
     if not callable(loss):
         raise TypeError(
             "a loss is a function (params, key, batch) -> (scalar, metrics), such as "

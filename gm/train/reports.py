@@ -1,8 +1,8 @@
-"""Rows, evaluations and pictures of a run, made in order on a thread of their own.
+"""Rows, evaluations and pictures of a run, made in order on a separate thread.
 
-What is not made yet is owed. A checkpoint says in its manifest what is owed at its step, so that it
-implies the rows before it even where it cannot wait for them: a run that resumes there makes them
-first. The state that an evaluation or a picture of an earlier step needs is then in
+Those that are still pending are called owed. The manifest of a checkpoint lists what is owed at its
+step, so that a checkpoint need not wait for the rows before it: a run that resumes from it makes
+them first. The state for an evaluation or picture of an earlier step is saved in
 folder/owed/<step>.safetensors.
 """
 
@@ -47,17 +47,17 @@ Plot = Callable[[State, pathlib.Path], Any]
 
 @dataclasses.dataclass
 class Owed:
-    """What a run owes of one step; what is made is crossed off.
+    """The pending outputs of one step; flags are cleared when outputs are made.
 
     Attributes:
-      row: its beginning, the step and what the clock says (`Record.row`).
-      size: examples of a batch.
-      metrics: of the step.
-      writes: whether a row is to be written.
-      evaluates: whether it needs an evaluation first.
-      plots: whether a picture is to be made.
-      numbers: what an evaluation gave.
-      state: gives the state of that step on one device, for an evaluation or a picture.
+      row: the first entries of the row (`Record.row`).
+      size: examples per batch.
+      metrics: the metrics of the step.
+      writes: whether a row must be written.
+      evaluates: whether the row needs an evaluation first.
+      plots: whether a picture must be made.
+      numbers: the result of the evaluation.
+      state: returns the state of that step on one device, for an evaluation or a picture.
     """
 
     row: dict[str, float]
@@ -71,11 +71,11 @@ class Owed:
 
     @property
     def step(self) -> int:
-        """Updates made."""
+        """The number of updates."""
         return self.row["step"]
 
     def as_json(self) -> dict[str, Any]:
-        """All but the state."""
+        """All fields except the state, as plain JSON."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)[:-1]}
         for name in ("metrics", "numbers"):
             plain[name] = {k: np.asarray(x).tolist() for k, x in plain[name].items()}
@@ -83,14 +83,14 @@ class Owed:
 
 
 class Reports:
-    """Makes rows, evaluations and pictures; `add` is called by the loop alone.
+    """Makes rows, evaluations and pictures; only the loop calls `add`.
 
-    A row that cannot be written is tried again before the next one. After an evaluation has failed
-    no other is made: the rest is owed.
+    If writing a row fails, it is tried again before the next one. After an evaluation has failed
+    no others are made; they are owed.
 
     Args:
-      record: writes rows.
-      folder: of the run, or None.
+      record: the record that writes rows.
+      folder: the folder of the run, or None.
       evaluate: as in `run`.
       best: as in `run`.
       plot: as in `run`.
@@ -112,25 +112,25 @@ class Reports:
 
     @property
     def last(self) -> Future | None:
-        """The task that makes what was added last."""
+        """The task of the last `add`."""
         return self.worker.last
 
     def add(self, owed: Owed) -> None:
-        """Has something made after all that was added before."""
+        """Queues outputs after those that were added before."""
         self._owed.append(owed)
         self.again()
 
     def again(self) -> None:
-        """Has made what could not be made before."""
+        """Queues another attempt at outputs that failed."""
         self.worker.submit(self._make)
 
     def fail(self, owed: Owed) -> None:
-        """Owes what an evaluation in the loop was to give when it failed."""
+        """Records the outputs of a step as owed after its evaluation in the loop failed."""
         self._failed = True
         self._owed.append(owed)
 
     def evaluate(self, step: int, state: State) -> dict[str, Any]:
-        """The numbers of a state, of which the best so far is kept."""
+        """Evaluates a state, and keeps the best evaluation so far."""
         numbers, kept = {k: np.asarray(x) for k, x in self._evaluate(state).items()}, {}
         if self.best is not None:
             bests.offer(self.best, numbers, step, state.averaged, self.folder)
@@ -165,23 +165,23 @@ class Reports:
             self.record.picture(step, path)
         except Exception as error:
             self.record.display.say(
-                f"no picture of step {step}: {type(error).__name__}: {error}. Training goes on."
+                f"no picture of step {step}: {type(error).__name__}: {error}. Training continues."
             )
 
     def owed(self, step: int) -> list[dict[str, Any]]:
-        """What is owed of the steps up to one, as plain JSON."""
+        """What is owed up to a step, as plain JSON."""
         return [owed.as_json() for owed in list(self._owed) if owed.step <= step]
 
     def keep(self, step: int) -> None:
-        """Writes the states that another process would need to make what is owed before a step."""
+        """Saves the states that another process would need for what is owed before a step."""
         for owed in list(self._owed):
             if owed.step < step and (owed.evaluates or owed.plots) and owed.state is not None:
                 try:
                     weights.save(_path(self.folder, owed.step), checkpoints.numbered(owed.state()))
                 except Exception as error:
                     self.record.display.say(
-                        f"the state of step {owed.step} could not be kept for its evaluation "
-                        f"({type(error).__name__}: {error}): a KILL now would lose that."
+                        f"the state of step {owed.step} could not be saved for its evaluation "
+                        f"({type(error).__name__}: {error}): a KILL now would lose it."
                     )
 
     def resume(
@@ -190,9 +190,9 @@ class Reports:
         """Adds what an earlier process owed.
 
         Args:
-          entries: from `owed`.
-          state: of the run.
-          copy: the same on one device, where an entry of its step needs it.
+          entries: the result of `owed`.
+          state: the state of the run.
+          copy: returns a copy of it on one device, for entries of its step.
         """
         written, start = _written(self.folder), int(np.max(np.asarray(state.step)))
         for entry in entries:
@@ -209,7 +209,7 @@ class Reports:
             self.add(owed)
 
     def _held(self, step: int, like: State) -> State | None:
-        """The state that `keep` wrote; None, and a word about it, where it did not get so far."""
+        """The state that `keep` saved; None, with a message, if there is none."""
         shapes = {
             name: jax.ShapeDtypeStruct(x.shape, x.dtype)
             for name, x in checkpoints.numbered(like).items()
@@ -220,22 +220,22 @@ class Reports:
         except (OSError, ValueError) as error:
             self.record.display.say(
                 f"an earlier process was killed before the evaluation or picture of step {step} "
-                f"was made, and its state is lost ({error}): the row goes without."
+                f"was made, and its state is lost ({error}): the row is written without it."
             )
             return None
 
 
 def left(folder: pathlib.Path, step: int) -> list[dict[str, Any]]:
-    """What the checkpoint of a step says is owed, or nothing where it cannot be understood."""
+    """What is owed according to the checkpoint of a step; nothing if its entry is invalid."""
     entries = checkpoints.about(folder, step).get("owed", [])
     if why := jsons.fault(entries, [_OWED]):
-        _log.warning("what step %d of %s owes is not made, for %s", step, folder, why)
+        _log.warning("outputs owed by step %d of %s are skipped, because %s", step, folder, why)
         return []
     return entries
 
 
 def _written(folder: pathlib.Path | None) -> set[int]:
-    """The steps whose rows are in metrics.jsonl."""
+    """The steps with rows in metrics.jsonl."""
     if folder is None or not (folder / "metrics.jsonl").exists():
         return set()
     return {row["step"] for row in logs.read_metrics(folder)}

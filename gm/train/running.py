@@ -1,4 +1,4 @@
-"""The state machine of a run: steps, and what is due between them."""
+"""The loop of a run: steps, and the logs, checkpoints, evaluations and pictures between them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from gm.train.state import State
 from gm.train.step import Step
 from gm.train.trackers import Tracker
 
-# Dispatches made before the oldest is waited for: the device never idles, memory stays bounded.
+# Dispatches in flight before the oldest is awaited: the device never idles, memory is bounded.
 AHEAD = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What `run` was asked for; its fields are described there."""
+    """The options of `run`; its fields are described there."""
 
     num_steps: int
     folder: pathlib.Path | None
@@ -64,13 +64,13 @@ class Asked:
             if asked and self.folder is None:
                 raise ValueError(f"{name} needs a folder.")
         if self.best is not None and self.evaluate is None:
-            raise ValueError("best needs evaluate, whose numbers decide.")
+            raise ValueError("best needs evaluate, whose metrics it compares.")
         if not (self.on_row is None or callable(self.on_row)):
             raise TypeError(f"on_row is a function of a row, which is a dict; got {self.on_row!r}.")
 
 
 def start(step: Step, state: State, batches: Any, asked: Asked) -> State:
-    """Checks what is given, enters the folder, and trains from what is there."""
+    """Checks the arguments, enters the folder, and trains from the newest state there."""
     if not isinstance(step, Step) or not isinstance(state, State):
         raise TypeError(
             "run needs step = train.make_step(loss, optimizer) and state = train.init(params, "
@@ -82,10 +82,10 @@ def start(step: Step, state: State, batches: Any, asked: Asked) -> State:
 
 
 def _start(step: Step, state: State, batches: Any, asked: Asked, stop: stopping.Stop) -> State:
-    """Enters the folder, and trains from what is there."""
+    """Enters the folder, and trains from the newest state there."""
     folder, owed, described = asked.folder, [], identity.describe_run(step.game, batches, state)
     if folder is not None:
-        with paths.plain(folder.absolute()):  # a folder that cannot have one is refused here
+        with paths.plain(folder.absolute()):  # raises here if the folder cannot have one
             state = folders.begin(folder, asked.config, described, asked.resume, state)
         if checkpoints.steps(folder):
             owed = reports.left(folder, _updates(state))
@@ -101,15 +101,15 @@ def _start(step: Step, state: State, batches: Any, asked: Asked, stop: stopping.
 
 
 class Loop:
-    """A run while it runs.
+    """A run in progress.
 
     Args:
       step: as in `run`.
-      state: where it goes on, placed.
+      state: the state to continue from, on its devices.
       batches: as in `run`.
-      asked: the rest.
-      described: what the manifests say that the run is.
-      stop: tells of a signal.
+      asked: the other options.
+      described: the description of the run for manifests.
+      stop: whether a signal has arrived.
     """
 
     def __init__(
@@ -144,10 +144,10 @@ class Loop:
         """Steps to the end, or to the first reason to stop.
 
         Args:
-          owed: what an earlier process has left to be made (`Reports.owed`).
+          owed: the outputs that an earlier process has not made (`Reports.owed`).
         """
         if self.start and self.folder:
-            self.record.say(f"going on from step {self.start} of {self.folder}")
+            self.record.say(f"resuming from step {self.start} of {self.folder}")
         devices = _devices(self.step.mesh)
         self._tell("began", step=self.start, command=folders.command(), devices=devices)
         try:
@@ -162,7 +162,7 @@ class Loop:
         return self.state
 
     def _end(self, done: int) -> None:
-        """Says how a run has ended that nothing went wrong with."""
+        """Reports the end of a run without errors."""
         best, stop = self.asked.best, self.stop
         self._tell("ended", step=done, by=stop.signal or "itself", **(best.record if best else {}))
         if done < self.num_steps:
@@ -177,7 +177,7 @@ class Loop:
             self.record.say(str(best))
 
     def _work(self, owed: list[dict[str, Any]]) -> int:
-        """Makes what is owed, the steps, the last checkpoint, and what is due at the end."""
+        """Makes what is owed, the steps, the last checkpoint, and the outputs at the end."""
         try:
             self._resume(owed)
             done = self._steps(self.start) if self.start < self.num_steps else self.start
@@ -203,7 +203,7 @@ class Loop:
         return done
 
     def _resume(self, owed: list[dict[str, Any]]) -> None:
-        """Has made what an earlier process owed."""
+        """Queues the outputs that an earlier process owed."""
         now = [entry for entry in owed if entry["row"]["step"] == self.start]
         copy = None
         for entry in now if not self.replicated and self.asked.evaluate is not None else ():
@@ -216,7 +216,7 @@ class Loop:
             self.reports.resume(owed, self.state, copy)
 
     def _steps(self, done: int) -> int:
-        """Dispatches until the end, or until all hosts know that one of them is to stop."""
+        """Dispatches steps until the end, or until all hosts know that one of them must stop."""
         program, compiled = self.step.program(self.state), False
         feed = feeds.feed_of(self.batches, done, self.num_steps, self.step, self.every.dispatch)
         while done < self.num_steps and not self.stopping:
@@ -235,14 +235,14 @@ class Loop:
         return done
 
     def _due(self, done: int, every: int | None) -> bool:
-        """Whether something that comes every so many steps, and at the end, is due."""
+        """Whether something is due that happens every so many steps and at the end."""
         return every is not None and (done % every == 0 or done == self.num_steps)
 
     def _logs(self, done: int) -> bool:
         return self._due(done, self.every.log) or self._due(done, self.every.evaluate)
 
     def _note(self, done: int, metrics: Metrics, flag: Array | bool) -> None:
-        """Queues a dispatch's metrics, and does what is due after it."""
+        """Queues the metrics of a dispatch, and does what is due after it."""
         if self._logs(done):
             metrics = {**learning_rates(self.state.opt_state), **metrics}
             for x in metrics.values():
@@ -258,9 +258,9 @@ class Loop:
             self._save(done)
 
     def _settle(self, ahead: int) -> None:
-        """Waits for all dispatches but the newest few, and has the rows written that are due."""
+        """Waits for all dispatches except the newest few, and queues the rows that are due."""
         settled = [self.pending.popleft() for _ in range(len(self.pending) - ahead)]
-        # Once a step was not finite no later one is: the last tells of all, at the price of one.
+        # After a step that is not finite all later ones are not: checking the last suffices.
         failed = settled and not np.any(np.asarray(settled[-1][1]["finite"]))
         for done, metrics, flag in settled:
             if failed and not np.any(np.asarray(metrics["finite"])):
@@ -271,7 +271,7 @@ class Loop:
         self._check()
 
     def _report(self, done: int, metrics: Metrics) -> None:
-        """Has a row written and a picture made; where either needs the state, it is newest now."""
+        """Queues a row and a picture; if either needs the state, it must be the newest one."""
         evaluates, plots = (self._due(done, n) for n in (self.every.evaluate, self.every.plot))
         metrics = {name: x for name, x in metrics.items() if name != "finite" or np.ndim(x)}
         row = self.record.row(done, self.size)
@@ -289,10 +289,10 @@ class Loop:
             self.reports.add(owed)
 
     def _copy(self, done: int) -> Callable[[], State]:
-        """What gives the state on one device: a copy, made later where no step can change it."""
+        """A function that returns the state on one device; the copy is lazy if this is safe."""
         later = self.replicated and jax.process_count() == 1
         if not (later and done == self.num_steps):
-            # One copy at a time. What has gone wrong is raised once this row is reported.
+            # One copy at a time. Errors are raised after this row is reported.
             await_unless(self.reports.last, lambda: bool(self.stop))
         if later and (done == self.num_steps or self.stop):
             return functools.cache(functools.partial(sharding.local, self.state))
@@ -300,8 +300,8 @@ class Loop:
         return lambda: copy
 
     def _fail(self, metrics: Metrics) -> None:
-        """Says which step was not finite, and how to see it again."""
-        failed = _updates(self.state)  # the state has stayed what it was before
+        """Raises an error for the step that was not finite, with the command to replay it."""
+        failed = _updates(self.state)  # the state is that before the step
         plain = {name: np.asarray(x).tolist() for name, x in metrics.items() if name != "finite"}
         values = ", ".join(
             f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in plain.items()
@@ -328,12 +328,12 @@ class Loop:
             lost = hosts.explain(error)
             if lost is not None:
                 raise RuntimeError(f"{lost} To go on: {folders.command()}") from error
-            return  # the other hosts do not know of this error, and saving takes all of them
+            return  # saving needs all hosts, and the others do not know of this error
         self.ending = True
-        # What else goes wrong is not the error to see, and no reason to lose the state.
+        # Further errors must neither hide the first one nor prevent saving.
         with contextlib.suppress(Exception):
             if not isinstance(error, FloatingPointError):
-                self._settle(0)  # the rows of the steps that were made
+                self._settle(0)  # writes the rows of finished steps
         self.reports.again()
         try:
             if (state := self._good()) is None:
@@ -347,7 +347,7 @@ class Loop:
             )
 
     def _good(self) -> State | None:
-        """The last good state; None where a step has consumed it without giving another."""
+        """The last good state; None if a step has consumed it without returning another."""
         if any(x.is_deleted() for x in jax.tree.leaves(self.state)):
             return None
         if np.any(self.state.finite):
@@ -355,7 +355,7 @@ class Loop:
         return self.state.replace(finite=jnp.logical_not(self.state.finite))
 
     def _save(self, done: int) -> None:
-        """Writes a checkpoint of the newest step; its files appear while training goes on."""
+        """Writes a checkpoint of the newest step in the background."""
         if self.folder is None:
             return
         with self.record.paused():
@@ -363,12 +363,12 @@ class Loop:
             self.saves.begin(done, self.state)
 
     def _await(self, task: Future | None) -> None:
-        """Waits for a task, unless a signal has come; raises what it or another has raised."""
+        """Waits for a task, unless a signal has arrived; raises errors of tasks."""
         await_unless(task, lambda: bool(self.stop))
         self._check()
 
     def _check(self) -> None:
-        """Raises what has gone wrong on another thread; tells of the first checkpoint of all."""
+        """Raises errors of other threads; records the first checkpoint in the history."""
         if not self.told and self.saves.saved:
             self.told = True
             self._tell("saved", step=self.saves.saved)
@@ -376,7 +376,7 @@ class Loop:
         self.reports.worker.check()
 
     def _tell(self, event: str, **details: Any) -> None:
-        """A line of the folder's history, which is no reason to lose a run."""
+        """Adds a line to the folder's history; errors do not end the run."""
         if self.folder is not None and self.leads:
             try:
                 folders.note(self.folder, event, **details)
@@ -385,7 +385,7 @@ class Loop:
 
 
 def _updates(state: State) -> int:
-    """The updates made; of an ensemble, by its member that made most."""
+    """The number of updates; for an ensemble, the largest of its members."""
     return int(np.max(np.asarray(state.step)))
 
 

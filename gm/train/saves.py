@@ -1,4 +1,4 @@
-"""Saving the checkpoints of a run on a thread of its own."""
+"""Saving the checkpoints of a run on a separate thread."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from gm.train.background import Worker, await_unless
 from gm.train.reports import Reports
 from gm.train.state import State
 
-TRIES = 3  # of which the first may tell of an earlier save only
+TRIES = 3  # the first may only raise the error of an earlier save
 
 
 class SavedElsewhere(OSError):
-    """A state that is saved, but not in the run's folder; says where, and how to go on from it."""
+    """Raised if a state is saved outside the run's folder; the message says where, and what to
+    do."""
 
 
 class Saves:
-    """Writes checkpoints, each after the rows of its step; at once where there is no time to wait.
+    """Writes checkpoints, each after the rows of its step, or at once if there is no time to wait.
 
     Args:
-      folder: of the run, or None to save nothing.
-      start: the step whose state needs no saving.
-      about: what every manifest says (`checkpoints.Save`); what is owed is added.
+      folder: the folder of the run, or None to save nothing.
+      start: the step whose state need not be saved.
+      about: entries of every manifest (`checkpoints.Save`), to which what is owed is added.
       keeping: options of `checkpoints.Save.finish`.
-      reports: what makes the rows.
-      hurries: whether a checkpoint is to come before the rows that are still to be made.
+      reports: the reports that make the rows.
+      hurries: whether checkpoints must not wait for rows.
 
     Attributes:
-      saved: the step of the last checkpoint that is there; `start` before there is one.
+      saved: the step of the last complete checkpoint; `start` before the first.
     """
 
     def __init__(
@@ -51,9 +52,9 @@ class Saves:
         self._hurries, self.worker = hurries, Worker()
 
     def begin(self, step: int, state: State) -> None:
-        """Copies the state and has its files written; raises what went wrong with those before.
+        """Copies the state and queues the writing of its files; raises errors of earlier ones.
 
-        A step whose checkpoint is there, or under way, is not saved again.
+        A step that is saved, or being saved, is not saved again.
         """
         if self.folder is None or step == self._begun:
             return
@@ -65,7 +66,7 @@ class Saves:
         self.worker.submit(self._finish, save, self._reports.last)
 
     def _finish(self, save: checkpoints.Save, rows: Future | None) -> None:
-        """Waits for the rows of its step, if there is time, and makes the checkpoint appear."""
+        """Waits for the rows of its step, if there is time, and completes the checkpoint."""
         await_unless(rows, self._hurries)
         if owed := self._reports.owed(save.step):
             save.about["owed"] = owed
@@ -78,13 +79,13 @@ class Saves:
             self._reports.keep(save.step)
 
     def insist(self, step: int, state: State) -> None:
-        """Saves by all means: here, here again, and at last in a temporary folder.
+        """Saves with retries in the folder, and finally in a temporary folder.
 
         Raises:
-          SavedElsewhere: in a temporary folder.
-          Exception: what the last try has raised.
+          SavedElsewhere: the state is saved in a temporary folder.
+          Exception: the error of the last try.
         """
-        alone = jax.process_count() == 1  # other hosts know of no second try
+        alone = jax.process_count() == 1  # other hosts do not know of a retry
         for _ in range(TRIES if alone else 1):
             try:
                 self.begin(step, state)
@@ -100,5 +101,5 @@ class Saves:
         place = save.finish()
         raise SavedElsewhere(
             f"step {step} could not be saved in {self.folder} ({failure!r}). It is saved in "
-            f"{place}: to go on from there, move that folder to {self.folder / 'checkpoints'}."
+            f"{place}: to resume from it, move that folder to {self.folder / 'checkpoints'}."
         ) from failure

@@ -1,9 +1,9 @@
 """Sharding: the batch split over the mesh axis "data", the state replicated or fully sharded.
 
-    replicated  a copy of everything on every device (data parallelism)
+    replicated  a copy of the state on every device (data parallelism)
     fsdp        parameters, optimizer state and averages split over the same axis, for models larger
-                than one device: the step gathers parameters where it uses them and scatters
-                gradients. Rajbhandari et al. (2020), "ZeRO", arXiv:1910.02054, stage 3.
+                than one device: the step gathers parameters for use and scatters gradients.
+                Rajbhandari et al. (2020), "ZeRO", arXiv:1910.02054, stage 3.
 
 A rule is a function (name, shape, number of devices) -> PartitionSpec of one array of the state,
 where the name is its path, such as `params['decoder']['kernel']`. Several hosts share one mesh;
@@ -36,12 +36,12 @@ def replicated(name: str, shape: tuple[int, ...], num_devices: int) -> Partition
 def fsdp(
     name: str, shape: tuple[int, ...], num_devices: int, *, min_size: int = 4096
 ) -> PartitionSpec:
-    """The longest axis that the devices divide evenly is split; small arrays are replicated.
+    """Splits the longest axis that the devices divide evenly; small arrays are replicated.
 
     Args:
-      name: of the array; not used.
-      shape: of the array; of two equally long axes the first is split.
-      num_devices: along "data".
+      name: the name of the array; not used.
+      shape: the shape of the array; of equally long axes the first is split.
+      num_devices: the number of devices along "data".
       min_size: smaller arrays are replicated, because splitting them saves less than it costs.
     """
     del name
@@ -69,7 +69,7 @@ def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
 
 
 def layout(tree: PyTree, mesh: Mesh, rule: Rule, prefix: str = "") -> PyTree:
-    """The sharding of every array of a tree (arrays or shapes), by the rule."""
+    """The sharding of every array in a tree (of arrays or shapes), by the rule."""
 
     def of(path: Any, x: Any) -> NamedSharding:
         name = (prefix + jax.tree_util.keystr(path)).lstrip(".")
@@ -79,18 +79,19 @@ def layout(tree: PyTree, mesh: Mesh, rule: Rule, prefix: str = "") -> PyTree:
 
 
 def is_key(x: Any) -> bool:
-    """Whether x is an array of typed random keys, which neither NumPy nor files know."""
+    """Whether x is an array of typed random keys, which NumPy and files do not support."""
     return jnp.issubdtype(getattr(x, "dtype", None), jax.dtypes.prng_key)
 
 
 def batch_sizes(batch: Batch) -> list[int]:
-    """B, the leading size that all arrays of a batch share; of nested batches, that of each.
+    """B, the leading size that all arrays of a batch share; for nested batches, that of each.
 
-    A mapping of mappings alone, none of them called "x", holds several batches:
+    A mapping that only contains mappings, none of them named "x", is several batches:
     {"labelled": {"x": [A, ...], "label": [A]}, "unlabelled": {"x": [B, ...]}}.
 
     Raises:
-      ValueError: no array, an array without a leading axis, or different leading sizes in one.
+      ValueError: there is no array, an array has no leading axis, or leading sizes in one batch
+        differ.
     """
     parts = list(batch.values()) if isinstance(batch, Mapping) and "x" not in batch else []
     if parts and all(isinstance(part, Mapping) for part in parts):
@@ -109,9 +110,9 @@ def check_sizes(sizes: Sequence[int], mesh: Mesh, num_parts: int = 1) -> None:
     """Raises ValueError unless this host's part of a batch can be cut evenly.
 
     Args:
-      sizes: examples that this host brings, of each batch that is nested in one.
-      mesh: has an axis "data".
-      num_parts: parts that the step cuts the batch in, one per update of a player.
+      sizes: the number of this host's examples in each of the nested batches.
+      mesh: a mesh with an axis "data".
+      num_parts: the number of parts that the step cuts the batch into, one per update of a player.
     """
     devices = mesh.local_mesh.size
     unit = devices * num_parts
@@ -132,9 +133,9 @@ def put_batch(batch: Batch, mesh: Mesh, *, axis: int = 0) -> Batch:
     """The batch on the devices of the mesh, each holding B / devices consecutive examples.
 
     Args:
-      batch: arrays whose given axis holds examples; on several hosts, this host's part of them.
-      mesh: has an axis "data".
-      axis: where the examples are.
+      batch: arrays whose given axis is that of examples; on several hosts, this host's part.
+      mesh: a mesh with an axis "data".
+      axis: the axis of examples.
     """
     where = split(mesh, axis)
     if jax.process_count() == 1:
@@ -145,7 +146,7 @@ def put_batch(batch: Batch, mesh: Mesh, *, axis: int = 0) -> Batch:
 
 
 def put(tree: PyTree, where: PyTree) -> PyTree:
-    """Arrays of a tree on their shardings; those that lie there already are not touched."""
+    """Moves the arrays of a tree to their shardings; those already there are unchanged."""
 
     def move(x: Array, sharding: NamedSharding) -> Array:
         if getattr(x, "sharding", None) == sharding:
@@ -164,10 +165,10 @@ def put(tree: PyTree, where: PyTree) -> PyTree:
 
 
 def local(tree: PyTree) -> PyTree:
-    """A copy of global arrays on this host's first device, wherever they lie.
+    """A copy of global arrays on this host's first device.
 
-    What a training over many devices or hosts leaves then works like any other array: with plain
-    `jit`, NumPy and pictures. All hosts must call this together where arrays are split over them.
+    The results of training over many devices or hosts then work like any other array, with plain
+    `jit`, NumPy and plots. All hosts must call this together if arrays are split over hosts.
     """
 
     def one(x: Array) -> Array:
@@ -183,7 +184,7 @@ def local(tree: PyTree) -> PyTree:
 
 
 def any_host(flag: bool, mesh: Mesh) -> Array | bool:
-    """Whether a flag is up on any host; every host learns the same, a step's time later."""
+    """Whether a flag is set on any host; all hosts get the same answer, asynchronously."""
     if jax.process_count() == 1:
         return flag
     flags = np.full(mesh.local_mesh.size, flag)
@@ -196,10 +197,10 @@ def _any(flags: Array) -> Array:
 
 
 def on_first_host(work: Callable[[], int]) -> int:
-    """work() done by host 0 alone: its number on every host, and its failure too.
+    """Runs work() on host 0 only, and returns its result on every host.
 
     Raises:
-      RuntimeError: on the other hosts, where host 0 has failed (with an error of its own).
+      RuntimeError: on the other hosts, if work() has raised an error on host 0.
     """
     if jax.process_count() == 1:
         return work()
@@ -215,5 +216,5 @@ def on_first_host(work: Callable[[], int]) -> int:
     if error is not None:
         raise error
     if failed:
-        raise RuntimeError("host 0 could not go on; its output says why.")
+        raise RuntimeError("host 0 could not continue; its output says why.")
     return int(result)

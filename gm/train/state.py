@@ -15,18 +15,18 @@ from gm.train.players import Player, game_of
 
 @pytree
 class State:
-    """All state of a run at one step: runs with equal states continue equally.
+    """All state of a run at one step: runs with equal states continue identically.
 
     Attributes:
-      step: n, the updates made so far, an int32 scalar.
-      params: any pytree; a dict with disjoint entries for the players of a game.
-      opt_state: the optimizer's state of each player, by name ("all" where there is one loss).
+      step: n, the number of updates so far, an int32 scalar.
+      params: any pytree; for a game, a dict with disjoint entries for the players.
+      opt_state: the optimizer state of each player, by name ("all" for one loss).
       key: the base key; all randomness of step n comes from fold_in(key, n). It never changes.
-      finite: False once a step was not finite; from then on the state stays what it was before.
-      memory: what losses hand from one step to the next without gradients, any pytree of
+      finite: False after a step that was not finite; the state then no longer changes.
+      memory: state that losses carry from one step to the next without gradients, any pytree of
         arrays (`memories`); None for losses without memory.
-      replicated: of each array of the memory, whether it is the same for every example rather than
-        one row [B, ...] for each.
+      replicated: for each array of the memory, whether it is the same for all examples instead of
+        one row [B, ...] per example.
     """
 
     step: Array
@@ -39,12 +39,12 @@ class State:
 
     @property
     def averaged(self) -> Params:
-        """params, with exponential moving averages where an optimizer keeps one (`with_ema`)."""
+        """params, replaced by exponential moving averages if an optimizer has them (`with_ema`)."""
         return averaging.averaged(self.params, self.opt_state)
 
 
 def fresh(x: Array) -> Array:
-    """A strongly typed copy in a buffer of its own."""
+    """A strongly typed copy in a new buffer."""
     if sharding.is_key(x):
         return jnp.copy(x)
     return jnp.array(x, dtype=jnp.result_type(x), copy=True)
@@ -59,21 +59,22 @@ def init(
 ) -> State:
     """The state at step 0.
 
-    Everything is copied: a step donates (deletes) the buffers of the state it is given, and the
-    caller's params and key stay as they are.
+    Everything is copied: a step donates (deletes) the buffers of its state, and the caller's params
+    and key remain valid.
 
     Args:
-      params: what a model's init returns; for a game, one dict of them.
+      params: the parameters of a model; for a game, one dict of the players' parameters.
       optimizer: an optax optimizer, or a dict of players over disjoint entries of params.
-      key: one typed key (`jax.random.key`), the root of all of training's randomness.
-      memory: of losses that have one (`make_step`), before the first step: any pytree of arrays.
-      replicated: what of the memory is the same for every example: True, False, or one of them for
-        each part, {"hidden": False, "buffer": True}. What is not follows the batch, [B, ...].
+      key: one typed key (`jax.random.key`), the root of all randomness in training.
+      memory: the initial memory of losses that have one (`make_step`), any pytree of arrays.
+      replicated: whether the memory is the same for all examples: True, False, or one of them for
+        each part, {"hidden": False, "buffer": True}. Other arrays have one row per example,
+        [B, ...].
 
     Raises:
       TypeError: key is not a typed key.
       ValueError: players' entries are missing, overlap or leave some of params unclaimed; or
-        `replicated` tells of no part of the memory.
+        `replicated` does not match the memory.
     """
     if not sharding.is_key(key) or key.shape:
         raise TypeError(f"init needs one typed key from jax.random.key(seed); got {key!r}.")

@@ -1,12 +1,12 @@
 """`make_step`: a training step that is jitted, donated, data-parallel, and checked to be finite.
 
-The pattern is `jax.jit` with shardings: the batch split over the mesh axis "data", the state as a
-rule says, one program. A loss sees the whole batch, so 1 device, 8 devices and several hosts
-compute the same function.
+The pattern is `jax.jit` with shardings: one program, with the batch split over the mesh axis "data"
+and the state sharded by a rule. A loss sees the whole batch, so 1 device, 8 devices and several
+hosts compute the same function.
 
-Small models are bound by the dispatch of steps, not by their arithmetic. `Program.several` makes
-many steps in one dispatch, on batches that were stacked or are gathered on the device; each step is
-the same computation however they are grouped.
+Small models are limited by the dispatch of steps, not by their arithmetic. `Program.several` makes
+many steps in one dispatch, with batches that are stacked or gathered on the device; each step is
+the same computation for any grouping.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Program:
       layout: the sharding of every array of the state.
       once: (state, batch) -> (state, metrics).
       several: (state, columns, feeds, first, count, fetch) -> (state, metrics): `count` steps, the
-        i-th on feeds[i], or on fetch(columns, feeds[i], first + i); the metrics of the last one.
-        After a step that is not finite it makes no more.
+        i-th on feeds[i], or on fetch(columns, feeds[i], first + i), and the metrics of the last. It
+        ends after a step that is not finite.
     """
 
     layout: State
@@ -48,12 +48,12 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """step(state, batch) -> (state, metrics); the state given is consumed.
+    """step(state, batch) -> (state, metrics), which consumes the old state.
 
     Attributes:
-      program: the compiled functions for states like the one given.
+      program: program(state) returns the compiled functions for states of this structure.
       mesh: the devices, with an axis "data".
-      rule: how the state is laid out over them.
+      rule: the rule that shards the state over them.
       game: the players, with their losses and optimizers.
     """
 
@@ -64,7 +64,7 @@ class Step:
 
     @property
     def num_parts(self) -> int:
-        """Parts a batch is cut in (the most updates per step of any player)."""
+        """The number of parts of a batch (the most updates per step of any player)."""
         return self.game.num_parts
 
     def __call__(self, state: State, batch: Batch) -> tuple[State, Metrics]:
@@ -86,7 +86,7 @@ class Step:
         return sharding.put_batch(batch, self.mesh)
 
     def place(self, state: State) -> State:
-        """The state on the devices of the mesh; its old buffers may be reused."""
+        """Moves the state to the devices of the mesh; its old buffers may be reused."""
         return sharding.put(state, self.program(state).layout)
 
 
@@ -164,7 +164,7 @@ def make_step(
 
 
 def _check_members(state: State, num_members: int | None) -> None:
-    """Raises unless the state is one of so many members."""
+    """Raises unless the state has this number of members."""
     want = () if num_members is None else (num_members,)
     if state.step.shape != want:
         have = state.step.shape[0] if state.step.shape else None
@@ -175,7 +175,7 @@ def _check_members(state: State, num_members: int | None) -> None:
 
 
 def _check_optimizers(state: State, game: Game, num_members: int | None) -> None:
-    """Raises unless the state is one that these optimizers began."""
+    """Raises unless the state was made by these optimizers."""
 
     def begin(params: Params) -> dict[str, PyTree]:
         return {k: p.optimizer.init(game.own(k, params)) for k, p in game.players.items()}
@@ -189,7 +189,7 @@ def _check_optimizers(state: State, game: Game, num_members: int | None) -> None
     if jax.tree.structure(state.opt_state) != jax.tree.structure(want) or shapes[0] != shapes[1]:
         other = sorted(dict.items(shapes[0]) ^ dict.items(shapes[1]))[:3]
         raise ValueError(
-            "the state was begun by another optimizer than the step's: make both with the same "
+            "the state was made with another optimizer than the step: make both with the same "
             f"one, make_step(loss, optimizer) and init(params, optimizer, key). Not in both: "
             f"{', '.join(f'{k} {list(x)}' for k, x in other) or 'the kinds of states'}."
         )
@@ -232,27 +232,27 @@ def _compile(advance: Callable, layout: State, mesh: Mesh) -> Program:
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """Where parameters lie between steps, and where they are used."""
+    """The sharding of parameters between steps, and in use."""
 
     mesh: Mesh
     rule: sharding.Rule
 
     def gather(self, params: Params) -> Params:
-        """On every device, for use."""
+        """Replicates parameters on every device, for use."""
         return self._constrain(params, sharding.replicated_sharding(self.mesh))
 
     def scatter(self, grads: Params) -> Params:
-        """Laid out like the parameters that they move."""
+        """Shards gradients like their parameters."""
         return self._constrain(grads, sharding.layout(grads, self.mesh, self.rule, "params"))
 
     def _constrain(self, tree: PyTree, where: PyTree) -> PyTree:
         if self.mesh.size == 1 or self.rule is sharding.replicated:
-            return tree  # nothing to move
+            return tree  # nothing to reshard
         return jax.lax.with_sharding_constraint(tree, where)
 
 
 def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[State, Metrics]:
-    """Moves every player in turn, then keeps the outcome if all of it is finite."""
+    """Updates every player in turn, and keeps the result if all of it is finite."""
     game.check(state.params)
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), game.num_updates)
     rows, shared = memories.partition(state.memory, state.replicated)
@@ -273,7 +273,7 @@ def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[S
         carry = params, opt_state[name], finite, shared
         inputs = keys_own, *jax.tree.map(lambda x, n=player.updates: x[:n], (parts, rows))
         if player.updates == 1:
-            # Not a loop of one: XLA has slow gradients of convolutions inside loops on a CPU.
+            # No loop for one update: XLA has slow gradients of convolutions inside loops on a CPU.
             carry, outputs = update(carry, jax.tree.map(lambda x: x[0], inputs))
             means, moved = outputs[0], jax.tree.map(lambda x: x[None], outputs[1])
         else:
@@ -284,19 +284,19 @@ def _advance(game: Game, layout: _Layout, state: State, batch: Batch) -> tuple[S
         all_metrics |= {game.label(name, label): x for label, x in means.items()}
     memory = memories.combine(jax.tree.map(_joined, rows), shared)
     moved = state.replace(step=state.step + 1, params=params, opt_state=opt_state, memory=memory)
-    # Selecting states, not updates: when the last player fails, the first has not moved.
+    # Selects states, not updates: if the last player fails, the first is not updated either.
     state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
     return state.replace(finite=finite), all_metrics | {"finite": finite}
 
 
 def _cut(x: Array, num_parts: int) -> Array:
-    """[B, ...] -> [R, B / R, ...]; strided, so that each device cuts what it holds."""
+    """[B, ...] -> [R, B / R, ...]; strided, so that each device cuts its own examples."""
     x = x.reshape(x.shape[0] // num_parts, num_parts, *x.shape[1:])
     return jnp.moveaxis(x, 1, 0)
 
 
 def _joined(x: Array) -> Array:
-    """[R, B / R, ...] -> [B, ...], what was cut."""
+    """[R, B / R, ...] -> [B, ...], the inverse of `_cut`."""
     return jnp.moveaxis(x, 0, 1).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
@@ -324,7 +324,7 @@ def _update(
     (loss, (metrics, new_memory)), grads = jax.value_and_grad(objective, has_aux=True)(own)
     grads = layout.scatter(grads)
     optimizer = optax.with_extra_args_support(player.optimizer)
-    with jax.numpy_dtype_promotion("standard"):  # optimizers mix dtypes as they please
+    with jax.numpy_dtype_promotion("standard"):  # optimizers may mix dtypes
         updates, new_opt_state = optimizer.update(grads, opt_state, own, value=loss)
         new = optax.apply_updates(own, updates)
         grad_norm = optax.tree.norm(grads)
@@ -335,7 +335,7 @@ def _update(
 
 
 def _checked(result: tuple[Array, Metrics]) -> tuple[Array, Metrics]:
-    """Raises a clear error for a loss with a wrong return value."""
+    """Checks the return value of a loss."""
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"a loss returns (scalar, metrics); got {type(result).__name__}.")
     loss, metrics = result
@@ -353,9 +353,9 @@ def _checked(result: tuple[Array, Metrics]) -> tuple[Array, Metrics]:
 def _remembered(
     result: tuple[Array, tuple[Metrics, PyTree]], memory: PyTree
 ) -> tuple[Array, tuple[Metrics, PyTree]]:
-    """Raises a clear error for a loss with memory and a wrong return value."""
+    """Checks the return value of a loss with memory."""
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], tuple)):
-        raise TypeError("a loss that is given a memory returns (scalar, (metrics, memory)).")
+        raise TypeError("a loss with a memory returns (scalar, (metrics, memory)).")
     loss, (metrics, new) = result
     memories.check_kept(memory, new)
     loss, metrics = _checked((loss, metrics))
@@ -369,7 +369,7 @@ def _all_finite(tree: PyTree) -> Array:
 
 
 def _like(new: PyTree, old: PyTree) -> PyTree:
-    """new in the dtypes of old, weak types gone: a second step must not compile again."""
+    """new with the dtypes of old and without weak types, so that no step compiles again."""
 
     def like(x: Array, y: Array) -> Array:
         return x if sharding.is_key(x) else jax.lax.convert_element_type(x, y.dtype)

@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-# SIGUSR1 is what batch systems send as a warning, SIGHUP what a lost terminal sends; some platforms
-# lack them.
+# Batch systems send SIGUSR1 as a warning, and a lost terminal sends SIGHUP; some platforms lack
+# them.
 NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
 ECHO_SECONDS = 1.0
 INTERRUPTED = 130  # 128 + SIGINT: the status that ends a shell's loop over runs
@@ -22,7 +22,7 @@ INTERRUPTED = 130  # 128 + SIGINT: the status that ends a shell's loop over runs
 
 @dataclasses.dataclass
 class Stop:
-    """Whether a signal asked for the end, and which; true in a condition once one did."""
+    """Whether a signal has requested a stop, and which; true as a condition after a signal."""
 
     signal: str = ""
 
@@ -31,12 +31,12 @@ class Stop:
 
     @property
     def status(self) -> int:
-        """The exit status: 130 after Ctrl-C, which is to end what runs this too; otherwise 0."""
+        """The exit status: 130 after Ctrl-C, which also ends a loop in a shell; otherwise 0."""
         return INTERRUPTED if self.signal == "SIGINT" else 0
 
 
 def numbers() -> list[int]:
-    """The signals that ask for the end; not SIGHUP where it is ignored, as `nohup` has it."""
+    """The signals that request a stop, without SIGHUP if it is ignored, as under `nohup`."""
     found = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
     hangup = getattr(signal, "SIGHUP", None)
     return [n for n in found if n != hangup or signal.getsignal(n) is not signal.SIG_IGN]
@@ -44,17 +44,17 @@ def numbers() -> list[int]:
 
 @contextlib.contextmanager
 def on_signals(saves: bool = True) -> Iterator[Stop]:
-    """Collects the first signal that asks for the end; a second one ends at once.
+    """Catches the first signal that requests a stop; a second one exits at once.
 
-    A signal that is sent to everything arrives twice or more: from the sender, and from `timeout`,
-    `srun` or the launcher of `hosts`. So what comes within `ECHO_SECONDS` of the first is the same
-    signal, and a run that can be saved ends no earlier than that.
+    A signal to a process group arrives more than once: from the sender, and from `timeout`, `srun`
+    or the launcher of `hosts`. Signals within `ECHO_SECONDS` of the first are therefore taken as
+    the same signal, and a run that can be saved does not end earlier.
 
-    Python delivers signals to the main thread only: anywhere else the handlers stay as they are.
+    Python delivers signals to the main thread only: on other threads no handlers are installed.
 
     Args:
-      saves: whether the run can be saved. If not, only SIGINT is collected, so that Ctrl-C comes
-        between two steps, and a second one is KeyboardInterrupt at once.
+      saves: whether the run can be saved. If not, only SIGINT is caught, so that Ctrl-C acts
+        between two steps, and a second one raises KeyboardInterrupt at once.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -78,11 +78,11 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
     try:
         for number in numbers() if saves else [signal.SIGINT]:
             before = signal.signal(number, handle)
-            # None: a handler that was not installed from Python and cannot be put back.
+            # None: a handler that was not installed from Python and cannot be restored.
             previous[number] = signal.SIG_DFL if before is None else before
         yield stop
     finally:
-        if stop and saves:  # an echo that comes when the run is over is not to end what it ran in
+        if stop and saves:  # an echo after the run must not end the program
             time.sleep(max(0.0, first + ECHO_SECONDS - time.monotonic()))
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -90,7 +90,7 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
 
 
 class _Arrivals:
-    """When signals came, which is not when Python tells of them: that waits for a compilation."""
+    """The arrival times of signals; Python runs handlers only later, such as after compilation."""
 
     def __init__(self) -> None:
         self._out, self._in = os.pipe()
@@ -102,20 +102,20 @@ class _Arrivals:
         self._thread.start()
 
     def last(self) -> float:
-        """The time at which the last signal came."""
+        """The arrival time of the last signal."""
         with self._lock:
             self._read()
             return self._last
 
     def close(self) -> None:
-        """Hands the signals' bytes to whoever had them before."""
+        """Restores the previous wakeup file descriptor."""
         signal.set_wakeup_fd(self._before)
         os.close(self._in)
         self._thread.join()
         os.close(self._out)
 
     def _watch(self) -> None:
-        """Notes the times until there is nobody who writes."""
+        """Records arrival times until the writing end is closed."""
         goes_on = True
         while goes_on:
             select.select([self._out], [], [])
@@ -123,7 +123,7 @@ class _Arrivals:
                 goes_on = self._read()
 
     def _read(self) -> bool:
-        """Notes the time if signals came since; False at the end."""
+        """Records the time if signals have arrived; False at the end."""
         try:
             came = os.read(self._out, 4096)
         except BlockingIOError:

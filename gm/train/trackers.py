@@ -4,10 +4,10 @@
     state = train.run(..., on_row=lambda row: board.log(row, step=row["step"]))
     board.finish()
 
-A tracker is not part of the run: it lives on a thread of its own, rows wait for it in a queue that
-is bounded, and one that fails, blocks or dies gets no more of them; that is said in one line. An
-object with `close()` is closed after its last row. A run that goes on from a checkpoint tells the
-rows after it once more. TensorBoard has the pictures of `run(..., plot=)` too.
+A tracker cannot disturb the run: it runs on a separate thread with a bounded queue of rows, and one
+that fails or blocks gets no more rows, which is reported in one line. An object with `close()` is
+closed after its last row. A run that resumes from a checkpoint repeats the rows after it.
+TensorBoard also gets the pictures of `run(..., plot=)`.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Tracker = Callable[[Mapping[str, Any]], Any]  # of a row: {"step": 100, "loss": 0.5, ...}
+Tracker = Callable[[Mapping[str, Any]], Any]  # a function of a row, {"step": 100, "loss": 0.5, ...}
 
-PENDING = 4096  # rows
-PATIENCE_SECONDS = 1.0  # for a place in the queue
-END_SECONDS = 5.0  # for the rows that are left at the end
+PENDING = 4096  # the largest number of queued rows
+PATIENCE_SECONDS = 1.0  # timeout if the queue is full
+END_SECONDS = 5.0  # timeout for the remaining rows at the end
 _CLOCK = ("step", "seconds", "compile_seconds", "device_gib")
 
 
 class Follower:
-    """Hands rows to a tracker, as long as it takes them.
+    """Passes rows to a tracker, as long as it accepts them.
 
     Args:
-      name: what it is called when it is left behind.
-      make: makes the tracker, on the thread that it lives on. Its close(), where it has one, is
-        called after the last row.
-      say: is told the one line.
-      pictures: whether it takes {"step": 100, "samples": path of a PNG} too.
+      name: the name of the tracker in messages.
+      make: makes the tracker, on its own thread. Its close(), if it has one, is called after the
+        last row.
+      say: prints a message.
+      pictures: whether it also accepts {"step": 100, "samples": path of a PNG}.
     """
 
     def __init__(
@@ -52,25 +52,25 @@ class Follower:
         self.name, self._make, self._say = name, make, say
         self._rows: queue.Queue[Mapping | None] = queue.Queue(PENDING)
         self._left = threading.Event()
-        # A daemon: the end of the process does not wait for it.
+        # A daemon thread, so that the process does not wait for it at exit.
         self._thread = threading.Thread(target=self._follow, name=f"gm {name}", daemon=True)
         self._thread.start()
 
     def __call__(self, row: Mapping[str, Any] | None) -> None:
-        """Queues a row; None is the end."""
+        """Queues a row; None marks the end."""
         if not self._left.is_set():
             try:
                 self._rows.put(row, timeout=PATIENCE_SECONDS)
             except queue.Full:
-                self._leave(f"has {PENDING} rows to take and takes none")
+                self._leave(f"has {PENDING} queued rows and accepts none")
 
     def close(self) -> None:
-        """Lets it take what is queued, for a while."""
+        """Waits for the queued rows, for at most `END_SECONDS`."""
         self(None)
         if not self._left.is_set():
             self._thread.join(END_SECONDS)
             if self._thread.is_alive():
-                self._leave(f"has not taken its rows {END_SECONDS:g} s after the end")
+                self._leave(f"has not accepted its rows {END_SECONDS:g} s after the end")
 
     def _follow(self) -> None:
         try:
@@ -80,25 +80,25 @@ class Follower:
                     tracker(row)
             finally:
                 getattr(tracker, "close", lambda: None)()
-        except BaseException as error:  # SystemExit too: what it wants is not what the run wants
+        except BaseException as error:  # SystemExit too, which must not end the run
             self._leave(f"has failed ({type(error).__name__}: {error!s:.200})")
 
     def _leave(self, why: str) -> None:
-        """Hands over no more rows."""
+        """Passes no more rows."""
         if not self._left.is_set():
             self._left.set()
             self._say(f"{self.name} {why}: it gets no more rows. metrics.jsonl has all of them.")
 
 
 class TensorBoard:
-    """Writes rows as events; a member of an ensemble has a chart of its own.
+    """Writes rows as TensorBoard events; each member of an ensemble has its own chart.
 
-    tensorboardX's own writer hands events to a thread over a pipe, and blocks for ever once that
-    thread has died: here it is its file alone that is used.
+    It uses only the file writer of tensorboardX, whose main writer passes events to a thread over a
+    pipe and blocks for ever if that thread has died.
 
     Args:
-      folder: where the events go.
-      start: the step that the run starts from; what lies beyond it is hidden.
+      folder: the folder of the events.
+      start: the step from which the run starts; later events are hidden.
     """
 
     def __init__(self, folder: pathlib.Path, start: int) -> None:
@@ -149,7 +149,7 @@ def followers(
     say: Callable[[str], None],
     on_row: Tracker | None = None,
 ) -> list[Follower]:
-    """Those of a run: TensorBoard, with a folder and where it is installed, and on_row."""
+    """The trackers of a run: TensorBoard, if it is installed and there is a folder, and on_row."""
     found = []
     if folder is not None and importlib.util.find_spec("tensorboardX") is not None:
         board = functools.partial(TensorBoard, folder / "tensorboard", start)

@@ -3,9 +3,10 @@
     weights.save("runs/made/best.safetensors", params, model=model, description={"step": 9000})
     params = weights.load(path, jax.eval_shape(model.init, key), model=model)
 
-Nothing is pickled and nothing is guessed. safetensors reads and writes, and its reader holds names,
-dtypes, shapes and sizes to the length of the file; SHA-256 of each array, and of the page that says
-so, are its metadata under "gm". float8, which the library cannot give to NumPy, is stored as bytes.
+Nothing is pickled. The safetensors library reads and writes the file, and checks names, dtypes,
+shapes and sizes against its length. The metadata entry "gm" has a JSON description with the SHA-256
+of each array, and its own SHA-256. float8, which the library cannot convert to NumPy, is stored as
+bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _PAGE = {
     "arrays": {...: _ENTRY},
     "jax": str,
 }
-_LIMIT = 2**24  # bytes of a description: enough for 100,000 arrays
+_LIMIT = 2**24  # the largest description in bytes, enough for 100,000 arrays
 _FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 _INTEGERS = tuple(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u"))
 _DTYPES = ("bool", *_INTEGERS, "float16", "bfloat16", "float32", "float64", "complex64", *_FLOAT8)
@@ -45,20 +46,20 @@ _DTYPES = ("bool", *_INTEGERS, "float16", "bfloat16", "float32", "float64", "com
 def save(
     path: str | os.PathLike, params: Params, *, model: Any = None, description: Any = None
 ) -> pathlib.Path:
-    """Writes params to path, as a whole or not at all.
+    """Writes params to a file, atomically.
 
     Args:
-      path: ends in .safetensors.
+      path: a path that ends in .safetensors.
       params: a pytree of arrays. Its keys, joined by "/", are the names in the file.
-      model: whose weights they are, a frozen value; `load` then refuses to give them to another.
-      description: a dataclass or dict for whoever finds the file: configuration, step, score.
+      model: the model of the weights, a frozen value; `load` then raises an error for another.
+      description: a dataclass or dict of metadata, such as configuration, step and score.
 
     Raises:
-      TypeError: a leaf that is no array of numbers, a description that is no dataclass or dict.
-      ValueError: what the file cannot hold.
+      TypeError: a leaf is not an array of numbers, or description is not a dataclass or dict.
+      ValueError: the file cannot represent a key, a dtype or the description.
     """
     path, leaves = _checked(path), {k: jax.device_get(x) for k, x in _leaves(params).items()}
-    # The library takes every buffer for contiguous.
+    # The library assumes that every buffer is contiguous.
     stored = {name: np.asarray(_stored(x), order="C") for name, x in leaves.items()}
     page = {
         "format": _FORMAT,
@@ -77,7 +78,7 @@ def save(
         partial.touch()
         mode = partial.stat().st_mode
         save_file(stored, partial, {"gm": f"{_sha256(text.encode())} {text}"})
-        partial.chmod(mode)  # which the library lets only the owner read
+        partial.chmod(mode)  # by default only the owner may read the file
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -85,14 +86,14 @@ def save(
 
 
 def describe(path: str | os.PathLike) -> dict:
-    """What the file says of itself; no array is read.
+    """Reads the metadata of a file, without its arrays.
 
     Returns:
       "format", "description", "model", "arrays" (dtype, shape and SHA-256 by name), "jax".
 
     Raises:
-      FileNotFoundError: path is not there.
-      ValueError: damaged, or written by another program.
+      FileNotFoundError: the file does not exist.
+      ValueError: the file is damaged, or written by another program.
     """
     path = _checked(path)
     with _open(path) as file:
@@ -102,26 +103,26 @@ def describe(path: str | os.PathLike) -> dict:
 def load(
     path: str | os.PathLike, like: PyTree, *, model: Any = None, described: bool = True
 ) -> Params:
-    """The weights in path, in the tree of like.
+    """Loads the weights in a file, with the structure of like.
 
     Args:
-      path: ends in .safetensors.
-      like: arrays or `jax.ShapeDtypeStruct`s, such as `jax.eval_shape(model.init, key)`. Where they
-        are committed to a sharding the weights get it; the others go to the default device.
-      model: the model they are for. Where the file says whose they are, another one is refused:
-        masks and orders, which no shape tells. None, and a file that does not say, are taken.
-      described: False takes a file that another program wrote. Names, dtypes and shapes are held to
-        like all the same, but nothing vouches for the values.
+      path: a path that ends in .safetensors.
+      like: arrays or `jax.ShapeDtypeStruct`s, such as `jax.eval_shape(model.init, key)`. Weights
+        get the sharding of arrays that are committed to one; others go to the default device.
+      model: the model for the weights. It is compared with the model in the file, including masks
+        and orders that shapes do not show; there is no comparison if either is missing.
+      described: False accepts a file that another program wrote. Names, dtypes and shapes are still
+        compared with like, but the values are not verified.
 
     Raises:
-      FileNotFoundError: path is not there.
-      ValueError: the file, like and model do not agree in everything.
+      FileNotFoundError: the file does not exist.
+      ValueError: the file does not match like or model, or is damaged.
     """
     path, leaves = _checked(path), _leaves(like, jax.ShapeDtypeStruct)
     for name, x in leaves.items():
         if jax.dtypes.canonicalize_dtype(x.dtype).name != x.dtype.name:
             raise ValueError(
-                f"{path}: {name!r} is {x.dtype}, which JAX holds with jax_enable_x64 only."
+                f"{path}: {name!r} is {x.dtype}, which JAX supports with jax_enable_x64 only."
             )
     with _open(path) as file:
         page = _page(path, file.metadata()) if described else None
@@ -131,7 +132,7 @@ def load(
         if page and page["model"] and model is not None:
             lines += identity.differences(page["model"], identity.describe(model))
         if lines:
-            raise identity.refusal(f"{path} holds the weights of another model", lines)
+            raise identity.refusal(f"{path} has the weights of another model", lines)
         arrays = [_array(path, file, name, x, page) for name, x in leaves.items()]
     return jax.tree.unflatten(jax.tree.structure(like), arrays)
 
@@ -149,7 +150,7 @@ def _refusal(path: pathlib.Path, why: str) -> ValueError:
 
 @contextlib.contextmanager
 def _open(path: pathlib.Path) -> Iterator[Any]:
-    """The library's reader, its refusals as ours."""
+    """The library's reader, with its errors converted to those of this module."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there.")
     with path.open("rb") as raw:
@@ -164,12 +165,12 @@ def _open(path: pathlib.Path) -> Iterator[Any]:
 
 
 def _page(path: pathlib.Path, metadata: dict[str, str] | None) -> dict:
-    """What the metadata says, once its SHA-256 is found to be right."""
+    """The description in the metadata, after its SHA-256 is verified."""
     checksum, _, text = (metadata or {}).get("gm", "").partition(" ")
     if not text:
         raise ValueError(
-            f"{path} has no description, which vouches for every byte: another program wrote it. "
-            "weights.load(path, like, described=False) takes it all the same."
+            f"{path} has no description with checksums, since another program wrote it. "
+            "weights.load(path, like, described=False) loads it without verification."
         )
     if checksum != _sha256(text.encode()):
         raise _refusal(path, "its description is not what was written")
@@ -186,7 +187,7 @@ def _page(path: pathlib.Path, metadata: dict[str, str] | None) -> dict:
 
 
 def _text(page: dict) -> str:
-    """The page as JSON, of a bounded size."""
+    """The description as JSON of bounded size."""
     try:
         text = json.dumps(page, allow_nan=False)
         jsons.parse(text)
@@ -198,7 +199,7 @@ def _text(page: dict) -> str:
 
 
 def _leaves(tree: PyTree, *more: type) -> dict[str, Any]:
-    """The arrays of a tree by name; a tree that is one array calls it params."""
+    """The arrays of a tree by name; a tree of a single array names it params."""
     leaves: dict[str, Any] = {}
     for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
         parts = [jax.tree_util.keystr((entry,), simple=True) for entry in path]
@@ -218,14 +219,14 @@ def _leaves(tree: PyTree, *more: type) -> dict[str, Any]:
 
 
 def _kind(x: Any) -> str:
-    """`float32[3]` of an array, its shape, or its entry in the metadata."""
+    """`float32[3]` for an array, a shape struct, or an entry of the metadata."""
     if not isinstance(x, dict):
         x = {"dtype": x.dtype.name, "shape": [*x.shape]}
     return "{dtype}{shape}".format(**x)
 
 
 def _stored(x: np.ndarray) -> np.ndarray:
-    """What the library is given of an array: the bytes of float8."""
+    """An array as stored by the library: float8 as bytes."""
     return x.view(np.uint8) if x.dtype.name in _FLOAT8 else x
 
 
@@ -241,11 +242,11 @@ def _read(path: pathlib.Path, file: Any, name: str) -> np.ndarray:
 
 
 def _array(path: pathlib.Path, file: Any, name: str, like: Any, page: dict | None) -> Array:
-    """One array, on the devices of like where it is committed to some."""
+    """One array, with the sharding of like if it is committed to one."""
     x, want = _read(path, file, name), _stored(np.empty(0, like.dtype)).dtype
     if (x.shape, x.dtype) != (like.shape, want):
-        raise _refusal(path, f"{name!r} is {x.dtype}{list(x.shape)}, and not what is described")
+        raise _refusal(path, f"{name!r} is {x.dtype}{list(x.shape)}, unlike its description")
     if page and page["arrays"][name]["sha256"] != _sha256(x):
-        raise _refusal(path, f"the SHA-256 of {name!r} says that it is not what was written")
+        raise _refusal(path, f"the SHA-256 of {name!r} differs from that when it was written")
     where = getattr(like, "sharding", None) if getattr(like, "committed", True) else None
     return jax.device_put(x.view(like.dtype), where)

@@ -61,5 +61,5 @@ def test_wrong_use_is_refused():
     with pytest.raises(ValueError, match=r"decay in \[0, 1\); got 1.0"):
         train.with_ema(optax.sgd(1.0), 1.0)
     optimizer = train.with_ema(optax.sgd(1.0))
-    with pytest.raises(ValueError, match="follows the parameters"):
+    with pytest.raises(ValueError, match="needs the parameters"):
         optimizer.update(jnp.ones(()), optimizer.init(jnp.ones(())))

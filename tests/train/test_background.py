@@ -99,7 +99,7 @@ def test_an_error_in_a_picture_is_said_and_training_goes_on(step, new, problem, 
         path.write_text(str(int(state.step)))
 
     train.run(step, new(), problem.Batches(), 10, folder=tmp_path, plot=plot, plot_every=4, **QUIET)
-    assert "no picture of step 4: OSError: no ink. Training goes on." in capsys.readouterr().err
+    assert "no picture of step 4: OSError: no ink. Training continues." in capsys.readouterr().err
     made = {path.name: path.read_text() for path in (tmp_path / "samples").iterdir()}
     assert made == {"000000008.png": "8", "000000010.png": "10"}
 

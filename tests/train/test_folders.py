@@ -30,7 +30,7 @@ def test_broken_rows_never_stop_a_resume_and_are_told_once(ran, tmp_path, capsys
         with (tmp_path / name).open("ab") as file:
             file.write(b"\n\xff\n[]\n" + rows)
     ran(6)
-    assert "metrics.jsonl: 4 broken lines, which are left out" in capsys.readouterr().err
+    assert "metrics.jsonl: 4 broken lines, which are ignored" in capsys.readouterr().err
     assert [row["step"] for row in train.read_metrics(tmp_path)] == [2, 4, 6]
     assert [e["event"] for e in folders.history(tmp_path)] == ["began", "ended"] * 2
     ran(8)

@@ -75,7 +75,7 @@ def test_a_killed_process_and_a_save_that_was_cut_short_are_seen(ran, tmp_path):
     text = str(inspect.examine(tmp_path))
     assert "from step 0 on 1 x cpu on 1 host" in text
     assert "was killed, or is still at work" in text
-    assert "partial-000000008: a save that was cut short" in text
+    assert "partial-000000008: a save that was interrupted" in text
 
 
 def test_the_command_prints_it_and_its_status_tells(ran, tmp_path, capsys):

@@ -213,7 +213,8 @@ def test_what_does_not_fit_is_said(problem):
 
     short = train.init(1.0, optax.sgd(0.1), jax.random.key(0), memory[:16])
     with pytest.raises(
-        ValueError, match=r"each of its 48 examples; got shapes \[\(16, 2\)\]. init"
+        ValueError,
+        match=r"each of the 48 examples of the batch; got shapes \[\(16, 2\)\]. Use init",
     ):
         train.make_step(shrinks, optax.sgd(0.1))(short, problem.Batches()[0])
 

@@ -32,7 +32,7 @@ def test_files_that_do_not_read_back_get_no_manifest(tmp_path, monkeypatch):
     One array, for tensorstore is heard to complain of a second one when its loop has ended.
     """
     monkeypatch.setattr(paths, "plain", paths.contextlib.nullcontext)
-    with pytest.raises(checkpoints.DamagedCheckpoint, match="does not read back"):
+    with pytest.raises(checkpoints.DamagedCheckpoint, match="cannot be read back"):
         checkpoints.save(tmp_path / "made[16]", 1, {"w": STATE["w"]})
     assert not [*tmp_path.rglob("manifest.json")]
     assert checkpoints.steps(tmp_path / "made[16]") == []
@@ -65,7 +65,7 @@ def test_only_what_is_not_there_is_none(tmp_path, monkeypatch):
 
         monkeypatch.setattr(paths.os, "listdir", fail)
         for ask in (checkpoints.steps, checkpoints.newest_intact, best._steps):
-            with pytest.raises(OSError, match="whether there is something") as error:
+            with pytest.raises(OSError, match="whether there is a run") as error:
                 ask(tmp_path / "other")
             assert error.value.errno == number
 
@@ -86,7 +86,7 @@ def test_progress_that_is_gone_is_not_begun_again(step, new, problem, tmp_path):
         if end == 4:  # nothing was saved before the end: it may begin again
             train.run(step, new(), problem.Batches(), 4, folder=gone, **QUIET)
             continue
-        with pytest.raises(FileNotFoundError, match=r"history\.jsonl tells of step 4: is a disk"):
+        with pytest.raises(FileNotFoundError, match=r"history\.jsonl records step 4: is a disk"):
             train.run(step, new(), problem.Batches(), 20, folder=gone, **QUIET)
         assert [row["step"] for row in train.read_metrics(gone)] == [5]
 

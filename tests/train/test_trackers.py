@@ -66,9 +66,9 @@ def test_one_that_blocks_holds_nobody_up(monkeypatch):
     monkeypatch.setattr(trackers, "END_SECONDS", 0.05)
     never = threading.Event()
     (line,) = follow(lambda: lambda row: never.wait(), [*ROWS, *ROWS])
-    assert line.startswith("Board has 2 rows to take and takes none: it gets no more rows.")
+    assert line.startswith("Board has 2 queued rows and accepts none: it gets no more rows.")
     (line,) = follow(lambda: lambda row: never.wait(), ROWS[:1])
-    assert "has not taken its rows 0.05 s after the end" in line
+    assert "has not accepted its rows 0.05 s after the end" in line
     never.set()
 
 
