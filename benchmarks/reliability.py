@@ -196,7 +196,7 @@ def signal_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
         saved = checkpoints.steps(folder)[-1]
         checkpoints.verify(folder, saved)
         shutil.rmtree(folder)
-        return done.returncode == 0 and 0 <= saved - met <= 1 and "To go on: " in done.stderr
+        return done.returncode == 0 and 0 <= saved - met <= 1 and "To resume: " in done.stderr
 
     with concurrent.futures.ThreadPoolExecutor(c.jobs) as pool:
         good = sum(pool.map(one, range(c.signals)))
@@ -256,7 +256,7 @@ def host_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
         begin = time.perf_counter()
         subprocess.run(["pkill", "-KILL", "-f", rf"worker.*--host {host} .*{folder}"], check=True)
         _, errors = process.communicate()
-        seconds, clear = time.perf_counter() - begin, b"To go on: " in errors
+        seconds, clear = time.perf_counter() - begin, b"To resume: " in errors
         same = finish(pair(folder)) == want
         outcomes.append(
             f"host {host} lost: the other ends in {seconds:.0f} s with status "

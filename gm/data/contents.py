@@ -57,7 +57,7 @@ def _clear(path: pathlib.Path) -> Iterator[None]:
     except Exception as error:  # from zlib, zipfile, ast, tokenize, struct, scipy, or of memory
         size = path.stat().st_size
         raise ValueError(
-            f"{path} is no {path.suffix} file, or not the whole of one ({size:,} bytes); "
+            f"{path} is not a valid {path.suffix} file, or is incomplete ({size:,} bytes); "
             f"{SAVES[path.suffix]}."
         ) from error
 

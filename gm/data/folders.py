@@ -107,7 +107,7 @@ def _images(path: pathlib.Path, files: list[pathlib.Path]) -> tuple[Decode, int]
                 sizes.add(image.size)
                 modes.add(image.mode)
         except Exception as error:  # a damaged image may raise any error
-            raise ValueError(f"{file} is no image, or damaged: {error!s:.200}.") from error
+            raise ValueError(f"{file} is not an image, or is damaged: {error!s:.200}.") from error
     if len(sizes) > 1:
         shown = ", ".join(f"{w} x {h}" for w, h in sorted(sizes)[:4])
         raise ValueError(
@@ -127,7 +127,7 @@ def _images(path: pathlib.Path, files: list[pathlib.Path]) -> tuple[Decode, int]
             with Image.open(file) as image:
                 return np.asarray(image.convert(mode))
         except Exception as error:
-            raise ValueError(f"{file} is no image, or damaged: {error!s:.200}.") from error
+            raise ValueError(f"{file} is not an image, or is damaged: {error!s:.200}.") from error
 
     return decode, width * height * len(mode)
 

@@ -34,7 +34,7 @@ def understood(folder: pathlib.Path) -> Iterator[None]:
         raise ValueError(f"{folder}: {error}") from error
     except Exception as error:  # from protobuf, json, PIL, array_record and TFDS itself
         raise ValueError(
-            f"{folder} is no prepared data set of TFDS, or is damaged: {type(error).__name__}: "
+            f"{folder} is not a prepared data set of TFDS, or is damaged: {type(error).__name__}: "
             f"{error!s:.200}. Prepare it again."
         ) from error
 

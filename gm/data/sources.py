@@ -127,7 +127,7 @@ def _load(
         dataset = named.load(name, *sizes[1:])
     if dataset is not None:
         if own["label"] is not None:
-            raise ValueError(f"label names a column of a .csv file; {name!r} is none.")
+            raise ValueError(f"label is for a column of a .csv file, and {name!r} is not one.")
         return dataset
     for transform in NAMED:
         if name.endswith(transform.suffix):
@@ -157,7 +157,7 @@ def _is_own(name: str) -> bool:
 def _own(path: pathlib.Path, own: dict[str, Any], window: int, length: int) -> Dataset:
     """The data set of a text or of a folder."""
     if own["label"] is not None:
-        raise ValueError(f"label names a column of a .csv file; {str(path)!r} is none.")
+        raise ValueError(f"label is for a column of a .csv file, and {str(path)!r} is not one.")
     if path.is_dir():
         options = {name: own[name] for name in ("binary", "standardize", "max_bytes")}
         return folders.read(path, length, **options)

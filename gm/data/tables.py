@@ -89,7 +89,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     header = _is_header(names)
     if header and not names[0].strip():
         raise ValueError(
-            f"{path} has a first column without a name, an index as it seems, which is no part of "
+            f"{path} has a first column without a name, probably an index, which is not part of "
             "x. Leave it out: pandas.DataFrame.to_csv(path, index=False)."
         )
     try:
@@ -113,7 +113,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     names = [name.strip() for name in names] if header else list(map(str, range(rows.shape[1])))
     if not len(set(names)) == len(names) == rows.shape[1]:
         raise ValueError(
-            f"{path} needs a name of its own for each column, {rows.shape[1]} of them; got "
+            f"{path} needs a different name for each column, {rows.shape[1]} of them; got "
             f"{', '.join(names):.200}."
         )
     return Table({name: _integers(column) for name, column in zip(names, rows.T, strict=True)})
@@ -127,7 +127,7 @@ def _first_line(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
         delimiter = max(",;\t", key=first.count)
         return delimiter, next(csv.reader([first], delimiter=delimiter), [])
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no table of numbers in UTF-8: {error!s:.200}.") from error
+        raise ValueError(f"{path} is not a table of numbers in UTF-8: {error!s:.200}.") from error
 
 
 def _is_header(names: Sequence[str]) -> bool:

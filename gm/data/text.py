@@ -181,7 +181,7 @@ def read(path: str | os.PathLike[str], window: int, most: int) -> Dataset:
     try:
         held = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8: {error!s:.200}.") from error
+        raise ValueError(f"{path} is not a text in UTF-8: {error!s:.200}.") from error
     try:
         return from_texts(path.stem, held, window)
     except ValueError as error:

@@ -28,7 +28,7 @@ def read(file: IO[bytes], name: str, most: int | None = None) -> tuple[int, np.n
         x = np.frombuffer(raw, WIDTHS[width]).reshape(-1, channels).astype(np.float64)
     except Exception as error:  # wave raises many errors for damaged files
         raise ValueError(
-            f"{name} is no .wav file of PCM samples of 8, 16 or 32 bits, or damaged: "
+            f"{name} is not a .wav file of PCM samples of 8, 16 or 32 bits, or is damaged: "
             f"{type(error).__name__}: {error!s:.100}"
         ) from error
     zero, scale = (128.0, 128.0) if width == 1 else (0.0, 2.0 ** (8 * width - 1))

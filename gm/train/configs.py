@@ -46,7 +46,7 @@ def as_json(config: Any, unknown: list[str] | None = None) -> dict:
         if len(values) > 1:
             return values
         if type(value).__qualname__ == values[""] and unknown is not None:
-            unknown.append(f"the config's {values['']}, which is told by its type alone")
+            unknown.append(f"the config's {values['']}, which is described only by its type")
         return values[""]
 
     def convert(value: Any) -> Any:

@@ -114,7 +114,9 @@ def enter(folder: pathlib.Path, config: Any, run: identity.Run, resume: str) -> 
     if found and lines:
         note(folder, "changed", differences=lines)
     if unknown:
-        _log.warning("%s: not held to what it was: %s", folder, "; ".join(dict.fromkeys(unknown)))
+        _log.warning(
+            "%s: not compared with the earlier run: %s", folder, "; ".join(dict.fromkeys(unknown))
+        )
     _sweep(folder)
     return bool(found)
 
@@ -195,9 +197,9 @@ def _claim(
         if lines and not changed:
             what, hint = _REFUSED[path.name]
             raise identity.refusal(
-                f"{path.parent} holds a run of {what}",
+                f"{path.parent} has a run with {what}",
                 lines,
-                "\nChoose another folder; or, to go on in this one on purpose, "
+                "\nChoose another folder; or, to resume in this one on purpose, "
                 f'resume="changed", or {hint} {path}.',
             )
         if not lines:

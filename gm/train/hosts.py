@@ -173,7 +173,7 @@ class Watch:
         if number == signal.SIGABRT:
             ended = f"{name} has lost another host, and ended"
         print(
-            f"{ended}. The run is in its last checkpoint; start all hosts again. To go on: "
+            f"{ended}. The run is in its last checkpoint; start all hosts again. To resume: "
             f"{shlex.join(sys.orig_argv)}",
             file=sys.stderr,
             flush=True,

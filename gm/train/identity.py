@@ -317,7 +317,7 @@ def describe_run(game: Game, batches: Any, state: State | None = None) -> Run:
         kept = {k: x for k, x in there.values.items() if k.split(".")[-1] not in _PLACEMENT}
         parts["batches"] = Description(kept, there.defaults)
         return Run(parts)
-    return Run(parts, (f"the batches, a {type(batches).__name__} and no dataclass",))
+    return Run(parts, (f"the batches, a {type(batches).__name__}, not a dataclass",))
 
 
 def _both_numbers(a: Plain, b: Plain) -> bool:

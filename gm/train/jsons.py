@@ -33,7 +33,7 @@ def parse(text: bytes | str) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ValueError as error:
-        raise ValueError(f"it is no JSON ({error})") from None
+        raise ValueError(f"it is not JSON ({error})") from None
     level = [value]
     for _ in range(DEEPEST):
         inner = [x.values() if isinstance(x, dict) else x for x in level]
@@ -53,7 +53,7 @@ def fault(value: Any, schema: Schema, name: str = "it") -> str:
         return "" if "" in faults else f"{name} is a {type(value).__name__}"
     if isinstance(schema, list):
         if not isinstance(value, list):
-            return f"{name} is no list"
+            return f"{name} is not a list"
         return next(filter(None, (fault(x, schema[0], name) for x in value)), "")
     if isinstance(schema, Mapping):
         return _fault_inside(value, schema, name)
@@ -64,7 +64,7 @@ def fault(value: Any, schema: Schema, name: str = "it") -> str:
 def _fault_inside(value: Any, schema: Mapping, name: str) -> str:
     """Like `fault`, for an object."""
     if not isinstance(value, dict):
-        return f"{name} is no object"
+        return f"{name} is not an object"
     for key, inner in schema.items():
         wanted = [*value] if key is ... else [key.removesuffix("?")]
         for part in wanted:

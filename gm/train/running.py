@@ -169,7 +169,7 @@ class Loop:
             self.record.close()
             self.record.display.say(
                 f"stopped by {stop.signal or 'another host'} at step {done} of {self.num_steps}; "
-                f"{f'saved in {self.folder}' if done else 'nothing was made'}. To go on: "
+                f"{f'saved in {self.folder}' if done else 'nothing was made'}. To resume: "
                 f"{folders.command()}"
             )
             raise SystemExit(stop.status)
@@ -327,7 +327,7 @@ class Loop:
 
             lost = hosts.explain(error)
             if lost is not None:
-                raise RuntimeError(f"{lost} To go on: {folders.command()}") from error
+                raise RuntimeError(f"{lost} To resume: {folders.command()}") from error
             return  # saving needs all hosts, and the others do not know of this error
         self.ending = True
         # Further errors must neither hide the first one nor prevent saving.

@@ -47,7 +47,7 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
     """Catches the first signal that requests a stop; a second one exits at once.
 
     A signal to a process group arrives more than once: from the sender, and from `timeout`, `srun`
-    or the launcher of `hosts`. Signals within `ECHO_SECONDS` of the first are therefore taken as
+    or the launcher of `hosts`. Signals within `ECHO_SECONDS` of the first are therefore treated as
     the same signal, and a run that can be saved does not end earlier.
 
     Python delivers signals to the main thread only: on other threads no handlers are installed.

@@ -82,7 +82,7 @@ def test_folders_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"sizes needs images of one size; got 2 sizes \(5 x 3, "):
         data.load(tmp_path / "sizes")
     (tmp_path / "sizes/01.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(ValueError, match=r"01\.png is no image, or damaged"):
+    with pytest.raises(ValueError, match=r"01\.png is not an image, or is damaged"):
         data.load(tmp_path / "sizes")
     save(tmp_path / "deep", [GREY[0].astype(np.uint16)])
     with pytest.raises(ValueError, match="deep needs images of 8 bits"):
@@ -90,7 +90,7 @@ def test_folders_that_do_not_fit_are_refused(tmp_path):
     save(tmp_path / "many", GREY)
     with pytest.raises(ValueError, match=r"many holds 400 bytes .* at most 300"):
         data.load(tmp_path / "many", max_bytes=300)
-    with pytest.raises(ValueError, match=r"label names a column of a \.csv file"):
+    with pytest.raises(ValueError, match=r"label is for a column of a \.csv file"):
         data.load(tmp_path / "many", label="cat")
 
 
@@ -109,7 +109,7 @@ def test_a_folder_of_sounds_with_classes(tmp_path):
     with pytest.raises(ValueError, match=r"one rate in samples per second; got .* 8000, .* 16000"):
         data.load(tmp_path / "words")
     (tmp_path / "words/no/z.wav").write_bytes(b"RIFF")
-    with pytest.raises(ValueError, match=r"z\.wav is no \.wav file of PCM samples"):
+    with pytest.raises(ValueError, match=r"z\.wav is not a \.wav file of PCM samples"):
         data.load(tmp_path / "words")
 
 
@@ -142,7 +142,7 @@ def test_a_text_is_cut_in_three(tmp_path):
     with pytest.raises(ValueError, match=r"poem\.txt: windows of 128 characters need a longer"):
         data.load(path)
     path.write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(ValueError, match=r"poem\.txt is no text in UTF-8"):
+    with pytest.raises(ValueError, match=r"poem\.txt is not a text in UTF-8"):
         data.load(path)
     with pytest.raises(FileNotFoundError, match=r"no file at .*absent\.txt"):
         data.load(tmp_path / "absent.txt")

@@ -125,12 +125,12 @@ def test_csv_files_of_integers_are_discrete_and_a_label_is_taken_by_its_name(tmp
         ("a,b\n", "holds none"),
         ("a,b\n1,red\n", "numbers in every row and column"),
         ("a,b\n1,2\n3\n", "numbers in every row and column"),
-        ("a,a\n1,2\n3,4\n", "a name of its own for each column"),
+        ("a,a\n1,2\n3,4\n", "a different name for each column"),
         (",a\n0,2\n1,4\n", r"first column without a name.*index=False"),
         ("a,b,c\n1,2\n3,4\n", "for each column, 2 of them; got a, b, c"),
-        ("a,b\n\ud8001,2\n", r"mine\.csv is no table of numbers in UTF-8"),
+        ("a,b\n\ud8001,2\n", r"mine\.csv is not a table of numbers in UTF-8"),
         ("a,b\n" + "x" * 10**6 + ",2\n", "mine.csv needs numbers .{1,300}$"),
-        ("x" * 10**6 + "\n1\n", "mine.csv is no table of numbers in UTF-8: field larger"),
+        ("x" * 10**6 + "\n1\n", "mine.csv is not a table of numbers in UTF-8: field larger"),
     ],
 )
 def test_a_csv_file_that_is_no_table_of_numbers_is_refused(tmp_path, content, message):

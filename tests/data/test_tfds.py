@@ -315,7 +315,9 @@ def test_a_damaged_folder_is_named_in_one_error(tiny):
     assert len(change("features.json", lambda v: None).test) == 5
     for content in (whole[: len(whole) // 2], b"", whole[:600] + b"\xff\xff" + whole[602:]):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"1\.0\.0 is no prepared data set of TFDS, or is dam"):
+        with pytest.raises(
+            ValueError, match=r"1\.0\.0 is not a prepared data set of TFDS, or is dam"
+        ):
             change("features.json", lambda v: None)
     path.write_bytes(whole)
 

@@ -95,7 +95,7 @@ def test_what_is_told_by_its_type_alone_is_said():
     unknown = []
     held = configs.as_json({"a": Opaque(), "b": closure(1), "c": jnp.tanh, "d": LONG}, unknown)
     assert held["a"] == "Opaque"
-    assert unknown == ["the config's Opaque, which is told by its type alone"]
+    assert unknown == ["the config's Opaque, which is described only by its type"]
     with pytest.raises(TypeError, match="config must be a dataclass or a dict; got list"):
         configs.as_json([])
     with pytest.raises(ValueError, match="nested too deeply"):

@@ -105,7 +105,9 @@ def test_a_change_on_purpose_goes_on_and_is_in_the_history(ran, step, new, probl
 
 def test_batches_that_nothing_tells_from_others_are_said(ran, step, new, problem, tmp_path, caplog):
     ran(2)
-    assert "not held to what it was: the batches, a Batches and no dataclass" in caplog.text
+    assert (
+        "not compared with the earlier run: the batches, a Batches, not a dataclass" in caplog.text
+    )
     caplog.clear()
     x = problem.Batches()[0]["x"]
     split = data.from_arrays(x, x, x).train

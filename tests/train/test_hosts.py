@@ -93,7 +93,7 @@ def test_two_hosts_train_as_one_and_a_signal_to_one_stops_both(script, tmp_path)
     subprocess.run(["pkill", "-INT", "-f", f"worker.*--host 1 .*{tmp_path}/pair"], check=True)
     _, err = pair.communicate(timeout=60)
     assert pair.returncode == 130, err
-    assert re.search(r"stopped by another host at step \d+ of 60.*To go on: .*--local 2", err)
+    assert re.search(r"stopped by another host at step \d+ of 60.*To resume: .*--local 2", err)
     assert checkpoints.steps(tmp_path / "pair")[-1] < 60
     ends = []
     for folder in ("pair", "whole"):
@@ -125,7 +125,7 @@ def test_when_a_host_is_lost_the_other_says_so_and_the_pair_resumes(host, rule, 
     assert pair.returncode != 0
     assert f"host {host} was ended by SIGKILL. The run is in its last checkpoint" in err
     assert f"host {1 - host} has lost another host" in err
-    assert "To go on: " in err
+    assert "To resume: " in err
     end = checkpoints.steps(tmp_path / "pair")[-1] + 3
     assert len(set(digests(launch(script, tmp_path / "pair", end, 0.0, *rule)))) == 1
 

@@ -105,7 +105,7 @@ def test_whatever_is_broken_is_said_by_the_name_of_its_file(ran, tmp_path):
     ran(4)
     for name, content, words in (
         ("config.json", b"[" * 9999, "config.json is damaged: it is nested too deeply"),
-        ("run.json", b'{"loss": 3}', "run.json is damaged: loss is no object"),
+        ("run.json", b'{"loss": 3}', "run.json is damaged: loss is not an object"),
         ("metrics.jsonl", b'\xff\n{"step": 4, "seconds": 1, "\\u001b[2J": 1}', "1 of 2 lines are"),
         ("history.jsonl", b'{"event": "began", "time": "now"}\n', "1 of 1 lines are broken"),
     ):

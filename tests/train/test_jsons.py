@@ -64,8 +64,8 @@ def test_a_whole_file_is_replaced_or_left(tmp_path, monkeypatch):
         ({"a": ""}, {"a?": int}, "a is a str"),
         ({"a": 1, "b": "x"}, {...: int}, "b is a str"),
         ({"a": [1, None]}, {"a": [int]}, "a is a NoneType"),
-        ({"a": {}}, {"a": [int]}, "a is no list"),
-        ([], {}, "it is no object"),
+        ({"a": {}}, {"a": [int]}, "a is not a list"),
+        ([], {}, "it is not an object"),
         ({"a": {"b": {}}}, {"a": {"b": {"c": str}}}, "b lacks 'c'"),
     ],
 )
@@ -78,9 +78,9 @@ def test_what_cannot_be_read_is_said_with_the_name_of_its_file(tmp_path, monkeyp
     spoiled = {
         b"[" * 10**5: "nested too deeply",
         json.dumps([[]] * 3 + [eval("[" * 65 + "]" * 65)]).encode(): "nested too deeply",
-        b'{"a": "\xff"}': "it is no JSON .*utf-8",
-        b'{"a": 1': "it is no JSON",
-        b'{"a": 9' + b"9" * 5000 + b"}": "it is no JSON",
+        b'{"a": "\xff"}': "it is not JSON .*utf-8",
+        b'{"a": 1': "it is not JSON",
+        b'{"a": 9' + b"9" * 5000 + b"}": "it is not JSON",
         b'{"a": null}': "a is a NoneType",
     }
     for data, words in spoiled.items():

@@ -226,7 +226,7 @@ def test_a_signal_saves_and_exits_with_its_status_and_a_second_one_at_once(tmp_p
         assert "not reached" not in out
         if "later" not in signals:
             assert f"stopped by {signals[0]} at step 6 of 1000" in err
-            assert "To go on: " in err
+            assert "To resume: " in err
             assert checkpoints.steps(tmp_path / signals[0]) == [6]
 
 
