@@ -41,7 +41,7 @@ def test_broken_rows_never_stop_a_resume_and_are_told_once(ran, tmp_path, capsys
 
 def test_a_run_holds_its_folder_and_lets_it_go(ran, tmp_path):
     def evaluate(state):
-        with pytest.raises(BlockingIOError, match=f"is in use by process {os.getpid()} of"):
+        with pytest.raises(BlockingIOError, match=f"is in use by process {os.getpid()} on"):
             ran(8)
         return {"seen": 1.0}
 

@@ -32,8 +32,8 @@ def test_a_second_one_is_refused_until_the_first_ends_or_is_gone(tmp_path):
     folder = tmp_path / "a" / "run"
     with locks.held(folder):
         said = json.loads((folder / locks.NAME).read_text())
-        words = rf"{folder} is in use by process {os.getpid()} of {socket.gethostname()}, which "
-        words += rf"came {said['since'][:10]}"
+        words = rf"{folder} is in use by process {os.getpid()} on {socket.gethostname()}, "
+        words += rf"since {said['since'][:10]}"
         with pytest.raises(BlockingIOError, match=words), locks.held(folder):
             pass
     assert not (tmp_path / "a").exists()  # nothing came of it
@@ -55,7 +55,7 @@ def test_the_lock_of_a_killed_process_does_not_hold(tmp_path):
     )
     try:
         number = int(process.stdout.readline())
-        with pytest.raises(BlockingIOError, match=f"process {number} of"), locks.held(tmp_path):
+        with pytest.raises(BlockingIOError, match=f"process {number} on"), locks.held(tmp_path):
             pass
         process.kill()
         process.wait()

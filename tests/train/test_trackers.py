@@ -135,7 +135,7 @@ def test_what_a_function_does_cannot_touch_the_run(
     plain = train.run(step, new(), problem.Batches(), 9, progress=False)
     assert train.digest(state) == train.digest(plain)
     assert [row["step"] for row in train.read_metrics(tmp_path)] == list(range(1, 10))
-    words = {"raises": "has failed (ConnectionError: no board there)", "blocks": "takes none"}
+    words = {"raises": "has failed (ConnectionError: no board there)", "blocks": "accepts none"}
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "on_row" in line]
     assert words[fault] in line
 

@@ -210,7 +210,7 @@ def test_a_file_from_elsewhere_is_taken_only_when_asked_for(tmp_path):
     path = tmp_path / "w.safetensors"
     arrays = {"x": np.arange(3, dtype=np.float32), "h": np.array([True, False])}
     save_file(arrays, path, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"no description, .*described=False"):
+    with pytest.raises(ValueError, match=r"no description with checksums, .*described=False"):
         weights.load(path, arrays)
     with pytest.raises(ValueError, match="has no description"):
         weights.describe(path)
@@ -272,7 +272,7 @@ def test_a_description_that_was_edited_is_refused(tmp_path):
     for words, edit in {
         "its description is not what was written": lambda: write(page, x, checked=False),
         "its format is 'gm weights 9'": lambda: write({**page, "format": "gm weights 9"}, x),
-        "SHA-256 of 'a' says": lambda: write(page, x + 1),
+        "SHA-256 of 'a' differs": lambda: write(page, x + 1),
         "'a' is int32": lambda: write(page, x.view(np.int32)),
         r"'a' is float32\[2, 3\]": lambda: write(page, x.reshape(2, 3)),
     }.items():
