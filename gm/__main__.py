@@ -1,11 +1,11 @@
 """The command `gm`, also `python -m gm`: laws, inspect, hosts and results.
 
-    gm laws [WHAT...]          holds models to the laws that their capabilities call for
-    gm inspect FOLDER...       says what a run's folder holds, what is damaged, how to go on
+    gm laws [WHAT...]          checks the laws that apply to models
+    gm inspect FOLDER...       reports on a run's folder: contents, damage, how to resume
     gm hosts SCRIPT [ARGS...]  runs the same script on several hosts, or devices of one
-    gm results FOLDER PAGE     makes the table of results from result files
+    gm results FOLDER PAGE     generates the table of results from result files
 
-`gm COMMAND --help` tells more. The exit status is that of the command, 2 where it is none.
+`gm COMMAND --help` has details. The exit status is that of the command, or 2 without a command.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 def main_of(command: str) -> Callable[[Sequence[str], str], int]:
-    """What runs a command, given its arguments and its name; imports JAX."""
+    """The function that runs a command, given its arguments and name; imports JAX."""
     if command == "laws":
         from gm.laws import __main__ as module
     elif command == "inspect":
@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments and arguments[0] in COMMANDS:
-        command, *rest = arguments  # as they are: some belong to a script
+        command, *rest = arguments  # unparsed: some belong to a script
         name = f"gm {command}"
-        COMMANDS[command](name).parse_args(rest)  # --help and mistakes, without JAX
+        COMMANDS[command](name).parse_args(rest)  # --help and errors, without JAX
         return main_of(command)(rest, name)
     teach = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("gm", description=__doc__, formatter_class=teach)
