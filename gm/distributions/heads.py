@@ -170,13 +170,14 @@ class _MixtureOfRealsHead(_RealHead):
 
 
 class MixtureOfNormalsHead(_MixtureOfRealsHead):
-    """M Normals per element (mixture density networks, RNADE)."""
+    """M Normals per element: Bishop (1994), mixture density networks; Uria et al. (2013), RNADE,
+    arXiv:1306.0186."""
 
     component = Normal
 
 
 class MixtureOfLaplacesHead(_MixtureOfRealsHead):
-    """M Laplaces per element (RNADE-MoL)."""
+    """M Laplaces per element: RNADE-MoL, Uria et al. (2013), arXiv:1306.0186."""
 
     component = Laplace
 

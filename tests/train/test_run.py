@@ -136,7 +136,7 @@ def test_another_seed_or_model_is_refused(step, new, game_step, new_game, proble
     train.run(step, new(0), problem.Batches(), 2, folder=tmp_path, **QUIET)
     with pytest.raises(ValueError, match="began with another key"):
         train.run(step, new(1), problem.Batches(), 4, folder=tmp_path, **QUIET)
-    with pytest.raises(ValueError, match="of another loss, optimizer or batches"):
+    with pytest.raises(ValueError, match="with another loss, optimizer or batches"):
         train.run(game_step, new_game(), problem.Batches(), 4, folder=tmp_path, **QUIET)
 
 
