@@ -54,7 +54,7 @@ def from_arrays(
       standardize: whether to subtract the mean of the training examples and divide by their
         standard deviation, in double precision, before converting to float32: for columns such as
         times, whose values are large but vary little. A `Standardize` of other examples is
-        applied as it is. `Split.log_volume` includes it, and `Dataset.to_original` undoes it.
+        applied unchanged. `Split.log_volume` includes it, and `Dataset.to_original` undoes it.
       name: the name of the data set.
 
     Raises:

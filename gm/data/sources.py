@@ -86,8 +86,8 @@ as above |
         type; as in `from_arrays`. Other data sets must already have two levels.
       label: the column of a `.csv` file that contains the labels; as in `from_arrays`.
       standardize: whether to standardize real values to mean 0 and variance 1 over the training
-        examples; for files, in double precision. A `Standardize` of other examples is applied as
-        it is.
+        examples; for files, in double precision. A `Standardize` of other examples is applied
+        unchanged.
       max_bytes: the most memory that the arrays of a file may need according to its headers; a
         larger file is an error before it is read.
 

@@ -58,7 +58,7 @@ class Lossless(Protocol):
         """Nats to add to log p(z) to get log p(x); event is that of x."""
 
     def undo(self, event: Event, z: np.ndarray) -> np.ndarray:
-        """The x that z: [..., *event] came from; event is that of x."""
+        """The inverse of the transform, x of z: [..., *event]; event is that of x."""
 
 
 def _require(transform: Transform, event: Event, discrete: bool) -> None:
@@ -159,7 +159,7 @@ class UniformDequantization:
         return jnp.minimum((x.astype(jnp.float32) + u) / event.num_values, largest)
 
     def undo(self, event: Event, z: np.ndarray) -> np.ndarray:
-        """floor(K z), int32; what lies outside [0, 1) becomes the nearest level."""
+        """floor(K z), int32; values outside [0, 1) become the nearest level."""
         levels = np.floor(np.asarray(z, np.float64) * event.num_values)
         return np.clip(levels, 0, event.num_values - 1).astype(np.int32)
 

@@ -128,10 +128,10 @@ def check_loss(loss: Any) -> None:
 
 
 def _first_parameter(loss: Loss) -> str | None:
-    """The name of the first parameter, where Python knows it."""
+    """The name of the first parameter; None if it is not known."""
     try:
         return next(iter(inspect.signature(loss).parameters), None)
-    except ValueError:  # of some builtins
+    except ValueError:  # some builtins have no signature
         return None
 
 
