@@ -24,11 +24,13 @@ from gm.bijections.block import BlockAutoregressive
 from gm.bijections.compose import Chain, Inverse
 from gm.bijections.coupling import Coupling, alternating, checkerboard, halves
 from gm.bijections.elementwise import Elementwise
+from gm.bijections.glow import ActNorm, InvertibleConv, MultiScale, Squeeze
 from gm.bijections.householder import Householder, Sylvester
 from gm.bijections.permutation import Permutation, Reshape
 from gm.bijections.planar import Planar, Radial
 
 __all__ = [
+    "ActNorm",
     "Affine",
     "Amortized",
     "BlockAutoregressive",
@@ -37,11 +39,14 @@ __all__ = [
     "Elementwise",
     "Householder",
     "Inverse",
+    "InvertibleConv",
     "MaskedAutoregressive",
+    "MultiScale",
     "Permutation",
     "Planar",
     "Radial",
     "Reshape",
+    "Squeeze",
     "Sylvester",
     "alternating",
     "checkerboard",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -31,13 +32,17 @@ class Chain:
         keys = jax.random.split(key, len(self.parts))
         return tuple(part.init(k) for part, k in zip(self.parts, keys, strict=True))
 
-    def init_from(self, key: Key, x: np.ndarray) -> Params:
+    def init_from(self, key: Key, x: np.ndarray, context: Array | None = None) -> Params:
         """Each part, from the last on, started from what the later ones leave of x: [N, *event].
 
         Parts look at their examples as `core.init_from` says: this is the start of activation
         normalisation, Kingma & Dhariwal (2018), "Glow", arXiv:1807.03039, section 3.1.
         """
-        return self._from_data(key, x, core.init_from)
+
+        def of_part(part: Bijection, key: Key, x: np.ndarray) -> Params:
+            return core.init_from(part, key, x, context)
+
+        return self._from_data(key, x, of_part, context)
 
     def fit(
         self, x: np.ndarray, key: Key | None = None, *, weights: np.ndarray | None = None
@@ -61,15 +66,17 @@ class Chain:
             fits = isinstance(part, core.Fittable)
             return part.fit(x, key, weights=weights) if fits else part.init(key)
 
-        return self._from_data(key, x, of_part)
+        return self._from_data(key, x, of_part, None)
 
-    def _from_data(self, key: Key, x: np.ndarray, start: Callable[..., Params]) -> Params:
+    def _from_data(
+        self, key: Key, x: np.ndarray, start: Callable[..., Params], context: Array | None
+    ) -> Params:
         """Parameters start(part, key, x) of each part, which later ones have led back to x."""
         found = []
         keys = jax.random.split(key, len(self.parts))
         for part, k in zip(reversed(self.parts), reversed(keys), strict=True):
             params = start(part, k, x)
-            x = np.asarray(jax.jit(jax.vmap(part.inverse, (None, 0)))(params, x)[0])
+            x = np.asarray(_led_back(part, params, x, context))
             found.append(params)
         return tuple(reversed(found))
 
@@ -113,3 +120,10 @@ class Inverse:
     def inverse(self, params: Params, y: Array, context: PyTree = None) -> tuple[Array, Array]:
         """f(y) and its log_det."""
         return self.bijection.forward(params, y, context)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _led_back(part: Bijection, params: Params, x: Array, context: Array | None) -> Array:
+    """The inverse at each of x: [N, *event]; compiled once for all parts that are equal."""
+    axes = None, 0, None if context is None else 0
+    return jax.vmap(part.inverse, axes)(params, x, context)[0]

@@ -63,7 +63,7 @@ def require(model: Any, protocol: type, name: str) -> None:
     )
 
 
-def init_from(model: Any, key: Key, x: np.ndarray) -> Params:
+def init_from(model: Any, key: Key, x: np.ndarray, context: Array | None = None) -> Params:
     """Initial parameters, with the structure of `model.init(key)`.
 
     Args:
@@ -71,9 +71,11 @@ def init_from(model: Any, key: Key, x: np.ndarray) -> Params:
         fitted to them, and others do not use them.
       key: one key.
       x: [N, *event], examples.
+      context: [N, E], a vector for each of them, for a `DataInit` whose method takes it.
     """
     if isinstance(model, DataInit):
-        return model.init_from(key, x)
+        context = context if _takes(model.init_from) else None
+        return model.init_from(key, x) if context is None else model.init_from(key, x, context)
     if isinstance(model, Fittable):
         return model.fit(x, key)
     return model.init(key)

@@ -95,7 +95,8 @@ class DataInit(Protocol):
     def init_from(self, key: Key, x: np.ndarray, /) -> Params:
         """Initial parameters, with the structure of `init(key)`, for examples [N, *event].
 
-        The examples for a bijection are images of noise, as for `fit`.
+        The examples for a bijection are images of noise, as for `fit`. A method with a parameter
+        `context` is also given the contexts of the examples, vectors [N, E], if there are any.
         """
 
 

@@ -108,6 +108,39 @@ class ConvDecoder(Frozen):
         return x.astype(jnp.float32)
 
 
+class ConvNet(Frozen):
+    """Image to image of the same size: convolutions 3x3, 1x1, ..., 3x3, as between Glow's layers.
+
+    Kingma & Dhariwal (2018), arXiv:1807.03039, section 4 (channels of 512, 512 there).
+
+    Attributes:
+      channels: of each hidden layer; the first has a kernel of 3x3, the others of 1x1.
+      output_shape: (H, W, ...) of one output, whose further axes are channels.
+      activation: between layers.
+      output_scale: multiplies the initial weights of the last layer, as in `MLP`.
+      dtype: of the factors of every product; all else is in float32 (`layers`).
+    """
+
+    channels: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    activation: Callable[[Array], Array] = nn.relu
+    output_scale: float = 1.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, context: Array | None = None) -> Array:
+        """x: [..., H, W, C] -> [..., *output_shape]; a context [..., E] is E more channels."""
+        batch = x.shape[:-3]
+        h = joined(x, None if context is None else context[..., None, None, :])
+        for number, channels in enumerate(self.channels):
+            h = self.activation(Conv(channels, 1 if number else 3, dtype=self.dtype)(h))
+        init = nn.initializers.variance_scaling(
+            max(self.output_scale, 1e-12) ** 2, "fan_in", "truncated_normal"
+        )
+        y = Conv(math.prod(self.output_shape[2:]), dtype=self.dtype, kernel_init=init)(h)
+        return y.reshape(*batch, *self.output_shape).astype(jnp.float32)
+
+
 def _blocks(module: ConvEncoder | ConvDecoder, level: int, x: Array) -> Array:
     """The residual blocks of one resolution."""
     block = nn.remat(ConvBlock) if module.remat else ConvBlock

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from gm import laws
 from gm.bijections import Affine, Coupling, Inverse, MaskedAutoregressive, Reshape, transformers
 from gm.core import Event
 from gm.models import flows
@@ -48,3 +49,12 @@ def test_a_flow_started_from_examples_has_standardized_them(key):
     mean, std = x.mean(0, np.float64), x.std(0, dtype=np.float64)
     want = -0.5 * ((x - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(got, want.sum((1, 2, 3)), rtol=1e-3)
+
+
+@pytest.mark.matrix
+def test_glow_keeps_every_law_that_its_dimensions_allow():
+    flow = flows.glow(Event((4, 4, 1)), 2, 1, channels=(4,), context=Event((), 3))
+    verdicts = laws.check(flow, jax.random.key(1))
+    unchecked = {law for law, verdict in verdicts.items() if "no quadrature" in verdict}
+    assert unchecked == {"a density sums to one", "samples follow the density"}
+    assert all(verdicts[law].startswith("holds") for law in verdicts.keys() - unchecked)

@@ -49,7 +49,7 @@ def test_parts_of_a_chain_start_from_the_data_that_comes_to_them(key):
         flow.bijection.fit(X.astype(np.float32))
     with pytest.raises(TypeError, match=r"with examples needs a model with fit.*missing: fit"):
         Flow(PLANE, Standard(PLANE), Permutation((1, 0))).init(key, X.astype(np.float32))
-    with pytest.raises(ValueError, match="a flow without a context"):
+    with pytest.raises(ValueError, match="needs their contexts too"):
         Flow(PLANE, Standard(PLANE), Affine(PLANE), Event((2,))).init(key, X.astype(np.float32))
 
 

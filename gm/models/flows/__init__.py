@@ -8,6 +8,7 @@ and its like (`architectures`) are those of the literature.
 from gm.models.flows.architectures import (
     autoregressive_flow,
     coupling_flow,
+    glow,
     iaf,
     maf,
     naf,
@@ -24,6 +25,7 @@ __all__ = [
     "Standard",
     "autoregressive_flow",
     "coupling_flow",
+    "glow",
     "iaf",
     "maf",
     "naf",

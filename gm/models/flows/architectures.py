@@ -10,6 +10,7 @@ map A last, which `flow.init(key, x)` fits to examples: it standardizes them. An
 |---|---|---|
 | couplings | L networks | L networks |
 | `maf`, `spline_maf`, `naf` | L networks | L networks, one element at a time |
+| `glow` | L networks | L networks |
 | `iaf` | L networks, one element at a time | L networks |
 """
 
@@ -20,12 +21,17 @@ from typing import Any
 import jax
 
 from gm.bijections import (
+    ActNorm,
     Affine,
     Chain,
     Coupling,
+    Elementwise,
     Inverse,
+    InvertibleConv,
     MaskedAutoregressive,
+    MultiScale,
     Reshape,
+    Squeeze,
     alternating,
     halves,
     transformers,
@@ -34,7 +40,9 @@ from gm.bijections.coupling import check_all_moved
 from gm.core import Event, PyTree
 from gm.models.flows.flow import Flow
 from gm.models.flows.standard import Standard
-from gm.networks import MLP
+from gm.networks import MLP, ConvNet
+
+MODERATE = transformers.Affine(2.0)  # scales of a layer between 1/7 and 7
 
 
 def coupling_flow(
@@ -179,6 +187,73 @@ def naf(event: Event, num_layers: int = 2, *, num_units: int = 8, **options: Any
     """
     sigmoidal = transformers.Inverse(transformers.DeepSigmoidal(num_units))
     return autoregressive_flow(event, sigmoidal, num_layers, **options)
+
+
+def glow(
+    event: Event,
+    num_levels: int = 2,
+    num_steps: int = 8,
+    *,
+    transformer: transformers.Transformer = MODERATE,
+    channels: tuple[int, ...] = (64, 64),
+    logit_margin: float | None = None,
+    context: PyTree = None,
+) -> Flow:
+    """Glow. Kingma & Dhariwal (2018), arXiv:1807.03039.
+
+    At each level, from data to noise: squeezing, then steps of activation normalization, a 1x1
+    convolution and a coupling layer of channels; then half of the channels are noise, given the
+    others, by one more coupling layer. `flow.init(key, x)` starts from a batch of examples.
+
+    Args:
+      event: [H, W, C], real; height and width are multiples of 2^num_levels.
+      num_levels: levels.
+      num_steps: steps of each level.
+      transformer: of the coupling layers; a spline Glow takes `transformers.Spline(8, 8.0)`.
+      channels: hidden channels of each network, `networks.ConvNet`.
+      logit_margin: for data in [0, 1], which RealNVP takes logits of: `transformers.Sigmoid`'s
+        margin; None leaves the data as they are.
+      context: the space of y for p(x | y), as in `Flow`.
+
+    Raises:
+      ValueError: the event is no image of such a size, or is discrete.
+    """
+    network = ConvNet(channels, (), output_scale=0.0)
+    options = {"network": network, "context_dim": _vector_size(context)}
+    parts = _glow_level(event, num_levels, num_steps, transformer, options)
+    if logit_margin is not None:
+        parts.append(Elementwise(event, transformers.Sigmoid(logit_margin)))
+    return Flow(event, Standard(event), Chain(parts), context)
+
+
+def _glow_level(
+    event: Event,
+    num_levels: int,
+    num_steps: int,
+    transformer: transformers.Transformer,
+    options: dict[str, Any],
+) -> list[Any]:
+    """The parts of one level and those inside it, from noise to data, both in the event's shape."""
+    squeeze = Squeeze(event)
+    inner = squeeze.squeezed
+    size = inner.shape[-1]
+    parts = [Reshape(event.shape, inner.shape)]
+    if num_levels > 1:
+        rest = Event((*inner.shape[:-1], size - size // 2))
+        later = Chain(_glow_level(rest, num_levels - 1, num_steps, transformer, options))
+        given_rest = tuple(i >= size // 2 for i in range(size))  # the mask: the rest is kept
+        parts += [
+            MultiScale(inner, later),
+            Coupling(inner, transformer, mask=given_rest, **options),
+        ]
+    for step in range(num_steps):
+        seed = num_levels * num_steps + step
+        parts += [
+            Coupling(inner, transformer, **options),
+            InvertibleConv(inner, seed),
+            ActNorm(inner),
+        ]
+    return [*parts, Inverse(squeeze)]
 
 
 def _vector_size(context: PyTree) -> int:

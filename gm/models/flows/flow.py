@@ -52,7 +52,7 @@ class Flow:
                 f"{self.base.event}. Dequantize integers (gm.data.UniformDequantization)."
             )
 
-    def init(self, key: Key, x: np.ndarray | None = None) -> Params:
+    def init(self, key: Key, x: np.ndarray | None = None, context: PyTree | None = None) -> Params:
         """{"base", "bijection"}
 
         Args:
@@ -60,10 +60,11 @@ class Flow:
           x: [N, *event], examples to start from, where the bijection depends on them
             (`core.DataInit`) or fits them (`core.Fittable`): the start of activation normalisation,
             and all there is to train of an affine flow.
+          context: y of each example, leaves [N, ...], for a conditional flow started from examples.
 
         Raises:
           TypeError: there are examples, and a bijection that neither fits nor depends on them.
-          ValueError: there are examples, and a context.
+          ValueError: there are examples of a conditional flow without their contexts.
         """
         key_base, key_bijection = jax.random.split(key)
         params = {"base": self.base.init(key_base)}
@@ -72,12 +73,15 @@ class Flow:
         if not isinstance(self.bijection, core.DataInit):
             core.require(self.bijection, core.Fittable, "Flow.init with examples")
         self.event.check(x)
-        if self.context is not None:
+        if self.context is not None and context is None:
             raise ValueError(
-                f"Flow.init from examples needs a flow without a context; this one has one of "
-                f"{self.context}. Start with init(key)."
+                f"Flow.init from examples needs their contexts too, leaves [{len(x)}, ...] of "
+                f"{self.context}; got none. Give init(key, x, context), or start with init(key)."
             )
-        return params | {"bijection": core.init_from(self.bijection, key_bijection, x)}
+        if context is not None:
+            context = jax.vmap(lambda y: core.context_vector(self, y))(context)
+        started = core.init_from(self.bijection, key_bijection, x, context)
+        return params | {"bijection": started}
 
     def to_noise(self, params: Params, x: Array, context: PyTree = None) -> tuple[Array, Array]:
         """z = f^{-1}(x) and log |det df^{-1}/dx|."""
