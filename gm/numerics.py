@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gm.core import Array
 
@@ -77,3 +79,30 @@ certain.defjvp(lambda primals, tangents: (certain(*primals), *tangents))
 def log_softmax(logits: Array) -> Array:
     """log softmax along the last axis, [..., K]; logits may be -inf, and +inf (`certain`)."""
     return jax.nn.log_softmax(certain(logits))
+
+
+@jax.custom_jvp
+def sort(x: Array) -> Array:
+    """x in rising order along its last axis, floats; nan at the end.
+
+    XLA sorts floats on a CPU by a comparison that knows nan, which takes five times as long as
+    comparing their bits as integers, and thirty times as long as numpy, which sorts values that
+    are known (outside jit).
+    """
+    if not isinstance(x, jax.core.Tracer) and jax.default_backend() == "cpu":
+        return jnp.asarray(np.sort(np.asarray(x), axis=-1))
+    bits = jnp.finfo(x.dtype).bits
+    integer = jnp.dtype(f"int{bits}")
+    largest = jnp.asarray(jnp.iinfo(integer).max, integer)
+
+    def ordered(i: Array) -> Array:  # of negative floats the bits fall; its own inverse
+        return jnp.where(i < 0, i ^ largest, i)
+
+    keys = ordered(jax.lax.bitcast_convert_type(x, integer))
+    keys = jax.lax.sort(keys, dimension=-1, is_stable=False)
+    return jax.lax.bitcast_convert_type(ordered(keys), x.dtype)
+
+
+sort.defjvp(
+    lambda primals, tangents: jax.jvp(functools.partial(jnp.sort, axis=-1), primals, tangents)
+)

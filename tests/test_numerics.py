@@ -53,3 +53,17 @@ def test_exp_times_is_a_weighted_value():
 def test_safe_norm_has_gradient_zero_at_the_origin():
     np.testing.assert_allclose(jax.grad(numerics.safe_norm)(jnp.zeros((2, 2))), np.zeros((2, 2)))
     np.testing.assert_allclose(numerics.safe_norm(jnp.array([3.0, 4.0])), 5.0, rtol=1e-6)
+
+
+def test_sorting_is_numpys_with_a_slope_that_follows_the_values():
+    """Known values and traced ones, infinities, both zeros and nan; in 32 bits and in 64."""
+    x = np.random.default_rng(0).normal(size=(3, 50)).astype(np.float32)
+    x[0, :5] = np.inf, -np.inf, 0.0, -0.0, np.nan
+    want = np.sort(x)
+    with jax.enable_x64(True):
+        for dtype in (np.float32, np.float64):
+            for of in (numerics.sort, jax.jit(numerics.sort), jax.jit(jax.vmap(numerics.sort))):
+                np.testing.assert_array_equal(of(jnp.asarray(x, dtype)), want.astype(dtype))
+    weights = np.arange(50.0, dtype=np.float32)
+    slope = jax.grad(lambda y: jnp.sum(weights * numerics.sort(y)))(x[1])
+    np.testing.assert_array_equal(slope[np.argsort(x[1])], weights)

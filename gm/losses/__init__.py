@@ -9,9 +9,13 @@ model)` is what `gm.train.make_step` takes.
   likelihood      maximum likelihood: negative log-likelihood, bits per dimension
   order_agnostic  all orders of an autoregressive model at once
   variational     lower bounds on log p(x): ELBO, importance-weighted bound
-  divergences     f-divergences of log probabilities, of ratios and of critics; Rényi's
+  divergences     f-divergences of log probabilities and of log ratios; Rényi's
+  lower_bounds    on divergences, from a critic of samples: f-GAN, NWJ, Donsker-Varadhan, InfoNCE
   gaussians       divergences and distances between Normals, in closed form
-  transport       Wasserstein distances: on the line, sliced, entropic (Sinkhorn)
+  exponential_families  the same for Bernoulli, Poisson, Gamma, Dirichlet, ...
+  quadrature      divergences between any two densities of the line
+  transport       Wasserstein distances: on the line, sliced
+  entropic        entropic transport: Sinkhorn's plan, divergence and map
   moments         maximum mean discrepancy, energy distance, kernel Stein discrepancy
   scores          score matching and noise-contrastive estimation
   fixed_points    fits that iterate without gradients (EM), in steps that training can drive
@@ -24,12 +28,16 @@ model)` is what `gm.train.make_step` takes.
 from gm.losses import (
     adversarial,
     divergences,
+    entropic,
+    exponential_families,
     fixed_points,
     gaussians,
     likelihood,
+    lower_bounds,
     minimum_distance,
     moments,
     order_agnostic,
+    quadrature,
     scores,
     transport,
     variational,
@@ -38,12 +46,16 @@ from gm.losses import (
 __all__ = [
     "adversarial",
     "divergences",
+    "entropic",
+    "exponential_families",
     "fixed_points",
     "gaussians",
     "likelihood",
+    "lower_bounds",
     "minimum_distance",
     "moments",
     "order_agnostic",
+    "quadrature",
     "scores",
     "transport",
     "variational",

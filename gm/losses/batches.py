@@ -1,4 +1,4 @@
-"""Checks of a batch: the examples, and the context of a conditional model."""
+"""Checks of what losses are given: batches, their context, pairs of samples, probabilities."""
 
 from __future__ import annotations
 
@@ -126,3 +126,46 @@ def _check_values(event: Event, y: Array | np.ndarray) -> None:
                 "from one: give label - 1."
             )
     event.check(y, "context")
+
+
+def two_samples(name: str, x: Array, y: Array, least: int = 1) -> None:
+    """ValueError unless x and y are at least `least` examples of one shape; `name` asks."""
+    shapes = jnp.shape(x), jnp.shape(y)
+    if not all(shapes):
+        raise ValueError(f"{name} needs two samples [N, ...] and [M, ...]; got numbers.")
+    if shapes[0][1:] != shapes[1][1:]:
+        raise ValueError(
+            f"{name} needs samples of one dimension, [N, ...] and [M, ...]; got shapes {shapes[0]} "
+            f"and {shapes[1]}."
+        )
+    if min(shapes[0][0], shapes[1][0]) < least:
+        raise ValueError(
+            f"{name} needs at least {least} example{'s' * (least > 1)} on both sides; got "
+            f"{shapes[0][0]} and {shapes[1][0]}."
+        )
+
+
+def normalised(name: str, **log_probs: Array) -> None:
+    """ValueError unless log probabilities [K] sum to one, where values are known; `name` asks."""
+    for given, log_p in log_probs.items():
+        if isinstance(log_p, jax.core.Tracer):
+            continue
+        total = float(np.exp(np.asarray(log_p, np.float64)).sum())
+        if not abs(total - 1.0) <= 1e-3:
+            raise ValueError(
+                f"{name} needs log probabilities that sum to one; those of {given} sum to "
+                f"{total:.4g}. jax.nn.log_softmax makes such of any numbers."
+            )
+
+
+def weights(name: str, values: Array | None, size: int) -> None:
+    """ValueError unless weights are `size` numbers of at least 0 with a positive sum."""
+    if values is None:
+        return
+    if jnp.shape(values) != (size,):
+        raise ValueError(f"{name} needs a weight for each of {size}; got {jnp.shape(values)}.")
+    if isinstance(values, jax.core.Tracer):
+        return
+    known = np.asarray(values)
+    if not (np.all(known >= 0.0) and 0.0 < known.sum() < np.inf):
+        raise ValueError(f"{name} needs weights of at least 0 with a positive sum; got {known}.")

@@ -15,13 +15,10 @@ log q, so that zeros of either side and tiny probabilities are right:
 
     between(KL, log_p, log_q)             exact: [K] log probabilities
     estimate(KL, log_ratio)               Monte Carlo, with its standard error
-    variational_bound(KL, t_p, t_q)       a lower bound from a critic: Nowozin et al. (2016)
 
-The convex conjugate f*(t) = sup_u u t - f(u) makes the bound E_p t - E_q f*(t) <= D(p || q), tight
-at t = f'(p / q): Nguyen, Wainwright & Jordan (2010), arXiv:0809.0853; Nowozin, Cseke & Tomioka
-(2016), arXiv:1606.00709. Kullback & Leibler's divergence has two more bounds, `donsker_varadhan`
-and, of mutual information, `info_nce`. Rényi's divergence is a function of alpha's, and so has
-closed forms between Gaussians with all that alpha holds.
+`gaussians` and `exponential_families` have closed forms, `quadrature` the integral on the line, and
+`lower_bounds` what a critic makes of samples by the convex conjugate f*(t) = sup_u u t - f(u).
+Rényi's divergence is a function of alpha's, and so has closed forms with all that alpha holds.
 """
 
 from __future__ import annotations
@@ -36,6 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gm.core import Array
+from gm.losses import batches
 from gm.numerics import exp_times
 
 _LOG_2 = math.log(2.0)
@@ -217,21 +215,28 @@ def between(divergence: FDivergence, log_p: Array, log_q: Array) -> Array:
 
     Returns:
       A scalar: nats for KL, its reverse and Jensen-Shannon's.
+
+    Raises:
+      ValueError: probabilities that do not sum to one (of known values, outside jit).
     """
     chex.assert_rank([log_p, log_q], 1)
     chex.assert_equal_shape([log_p, log_q])
+    batches.normalised("between", log_p=log_p, log_q=log_q)
     return jnp.sum(divergence.term(log_p, log_q))
 
 
 def entropy(log_p: Array) -> Array:
     """H(p) = -sum_k p_k log p_k, nats; 0 log 0 = 0. log_p: [K]."""
     chex.assert_rank(log_p, 1)
+    batches.normalised("entropy", log_p=log_p)
     return -jnp.sum(exp_times(log_p, log_p))
 
 
 def cross_entropy(log_p: Array, log_q: Array) -> Array:
     """H(p, q) = -sum_k p_k log q_k = H(p) + KL(p || q), nats. log_p, log_q: [K]."""
     chex.assert_rank([log_p, log_q], 1)
+    chex.assert_equal_shape([log_p, log_q])
+    batches.normalised("cross_entropy", log_p=log_p, log_q=log_q)
     return -jnp.sum(exp_times(log_p, log_q))
 
 
@@ -245,8 +250,10 @@ def renyi(log_p: Array, log_q: Array, order: float) -> Array:
       order: a > 0.
 
     Raises:
-      ValueError: another order.
+      ValueError: another order, or probabilities that do not sum to one.
     """
+    chex.assert_equal_shape([log_p, log_q])
+    batches.normalised("renyi", log_p=log_p, log_q=log_q)
     if not order > 0.0:
         raise ValueError(f"renyi needs an order above 0; got {order}.")
     if order == 1.0:
@@ -271,73 +278,14 @@ def estimate(
 
     Returns:
       The mean, and std / sqrt(S), too small where a few ratios have most of the sum.
+
+    Raises:
+      ValueError: fewer than two samples.
     """
     chex.assert_rank(log_ratio, 1)
+    if len(log_ratio) < 2:
+        raise ValueError(f"estimate needs at least 2 samples; got {len(log_ratio)}.")
     zero = jnp.zeros_like(log_ratio)
     sides = (zero, -log_ratio) if samples_of_p else (log_ratio, zero)
     values = divergence.term(*sides)
     return jnp.mean(values), jnp.std(values, ddof=1) / math.sqrt(len(log_ratio))
-
-
-def variational_bound(divergence: FDivergence, t_p: Array, t_q: Array) -> Array:
-    """E_p t(x) - E_q f*(t(x)) <= D(p || q): the bound of f-GANs, tight at t = f'(p / q).
-
-    Unbiased, and for every critic t with values in the domain of f*: `divergence.critic` maps a
-    network's output there, which then estimates log p / q.
-
-    Args:
-      divergence: with a conjugate.
-      t_p: [B], the critic at samples of p.
-      t_q: [C], at samples of q.
-
-    Raises:
-      ValueError: the divergence has no conjugate.
-    """
-    if divergence.conjugate is None:
-        raise ValueError(
-            "variational_bound needs a divergence with a conjugate; this one has none. Give "
-            "FDivergence(term, critic, conjugate), or of_function(f, conjugate)."
-        )
-    chex.assert_rank([t_p, t_q], 1)
-    return jnp.mean(t_p) - jnp.mean(divergence.conjugate(t_q))
-
-
-def donsker_varadhan(t_p: Array, t_q: Array) -> Array:
-    """E_p t - log E_q e^t <= KL(p || q), nats, tight at t = log p / q + any constant.
-
-    Donsker & Varadhan (1983); Belghazi et al. (2018), arXiv:1801.04062. Of few samples of q the
-    estimate is too large in expectation, for the logarithm of a mean is too small; and at large
-    divergences its variance grows like e^KL / C (McAllester & Stratos 2020, arXiv:1811.04251).
-
-    Args:
-      t_p: [B], the critic at samples of p.
-      t_q: [C], at samples of q.
-    """
-    chex.assert_rank([t_p, t_q], 1)
-    return jnp.mean(t_p) - (jax.nn.logsumexp(t_q) - math.log(len(t_q)))
-
-
-def info_nce(scores: Array) -> Array:
-    """(1/N) sum_i log (e^s_ii / ((1/N) sum_j e^s_ij)) <= I(x; y), and <= log N, nats.
-
-    van den Oord, Li & Vinyals (2018), arXiv:1807.03748; Poole et al. (2019), arXiv:1905.06922: a
-    bound in expectation, of small variance; biased low, without hope above log N.
-
-    Args:
-      scores: [N, N], the critic of x_i and y_j, of which the pairs i = j were sampled together.
-    """
-    chex.assert_rank(scores, 2)
-    log_mean = jax.nn.logsumexp(scores, axis=1) - math.log(scores.shape[1])
-    return jnp.mean(jnp.diagonal(scores) - log_mean)
-
-
-def log_ratio_of_logits(logits: Array, num_p: int, num_q: int) -> Array:
-    """log p(x) / q(x) of a classifier's logits of "x is of p": the prior odds taken off.
-
-    Sugiyama, Suzuki & Kanamori (2012), "Density ratio estimation in machine learning", chapter 4.
-
-    Args:
-      logits: any shape; log odds that x is of p, from a classifier fitted by cross-entropy.
-      num_p, num_q: examples of each that it was fitted on.
-    """
-    return logits - math.log(num_p / num_q)

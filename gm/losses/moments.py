@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, pytree
+from gm.losses import batches
 from gm.losses.transport import squared_distances
 
 Kernel = Callable[[Array, Array], Array]
@@ -90,23 +91,63 @@ def of_features(features: Callable[[Array], Array], kernel: Kernel) -> Kernel:
     return lambda x, y: kernel(features(x), features(y))
 
 
-def squared_mmd(kernel: Kernel, x: Array, y: Array) -> Array:
+def squared_mmd(
+    kernel: Kernel,
+    x: Array,
+    y: Array,
+    *,
+    weights_x: Array | None = None,
+    weights_y: Array | None = None,
+) -> Array:
     """The unbiased estimate of MMD^2, from all pairs: Gretton et al. (2012), equation 3.
+
+    With weights a pair counts as their product, and the pairs of a point with itself not at all:
+    unbiased where the weights do not depend on the values.
 
     Args:
       kernel: of samples.
       x: [M, ...], y: [N, ...], at least two of each.
+      weights_x: [M], at least 0, of any sum; by default all equal.
+      weights_y: [N], likewise.
+
+    Raises:
+      ValueError: fewer than two points, points of two shapes, or weights that are none.
     """
-    return _within(kernel(x, x)) + _within(kernel(y, y)) - 2.0 * jnp.mean(kernel(x, y))
+    batches.two_samples("squared_mmd", x, y, least=2)
+    crossed = kernel(x, y)
+    a, b = _shares(len(x), weights_x, crossed.dtype), _shares(len(y), weights_y, crossed.dtype)
+    between = jnp.dot(a, _product(crossed, b))
+    return _within(kernel(x, x), a) + _within(kernel(y, y), b) - 2.0 * between
 
 
-def energy_distance(x: Array, y: Array) -> Array:
+def energy_distance(x: Array, y: Array, **weights: Array | None) -> Array:
     """2 E|x - y| - E|x - x'| - E|y - y'|, unbiased, in the units of x; zero only at P = Q.
 
     Args:
       x: [M, D], y: [N, D], at least two of each.
+      **weights: weights_x and weights_y of `squared_mmd`.
     """
-    return squared_mmd(negative_distance, x, y)
+    return squared_mmd(negative_distance, x, y, **weights)
+
+
+def signal_to_noise(kernel: Kernel, x: Array, y: Array, *, floor: float = 1e-6) -> Array:
+    r"""MMD^2 over its standard deviation where P and Q differ: what a learned kernel maximises.
+
+    The power of the test grows with it: Sutherland et al. (2017), arXiv:1611.04488; Liu et al.
+    (2020), arXiv:2002.09116, equations 3 and 5. Fit on one part of the data, test on the other.
+
+    Args:
+      kernel: whose parameters, as those of `of_features`, are to be learned.
+      x, y: [N, ...], N >= 2 of each.
+      floor: added to the variance.
+    """
+    batches.two_samples("signal_to_noise", x, y, least=2)
+    chex.assert_equal_shape([x, y])
+    crossed = kernel(x, y)
+    h = kernel(x, x) + kernel(y, y) - crossed - crossed.T
+    value = (jnp.sum(h) - jnp.trace(h)) / (len(x) * (len(x) - 1))
+    variance = 4.0 * jnp.var(jnp.mean(h, axis=1))
+    return value / jnp.sqrt(variance + floor)
 
 
 def linear_time_mmd(kernel: Kernel, x: Array, y: Array) -> tuple[Array, Array]:
@@ -123,6 +164,7 @@ def linear_time_mmd(kernel: Kernel, x: Array, y: Array) -> tuple[Array, Array]:
     Returns:
       The mean, and std / sqrt(N / 2).
     """
+    batches.two_samples("linear_time_mmd", x, y, least=4)
     chex.assert_equal_shape([x, y])
     half = len(x) // 2
     parts = [a[i : 2 * half : 2] for a in (x, y) for i in (0, 1)]
@@ -152,6 +194,7 @@ def kernel_stein_discrepancy(
       scores: [N, D], grad log p at each.
     """
     chex.assert_rank([x, scores], 2)
+    batches.two_samples("kernel_stein_discrepancy", x, scores, least=2)
 
     def u(a: Array, b: Array, score_a: Array, score_b: Array) -> Array:
         slope_a, slope_b = jax.grad(kernel, (0, 1))(a, b)
@@ -160,7 +203,8 @@ def kernel_stein_discrepancy(
         return inner + jnp.dot(score_a, slope_b) + jnp.dot(score_b, slope_a) + mixed
 
     rows = jax.vmap(jax.vmap(u, (None, 0, None, 0)), (0, None, 0, None))
-    return _within(rows(x, x, scores, scores))
+    kernels = rows(x, x, scores, scores)
+    return _within(kernels, _shares(len(x), None, kernels.dtype))
 
 
 def inverse_multiquadric(a: Array, b: Array, scale: float = 1.0, power: float = 0.5) -> Array:
@@ -172,7 +216,20 @@ def inverse_multiquadric(a: Array, b: Array, scale: float = 1.0, power: float = 
     return (1.0 + jnp.sum((a - b) ** 2) / scale**2) ** -power
 
 
-def _within(kernels: Array) -> Array:
-    """The mean over pairs of different points: [N, N] -> scalar."""
-    num = len(kernels)
-    return (jnp.sum(kernels) - jnp.trace(kernels)) / (num * (num - 1))
+def _within(kernels: Array, shares: Array) -> Array:
+    """The mean over pairs of different points, each with its share: [N, N], [N] -> scalar."""
+    every = jnp.dot(shares, _product(kernels, shares)) - jnp.sum(shares**2 * jnp.diagonal(kernels))
+    return every / (1.0 - jnp.sum(shares**2))
+
+
+def _shares(size: int, weights: Array | None, dtype: jnp.dtype) -> Array:
+    """Weights that sum to one."""
+    if weights is None:
+        return jnp.full(size, 1.0 / size, dtype)
+    batches.weights("squared_mmd", weights, size)
+    shares = jnp.asarray(weights, dtype)
+    return shares / jnp.sum(shares)
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision="highest")

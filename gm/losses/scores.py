@@ -11,7 +11,8 @@ connection between score matching and denoising autoencoders". Noise-contrastive
 data from noise of a known density, and so fits the constant too: Gutmann & Hyvärinen (2012), JMLR
 13:307-361.
 
-Functions of arrays take a score x -> s of one example, or log densities.
+Functions of arrays take a score x -> s of one example, or log densities; `of_log_density` makes a
+score of a log density up to a constant.
 """
 
 from __future__ import annotations
@@ -23,8 +24,14 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, Key
+from gm.losses import batches
 
 Score = Callable[[Array], Array]  # of one x: [D] -> [D]
+
+
+def of_log_density(log_density: Callable[[Array], Array]) -> Score:
+    """grad_x log p(x), of a log density up to a constant: x: [D] -> scalar."""
+    return jax.grad(log_density)
 
 
 def explicit(score: Score, x: Array) -> Array:
@@ -72,7 +79,12 @@ def denoising(key: Key, score: Score, x: Array, scale: float | Array) -> Array:
       score: s.
       x: any shape.
       scale: sigma, positive.
+
+    Raises:
+      ValueError: sigma is not positive.
     """
+    if not isinstance(scale, jax.Array) and not scale > 0.0:
+        raise ValueError(f"denoising needs a positive scale; got {scale}.")
     noise = jax.random.normal(key, x.shape, x.dtype)
     return 0.5 * jnp.sum((scale * score(x + scale * noise) + noise) ** 2)
 
@@ -93,7 +105,11 @@ def noise_contrastive(
 
     Returns:
       A scalar, nats.
+
+    Raises:
+      ValueError: no data, or no noise.
     """
+    batches.two_samples("noise_contrastive", log_model_x, log_model_y)
     chex.assert_equal_shape([log_model_x, log_noise_x])
     chex.assert_equal_shape([log_model_y, log_noise_y])
     ratio = len(log_model_y) / len(log_model_x)

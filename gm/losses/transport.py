@@ -4,33 +4,25 @@ r"""Optimal transport: what it costs to move one distribution onto another.
 
 In one dimension the best plan sorts (`wasserstein_1d`), which `sliced` and `max_sliced` use along
 directions: Rabin et al. (2011); Bonneel et al. (2015); Deshpande et al. (2019), arXiv:1904.05877.
-In many dimensions entropy makes the plan smooth and cheap to find (`sinkhorn`): Cuturi (2013),
-arXiv:1306.0895. Its bias towards shrunken samples is taken off by the divergence
-
-    S(P, Q) = OT(P, Q) - OT(P, P) / 2 - OT(Q, Q) / 2
-
-(`sinkhorn_divergence`): Genevay, Peyré & Cuturi (2018), arXiv:1706.00292; Feydy et al. (2019),
-arXiv:1810.08278. Gradients are those of the envelope theorem: the potentials are held fixed.
+In many dimensions entropy makes the plan smooth and cheap to find: `gm.losses.entropic`.
 
 Between minibatches all of these are biased upwards as distances of P and Q: E W(P_n, Q_n) > 0 at
-P = Q, falling as n^(-1/D) (Fournier & Guillin 2015, arXiv:1312.2128); `sinkhorn_divergence` of
-equal sizes much less so, and `moments.energy_distance` not at all. Distances are in the units of x,
-to the power p.
+P = Q, falling as n^(-1/D) (Fournier & Guillin 2015, arXiv:1312.2128), sliced ones as on the line;
+`moments.energy_distance` is not biased at all (`benchmarks/minibatch_bias.py`). Distances are in
+the units of x, to the power p.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from gm import numerics
 from gm.core import Array, Key
-
-Cost = Callable[[Array, Array], Array]  # [N, D], [M, D] -> [N, M]
+from gm.losses import batches
 
 
 def wasserstein_1d(
@@ -43,8 +35,8 @@ def wasserstein_1d(
 ) -> Array:
     r"""W_p^p of two samples of the line, exactly: \int_0^1 |F^-1(u) - G^-1(u)|^p du.
 
-    O(N log N). Of equal sizes without weights the mean of |x_(i) - y_(i)|^p. Differentiable in x
-    and y almost everywhere.
+    O(N log N). Of equal sizes without weights the mean of |x_(i) - y_(i)|^p; else levels u are sums
+    of weights, to float32 rounding. Differentiable in x and y almost everywhere.
 
     Args:
       x: [N], y: [M].
@@ -53,15 +45,12 @@ def wasserstein_1d(
       weights_y: [M], likewise.
 
     Raises:
-      ValueError: p below 1, or no points.
+      ValueError: p below 1, no points, or weights that are none.
     """
     chex.assert_rank([x, y], 1)
-    if not p >= 1.0:
-        raise ValueError(f"wasserstein_1d needs p of at least 1; got {p}.")
-    if not len(x) or not len(y):
-        raise ValueError(f"wasserstein_1d needs points on both sides; got {len(x)} and {len(y)}.")
+    _check("wasserstein_1d", x, y, p, weights_x, weights_y)
     if len(x) == len(y) and weights_x is None and weights_y is None:
-        return jnp.mean(jnp.abs(jnp.sort(x) - jnp.sort(y)) ** p)
+        return _sorted_cost(x, y, p)
     x, levels_x = _quantiles(x, weights_x)
     y, levels_y = _quantiles(y, weights_y)
     levels = jnp.sort(jnp.concatenate([levels_x, levels_y]))
@@ -73,20 +62,79 @@ def wasserstein_1d(
     return jnp.sum(widths * jnp.abs(at_x - at_y) ** p)
 
 
-def wasserstein_of_cdfs(cdf_p: Array, cdf_q: Array, x: Array) -> Array:
-    r"""W_1 = \int |F(x) - G(x)| dx of two CDFs on a grid, by the trapezoidal rule.
+def wasserstein_of_cdfs(cdf_p: Array, cdf_q: Array, x: Array, p: float = 1.0) -> Array:
+    r"""W_p^p of two CDFs on a grid, exactly for CDFs that are linear between its points.
+
+    \int_0^1 |F^-1(u) - G^-1(u)|^p du over the levels u of both, between which both inverses are
+    linear; for p = 1 that is \int |F(x) - G(x)| dx.
 
     Args:
-      cdf_p, cdf_q: [N], at x.
+      cdf_p, cdf_q: [N], at x, not falling.
       x: [N], rising, wide enough that both go from 0 to 1.
+      p: at least 1.
+
+    Raises:
+      ValueError: p below 1; or CDFs that do not go from 0 to 1, of known values.
     """
+    chex.assert_rank([cdf_p, cdf_q, x], 1)
     chex.assert_equal_shape([cdf_p, cdf_q, x])
-    return jnp.trapezoid(jnp.abs(cdf_p - cdf_q), x)
+    _check("wasserstein_of_cdfs", x, x, p)
+    for name, cdf in (("cdf_p", cdf_p), ("cdf_q", cdf_q)):
+        if not isinstance(cdf, jax.core.Tracer) and not (cdf[0] <= 1e-3 and cdf[-1] >= 0.999):
+            raise ValueError(
+                f"wasserstein_of_cdfs needs CDFs from 0 to 1; {name} goes from {cdf[0]:.4g} to "
+                f"{cdf[-1]:.4g}. Give a wider grid."
+            )
+    levels = jnp.sort(jnp.concatenate([cdf_p, cdf_q]))
+    low, widths = levels[:-1], jnp.diff(levels)
+
+    def apart(part: float) -> Array:  # inside an interval, where no inverse jumps
+        at = low + part * widths
+        return jnp.interp(at, cdf_p, x) - jnp.interp(at, cdf_q, x)
+
+    first, last = apart(0.25), apart(0.75)
+    begin, end = 1.5 * first - 0.5 * last, 1.5 * last - 0.5 * first
+    return jnp.sum(widths * _mean_power(begin, end, p))
+
+
+def _mean_power(a: Array, b: Array, p: float) -> Array:
+    """The mean of |.|^p along the way from a to b."""
+    rise = b - a
+    flat = jnp.abs(rise) <= 1e-4 * (jnp.abs(a) + jnp.abs(b))
+    area = (b * jnp.abs(b) ** p - a * jnp.abs(a) ** p) / (p + 1.0)
+    middle = jnp.abs(0.5 * (a + b)) ** p
+    return jnp.where(flat, middle, area / jnp.where(flat, 1.0, rise))
+
+
+def _sorted_cost(x: Array, y: Array, p: float) -> Array:
+    """The mean of |x_(i) - y_(i)|^p, [..., N] each."""
+    apart = jnp.ravel(jnp.abs(numerics.sort(x) - numerics.sort(y)) ** p)
+    # Sums of sums: a single one of 10^7 float32 numbers loses four digits.
+    block = 4096
+    whole = apart.size - apart.size % block
+    total = jnp.sum(jnp.sum(apart[:whole].reshape(-1, block), axis=1)) + jnp.sum(apart[whole:])
+    return total / apart.size
+
+
+def _check(
+    name: str,
+    x: Array,
+    y: Array,
+    p: float = 1.0,
+    weights_x: Array | None = None,
+    weights_y: Array | None = None,
+) -> None:
+    """ValueError unless both are samples of one space, weights are some, and p is at least 1."""
+    if not p >= 1.0:
+        raise ValueError(f"{name} needs p of at least 1; got {p}.")
+    batches.two_samples(name, x, y)
+    batches.weights(name, weights_x, len(x))
+    batches.weights(name, weights_y, len(y))
 
 
 def _quantiles(x: Array, weights: Array | None) -> tuple[Array, Array]:
     """The points in order, and the CDF at each, which ends at 1."""
-    weights = jnp.ones_like(x) if weights is None else weights
+    weights = jnp.ones_like(x) if weights is None else jnp.asarray(weights, x.dtype)
     order = jnp.argsort(x)
     levels = jnp.cumsum(weights[order])
     return x[order], levels / levels[-1]
@@ -98,26 +146,48 @@ def directions(key: Key, num: int, dim: int) -> Array:
     return v / jnp.linalg.norm(v, axis=1, keepdims=True)
 
 
-def sliced(key: Key, x: Array, y: Array, p: float = 2.0, *, num_directions: int = 128) -> Array:
+def sliced(
+    key: Key,
+    x: Array,
+    y: Array,
+    p: float = 2.0,
+    *,
+    num_directions: int = 128,
+    weights_x: Array | None = None,
+    weights_y: Array | None = None,
+) -> Array:
     """Sliced W_p^p: the mean over random directions of `wasserstein_1d` of the projections.
 
     Unbiased over directions; its spread over them falls as 1 / sqrt(num_directions). Of equal sizes
-    O(L N log N) for L directions.
+    O(L N log N) for L directions. Outside jit on a CPU the sorting is numpy's, far quicker.
 
     Args:
       key: of the directions.
       x: [N, D], y: [M, D].
       p: at least 1.
       num_directions: L.
+      weights_x: [N], weights_y: [M], as in `wasserstein_1d`.
     """
     chex.assert_rank([x, y], 2)
+    _check("sliced", x, y, p, weights_x, weights_y)
     along = directions(key, num_directions, x.shape[1])
-    of = jax.vmap(functools.partial(wasserstein_1d, p=p))
-    return jnp.mean(of(_product(along, x.T), _product(along, y.T)))
+    at_x, at_y = _product(along, x.T), _product(along, y.T)
+    if len(x) == len(y) and weights_x is None and weights_y is None:
+        return _sorted_cost(at_x, at_y, p)
+    of = functools.partial(wasserstein_1d, p=p, weights_x=weights_x, weights_y=weights_y)
+    return jnp.mean(jax.vmap(of)(at_x, at_y))
 
 
 def max_sliced(
-    key: Key, x: Array, y: Array, p: float = 2.0, *, num_steps: int = 50, rate: float = 0.1
+    key: Key,
+    x: Array,
+    y: Array,
+    p: float = 2.0,
+    *,
+    num_steps: int = 50,
+    rate: float = 0.1,
+    weights_x: Array | None = None,
+    weights_y: Array | None = None,
 ) -> Array:
     """Max-sliced W_p^p: the largest over directions, by ascent from the best of 32 random ones.
 
@@ -129,12 +199,15 @@ def max_sliced(
       p: at least 1.
       num_steps: of normalised gradient ascent on the sphere, each shorter than the last.
       rate: length of the first step, in radians.
+      weights_x: [N], weights_y: [M], as in `wasserstein_1d`.
     """
     chex.assert_rank([x, y], 2)
+    _check("max_sliced", x, y, p, weights_x, weights_y)
+    weights = {"weights_x": weights_x, "weights_y": weights_y}
 
     def along(v: Array) -> Array:
         v = v / jnp.linalg.norm(v)
-        return wasserstein_1d(_product(x, v), _product(y, v), p)
+        return wasserstein_1d(_product(x, v), _product(y, v), p, **weights)
 
     first = directions(key, 32, x.shape[1])
     best = first[jnp.argmax(jax.vmap(along)(first))]
@@ -159,164 +232,3 @@ def squared_distances(x: Array, y: Array) -> Array:
 
 def _product(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision="highest")
-
-
-class Plan(NamedTuple):
-    """What `sinkhorn` finds.
-
-    Attributes:
-      cost: <pi, C> + epsilon KL(pi || a b), in units of the cost; its gradient is that of the
-        envelope theorem.
-      f: [N], g: [M], the dual potentials: pi_ij = a_i b_j exp((f_i + g_j - C_ij) / epsilon).
-      error: the largest sum of |marginal - weights| that is left.
-      num_steps: iterations made.
-    """
-
-    cost: Array
-    f: Array
-    g: Array
-    error: Array
-    num_steps: Array
-
-
-def sinkhorn(
-    x: Array,
-    y: Array,
-    epsilon: float,
-    *,
-    cost: Cost = squared_distances,
-    weights_x: Array | None = None,
-    weights_y: Array | None = None,
-    marginal: float | None = None,
-    tolerance: float = 1e-3,
-    max_steps: int = 2000,
-) -> Plan:
-    """Entropic transport in the log domain: Sinkhorn's iterations to a tolerance.
-
-    min_pi <pi, C> + epsilon KL(pi || a b), where the marginals of pi are a and b; unbalanced, they
-    may differ at a price of `marginal` KL each: Chizat et al. (2018), arXiv:1607.05816. Memory is
-    N M numbers; `ott.solvers` (extra `ot`) solves problems whose cost matrix does not fit.
-
-    Args:
-      x: [N, D], y: [M, D].
-      epsilon: in units of the cost; a twentieth of the mean cost is customary. Less takes longer.
-      cost: (x, y) -> [N, M].
-      weights_x: a, [N], positive; normalised here. By default all equal.
-      weights_y: b, [M], likewise.
-      marginal: price of mass that is not moved; None for none.
-      tolerance: of the marginals, at which it ends.
-      max_steps: iterations at most.
-
-    Raises:
-      ValueError: epsilon is not positive.
-    """
-    chex.assert_rank([x, y], 2)
-    if not epsilon > 0.0:
-        raise ValueError(f"sinkhorn needs a positive epsilon; got {epsilon}.")
-    log_a, log_b = _log_weights(len(x), weights_x), _log_weights(len(y), weights_y)
-    costs = cost(x, y)
-    fixed = jax.lax.stop_gradient(costs)
-    damping = 1.0 if marginal is None else marginal / (marginal + epsilon)
-
-    def half(potential: Array, log_weights: Array, costs: Array) -> Array:
-        terms = log_weights[None] + (potential[None] - costs) / epsilon
-        return -damping * epsilon * jax.nn.logsumexp(terms, axis=1)
-
-    def step(state: tuple) -> tuple:
-        f, g, _, i = state
-        new_f = half(g, log_b, fixed)
-        new_g = half(new_f, log_a, fixed.T)
-        # After g, columns are right; rows are off by the change that f would make.
-        off = jnp.sum(jnp.exp(log_a) * jnp.abs(jnp.expm1((f - new_f) / (damping * epsilon))))
-        return new_f, new_g, off, i + 1
-
-    def goes_on(state: tuple) -> Array:
-        return (state[2] > tolerance) & (state[3] < max_steps)
-
-    zero = (jnp.zeros_like(log_a), jnp.zeros_like(log_b), jnp.array(jnp.inf, costs.dtype), 0)
-    f, g, error, steps = jax.lax.while_loop(goes_on, step, zero)
-    f, g = jax.lax.stop_gradient((f, g))
-    value = _dual(f, g, log_a, log_b, costs, epsilon, marginal)
-    return Plan(value, f, g, error, steps)
-
-
-def _dual(
-    f: Array,
-    g: Array,
-    log_a: Array,
-    log_b: Array,
-    costs: Array,
-    epsilon: float,
-    marginal: float | None,
-) -> Array:
-    """The dual objective, whose slope in the costs and weights is the plan's."""
-    a, b = jnp.exp(log_a), jnp.exp(log_b)
-    exponent = log_a[:, None] + log_b[None] + (f[:, None] + g[None] - costs) / epsilon
-    mass = jnp.sum(jnp.exp(exponent))
-    if marginal is None:
-        linear = jnp.sum(a * f) + jnp.sum(b * g)
-    else:
-        price = functools.partial(_moved, marginal)
-        linear = jnp.sum(a * price(f)) + jnp.sum(b * price(g))
-    return linear - epsilon * (mass - 1.0)
-
-
-def _moved(price: float, potential: Array) -> Array:
-    """-phi*(-potential) of phi = price KL."""
-    return -price * jnp.expm1(-potential / price)
-
-
-def _log_weights(size: int, weights: Array | None) -> Array:
-    if weights is None:
-        return jnp.full(size, -jnp.log(size))
-    chex.assert_shape(weights, (size,))
-    return jnp.log(weights) - jnp.log(jnp.sum(weights))
-
-
-def sinkhorn_divergence(
-    x: Array,
-    y: Array,
-    epsilon: float,
-    *,
-    weights_x: Array | None = None,
-    weights_y: Array | None = None,
-    **options: object,
-) -> Array:
-    """S(P, Q) = OT(P, Q) - OT(P, P) / 2 - OT(Q, Q) / 2: at least 0, and 0 only at P = Q.
-
-    Between the squared energy distance's kin for large epsilon and W for small.
-
-    Args:
-      x: [N, D], y: [M, D].
-      epsilon: as in `sinkhorn`.
-      weights_x: [N], weights_y: [M], positive.
-      **options: of `sinkhorn`.
-    """
-    of = functools.partial(sinkhorn, epsilon=epsilon, **options)
-    both = of(x, y, weights_x=weights_x, weights_y=weights_y).cost
-    own_x = of(x, x, weights_x=weights_x, weights_y=weights_x).cost
-    own_y = of(y, y, weights_x=weights_y, weights_y=weights_y).cost
-    return both - 0.5 * own_x - 0.5 * own_y
-
-
-def entropic_map(
-    z: Array, y: Array, plan: Plan, epsilon: float, *, weights_y: Array | None = None
-) -> Array:
-    r"""Where a plan moves z: sum_j w_j y_j, w_j \propto b_j exp((g_j - |z - y_j|^2) / epsilon).
-
-    Pooladian & Niles-Weed (2021), arXiv:2109.12004: the barycentre of the plan at x, and defined
-    beyond the points that it was found for.
-
-    Args:
-      z: [K, D], points to move.
-      y: [M, D], what the plan moves onto.
-      plan: of `sinkhorn` with squared distances.
-      epsilon: that of the plan.
-      weights_y: [M], those of the plan.
-
-    Returns:
-      [K, D].
-    """
-    scores = (plan.g[None] - squared_distances(z, y)) / epsilon
-    weights = jax.nn.softmax(_log_weights(len(y), weights_y)[None] + scores, axis=1)
-    return _product(weights, y)

@@ -9,6 +9,8 @@ expectation, `estimate` a statistic of samples.
     mmd          squared maximum mean discrepancy of two samples, unbiased, with its error
     c2st         classifier two-sample test: accuracy in separating samples from data (ideally 0.5)
     classifier_accuracy  accuracy of a classifier of real data on class-conditional samples
+    neighbors    entropy and KL divergence of samples by nearest neighbours
+    density_ratio  log p / q and KL divergence of samples by a classifier
     permutation  p-values of two-sample tests: MMD, energy distance, any statistic
     modes        how many modes of a known mixture the samples cover
     baselines    independent pixels and file compressors, which every model should beat
@@ -16,7 +18,17 @@ expectation, `estimate` a statistic of samples.
     provenance   the hardware, revision and command of a result
 """
 
-from gm.metrics import baselines, c2st, classifier_accuracy, importance, mmd, modes, permutation
+from gm.metrics import (
+    baselines,
+    c2st,
+    classifier_accuracy,
+    density_ratio,
+    importance,
+    mmd,
+    modes,
+    neighbors,
+    permutation,
+)
 from gm.metrics.likelihood import evaluate
 from gm.metrics.score import Score
 
@@ -25,9 +37,11 @@ __all__ = [
     "baselines",
     "c2st",
     "classifier_accuracy",
+    "density_ratio",
     "evaluate",
     "importance",
     "mmd",
     "modes",
+    "neighbors",
     "permutation",
 ]

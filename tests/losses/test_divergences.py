@@ -57,6 +57,25 @@ def test_a_divergence_is_the_mean_of_its_function_of_the_ratio(name, pair):
     np.testing.assert_allclose(div.between(NAMED[name], log_p, log_q), want, rtol=1e-12)
     assert want > 0.01
     np.testing.assert_allclose(div.between(NAMED[name], log_p, log_p), 0.0, atol=1e-15)
+    np.testing.assert_allclose(div.between(NAMED[name], np.zeros(1), np.zeros(1)), 0.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_divergence_rises_in_every_direction_away_from_equality(name, pair):
+    """Above zero at any other distribution, along lines of logits; slopes by differences."""
+    log_p, divergence = pair[0], NAMED[name]
+
+    def along(step, direction):
+        return div.between(divergence, log_p, jax.nn.log_softmax(log_p + step * direction))
+
+    of, slope = jax.jit(along), jax.jit(jax.grad(along))
+    for seed in range(3):
+        direction = np.random.default_rng(seed).normal(size=5)
+        values = [float(of(s, direction)) for s in (-1.0, -0.1, 0.1, 1.0)]
+        assert values[0] > values[1] > 1e-6
+        assert values[3] > values[2] > 1e-6
+        want = (of(0.7 + 1e-6, direction) - of(0.7 - 1e-6, direction)) / 2e-6
+        np.testing.assert_allclose(slope(0.7, direction), want, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -88,20 +107,6 @@ def test_the_bound_of_a_critic_is_below_and_tight_at_the_best(name, pair):
     for seed in range(5):
         other = log_p - log_q + np.random.default_rng(seed).normal(size=5)
         assert bound(other) <= exact + 1e-12
-
-
-def test_bounds_of_samples_are_those_of_their_means():
-    t_p, t_q = np.array([0.3, -0.2]), np.array([0.1, 0.4, -0.5])
-    want = t_p.mean() - np.exp(t_q - 1.0).mean()
-    np.testing.assert_allclose(div.variational_bound(div.KL, t_p, t_q), want)
-    want = t_p.mean() - np.log(np.exp(t_q).mean())
-    np.testing.assert_allclose(div.donsker_varadhan(t_p, t_q), want)
-    scores = np.random.default_rng(0).normal(size=(4, 4))
-    want = np.mean(np.diag(scores) - np.log(np.exp(scores).mean(1)))
-    np.testing.assert_allclose(div.info_nce(scores), want)
-    assert div.info_nce(100.0 * np.eye(4)) <= np.log(4) + 1e-12
-    with pytest.raises(ValueError, match="a divergence with a conjugate"):
-        div.variational_bound(div.of_function(lambda u: (u - 1.0) ** 2), t_p, t_q)
 
 
 DISJOINT = {"JENSEN_SHANNON": np.log(2), "TOTAL_VARIATION": 1.0, "SQUARED_HELLINGER": 1.0}
@@ -235,6 +240,17 @@ def test_a_function_that_is_no_divergence_is_refused():
         div.skew_jensen_shannon(1.0)
 
 
-def test_a_calibrated_classifier_gives_the_log_ratio():
-    """Odds of p for 30 and 10 examples are three times the ratio of densities."""
-    np.testing.assert_allclose(div.log_ratio_of_logits(jnp.log(6.0), 30, 10), np.log(2.0))
+def test_probabilities_that_do_not_sum_to_one_are_refused():
+    half, less = np.log([0.5, 0.5]), np.log([0.5, 0.4])
+    with pytest.raises(ValueError, match=r"those of log_q sum to 0\.9"):
+        div.between(div.KL, half, less)
+    with pytest.raises(
+        ValueError, match=r"entropy needs .* sum to one; those of log_p sum to 0\.9"
+    ):
+        div.entropy(less)
+    with pytest.raises(ValueError, match="cross_entropy needs log prob"):
+        div.cross_entropy(half, np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match=r"renyi needs .* sum to nan"):
+        div.renyi(half, np.array([np.nan, 0.5]), 2.0)
+    with pytest.raises(ValueError, match="at least 2 samples; got 1"):
+        div.estimate(div.KL, np.zeros(1))

@@ -1,4 +1,4 @@
-"""Transport in one dimension by scipy and by linear programming; entropic by its own conditions."""
+"""Transport in one dimension by scipy and by linear programming, along slices by projections."""
 
 import functools
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from gm.losses import gaussians, transport
+from gm.losses import transport
 
 
 @pytest.fixture(autouse=True)
@@ -77,80 +77,47 @@ def test_slices_of_a_shift_are_its_projections(key):
     np.testing.assert_allclose(one, np.mean(x[:, 0] ** 2), rtol=1e-12)
 
 
-def test_the_entropic_plan_has_its_marginals_and_nears_the_best(points):
-    x, y = points
-    costs = np.asarray(transport.squared_distances(x, y))
-    np.testing.assert_allclose(costs, ((x[:, None] - y) ** 2).sum(-1), rtol=1e-10)
-    best = linear_program(costs, np.full(7, 1 / 7), np.full(5, 1 / 5))
-    plan = transport.sinkhorn(x, y, 0.05, tolerance=1e-9, max_steps=20_000)
-    f, g = np.asarray(plan.f), np.asarray(plan.g)
-    pi = np.exp((f[:, None] + g - costs) / 0.05) / 35
-    np.testing.assert_allclose(pi.sum(0), 1 / 5, atol=1e-8)
-    np.testing.assert_allclose(pi.sum(1), 1 / 7, atol=1e-8)
-    entropy = np.sum(pi * np.log(np.maximum(pi * 35, 1e-300)))
-    np.testing.assert_allclose(plan.cost, np.sum(pi * costs) + 0.05 * entropy, rtol=1e-7)
-    assert best <= np.sum(pi * costs) <= best + 0.05 * np.log(35)
-
-
-def test_the_gradient_is_that_of_the_envelope_theorem(points):
-    x, y = points
-    solve = functools.partial(transport.sinkhorn, y=y, epsilon=0.3, tolerance=1e-11)
-    slope = jax.grad(lambda x: solve(x).cost)(x)
-    for i, d in ((0, 0), (3, 1)):
-        step = np.zeros_like(x)
-        step[i, d] = 1e-5
-        want = (solve(x + step).cost - solve(x - step).cost) / 2e-5
-        np.testing.assert_allclose(slope[i, d], want, rtol=1e-5)
-
-
-def test_the_divergence_is_zero_at_equality_alone_and_has_weights(points):
-    x, y = points
-    of = functools.partial(transport.sinkhorn_divergence, epsilon=0.5, tolerance=1e-9)
-    np.testing.assert_allclose(of(x, x[::-1]), 0.0, atol=1e-8)
-    assert of(x, y) > 0.1
-    twice = np.concatenate([x, x[:1]])
-    weights = np.array([0.5, 1, 1, 1, 1, 1, 1, 0.5])
-    np.testing.assert_allclose(of(twice, y, weights_x=weights), of(x, y), rtol=1e-6)
-
-
-def test_between_many_samples_of_normals_it_nears_their_distance():
+def test_weights_are_counts_of_points(key):
+    """A point of weight two is two points: on the line, along slices and their maximum."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(400, 1)), 1.0 + 0.5 * rng.normal(size=(400, 1))
-    one = np.ones((1, 1))
-    want = gaussians.squared_wasserstein_2(np.zeros(1), one, np.ones(1), 0.25 * one)
-    got = transport.sinkhorn_divergence(x, y, 0.02, tolerance=1e-4)
-    assert abs(got - want) < 0.25  # five standard errors of the means' and scales' difference
-    exact = transport.wasserstein_1d(x[:, 0], y[:, 0], 2.0)
-    np.testing.assert_allclose(got, exact, rtol=0.02)
+    x, y, counts = rng.normal(size=(6, 3)), rng.normal(size=(9, 3)), np.array([1, 2, 1, 3, 1, 1])
+    many = np.repeat(x, counts, axis=0)
+    short = functools.partial(transport.max_sliced, num_steps=1)
+    for of in map(jax.jit, (transport.sliced, short)):
+        weighted = of(key, x, y, weights_x=counts)
+        np.testing.assert_allclose(weighted, of(key, many, y), rtol=1e-6)
+    assert transport.sliced(key, x, y) != weighted
 
 
-def test_mass_that_is_dear_to_move_stays(points):
-    """At a high price for what is left the plan is the balanced one; at a low one, none moves."""
-    x, y = points
-    far = y + 100.0
-    free = transport.sinkhorn(x, far, 1.0, marginal=0.1)
-    # 0.1 KL(0 || a) on either side, and epsilon KL(0 || a b): of measures, each KL is the mass.
-    np.testing.assert_allclose(free.cost, 1.2, rtol=1e-3)
-    balanced = transport.sinkhorn(x, y, 0.5, tolerance=1e-9)
-    dear = transport.sinkhorn(x, y, 0.5, marginal=1e5, tolerance=1e-9)
-    np.testing.assert_allclose(dear.cost, balanced.cost, rtol=1e-3)
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_distances_of_cdfs_are_those_of_their_quantiles(p):
+    """Of N(0, 1) and N(1, 4) by quantiles; of steps with flat parts by hand."""
+    grid = np.linspace(-20.0, 20.0, 4001)
+    cdfs = stats.norm(0, 1).cdf(grid), stats.norm(1, 2).cdf(grid)
+    u = (np.arange(200_000) + 0.5) / 200_000
+    want = np.mean(np.abs(stats.norm(0, 1).ppf(u) - stats.norm(1, 2).ppf(u)) ** p)
+    got = transport.wasserstein_of_cdfs(*map(jnp.asarray, cdfs), jnp.asarray(grid), p)
+    np.testing.assert_allclose(got, want, rtol=3e-4)
+    # Uniform on [0, 1] and [3, 4] against uniform on [0, 1] and [1, 2]: half the mass moves by 2.
+    x = jnp.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    apart, together = jnp.array([0.0, 0.5, 0.5, 0.5, 1.0]), jnp.array([0.0, 0.5, 1.0, 1.0, 1.0])
+    moved = transport.wasserstein_of_cdfs(apart, together, x, p)
+    np.testing.assert_allclose(moved, 0.5 * 2.0**p, rtol=1e-10)
+    slope = jax.grad(lambda s: transport.wasserstein_of_cdfs(apart, together, s * x, p))(1.0)
+    np.testing.assert_allclose(slope, p * moved, rtol=1e-8)
 
 
-def test_the_entropic_map_moves_a_cloud_onto_its_shifted_self():
-    x = np.random.default_rng(0).normal(size=(60, 2))
-    y = x + np.array([[3.0, -1.0]])
-    plan = transport.sinkhorn(x, y, 0.05, tolerance=1e-6)
-    moved = transport.entropic_map(x, y, plan, 0.05)
-    assert np.abs(moved - y).mean() < 0.15
-    new = transport.entropic_map(np.zeros((1, 2)), y, plan, 0.05)
-    assert np.linalg.norm(np.asarray(new) - [[3.0, -1.0]]) < 0.5
-
-
-def test_what_cannot_be_moved_is_refused(points):
-    x, y = points
+def test_what_cannot_be_moved_is_refused(key):
+    x, y = np.zeros((7, 2)), np.zeros((5, 2))
     with pytest.raises(ValueError, match=r"p of at least 1; got 0\.5"):
         transport.wasserstein_1d(x[:, 0], y[:, 0], 0.5)
-    with pytest.raises(ValueError, match="points on both sides; got 7 and 0"):
+    with pytest.raises(ValueError, match="at least 1 example on both sides; got 7 and 0"):
         transport.wasserstein_1d(x[:, 0], y[:0, 0])
-    with pytest.raises(ValueError, match="a positive epsilon; got 0"):
-        transport.sinkhorn(x, y, 0.0)
+    with pytest.raises(ValueError, match=r"sliced needs samples of one dimension.*\(7, 1\)"):
+        transport.sliced(key, x[:, :1], y)
+    with pytest.raises(ValueError, match="a weight for each of 7"):
+        transport.sliced(key, x, y, weights_x=np.ones(5))
+    with pytest.raises(ValueError, match="weights of at least 0"):
+        transport.wasserstein_1d(x[:, 0], y[:, 0], weights_y=np.array([1.0, 1, 1, 1, -1]))
+    with pytest.raises(ValueError, match=r"CDFs from 0 to 1; cdf_q goes from 0 to 0\.9"):
+        transport.wasserstein_of_cdfs(*np.array([[0.0, 1.0], [0.0, 0.9], [0.0, 1.0]]))
