@@ -13,6 +13,7 @@ batches.
 element, and a head (`BernoulliHead()`, ...) turns raw network outputs into a distribution.
 """
 
+from gm.distributions.chains import MarkovChain
 from gm.distributions.continuous import Laplace, Logistic, Normal, Uniform
 from gm.distributions.counts import NegativeBinomial, Poisson
 from gm.distributions.coupled import CoupledLogisticMixtureHead, coupled_mixture
@@ -56,6 +57,7 @@ __all__ = [
     "LaplaceHead",
     "Logistic",
     "LogisticHead",
+    "MarkovChain",
     "Mixture",
     "MixtureOfLaplacesHead",
     "MixtureOfLogisticsHead",

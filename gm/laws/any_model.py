@@ -77,6 +77,11 @@ def _output(model: Any, params: Params, key: Key, x: Array) -> Array:
         return jax.vmap(lambda x: core.scalar(model.log_prob(params, x), model))(x)
     if not isinstance(model, core.Latent):
         return jax.vmap(model.lower_bound, (None, 0, 0))(params, jax.random.split(key, len(x)), x)
+    return log_weights(model, params, key, x)
+
+
+def log_weights(model: core.Latent, params: Params, key: Key, x: Array) -> Array:
+    """log p(x, z) - log q(z | x) of the first two x: [2, *NUM_WEIGHTS]."""
     keys, num = jax.random.split(key, NUM_WEIGHTS[0]), NUM_WEIGHTS[1]
     weights = jax.vmap(lambda x, k: variational.log_weights(model, params, k, x, num), (None, 0), 0)
     return jax.vmap(weights, (0, None))(x[:2], keys)

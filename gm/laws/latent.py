@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -128,12 +129,17 @@ def bounds_are_ordered(
 ) -> str | None:
     """elbo <= iwae_8 <= log p(x) in expectation; sampled elbos and -log q have their exact means.
 
-    log p(x) and the exact elbo are integrals over z (`gm.laws.integrals`). The weights themselves
-    are not averaged, because their variance is infinite if q is much narrower than the posterior;
-    their logarithms have finite variance.
+    log p(x) and the exact elbo are integrals over z (`gm.laws.integrals`); the `log_prob` of a
+    model that also has one must be that integral. The weights themselves are not averaged, because
+    their variance is infinite if q is much narrower than the posterior; their logarithms have
+    finite variance.
     """
-    errors = []
-    for i, log_w in enumerate(out[0].astype(np.float64)):
+    errors, weights, exactly = [], out[0], [None, None]
+    if isinstance(trial.model, core.Density):
+        of = functools.partial(any_model.log_weights, trial.model)
+        weights = trial.run("log weights", of, trial.params, trial.key, trial.inputs["x"][:2])
+        exactly = out[0][:2]
+    for i, log_w in enumerate(weights.astype(np.float64)):
         top = np.max(log_w, axis=1)
         iwae = np.log(np.mean(np.exp(log_w - top[:, None]), axis=1)) + top
         elbo = np.mean(log_w, axis=1)
@@ -142,7 +148,7 @@ def bounds_are_ordered(
 
         def check(fineness: int, i: int = i, iwae: Any = iwae, elbo: Any = elbo) -> float:
             exact = _exact_bounds(trial, seen, i, float(np.mean(iwae)), fineness)
-            _demand_order(elbo, iwae, exact)
+            _demand_order(elbo, iwae, exact, exactly[i])
             return exact.log_p_error
 
         errors.append(on_two_grids(check))
@@ -160,10 +166,20 @@ class _Exact(NamedTuple):
     elbo_error: float = 0.0
 
 
-def _demand_order(elbo: np.ndarray, iwae: np.ndarray, exact: _Exact) -> None:
-    """Checks the order of sampled bounds [N] of one x, its log p(x) and its exact elbo."""
+def _demand_order(
+    elbo: np.ndarray, iwae: np.ndarray, exact: _Exact, log_prob: np.ndarray | None
+) -> None:
+    """Checks the order of sampled bounds [N] of one x, its log p(x) and its exact elbo.
+
+    Also that the model's own log p(x), where there is one, is the exact one.
+    """
     size = TOLERANCE * (1.0 + 0.01 * abs(exact.elbo))
     size_p = size + NUM_SIGMAS * exact.log_p_error
+    if log_prob is not None:
+        demand(
+            abs(log_prob - exact.log_p) <= size_p,
+            f"log_prob gives {log_prob:.4f}; the integral over z is {exact.log_p:.4f}",
+        )
     size_elbo = size + NUM_SIGMAS * exact.elbo_error
     demand(
         exact.elbo <= exact.log_p + size_p + size_elbo,

@@ -1,11 +1,13 @@
 """Latent-variable models, generators and critics."""
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
 
 from gm import distributions as dist
 from gm.core import Event
+from gm.models.classical import FactorAnalysis
 from gm.models.implicit import Critic, Generator
 from gm.models.latent import VAE
 from gm.networks import MLP
@@ -144,8 +146,35 @@ class ThinClusters(Mixed):
         return dist.Joint((ThinCluster(cluster.logits), place))
 
 
+@dataclasses.dataclass(frozen=True)
+class ScoresAnotherLoading:
+    """A density, and latents of another one: each right by itself."""
+
+    of: FactorAnalysis = FactorAnalysis(PLANE, 1)
+
+    @property
+    def event(self):
+        return self.of.event
+
+    def init(self, key):
+        return self.of.init(key) | {"loading": jnp.ones((self.event.size, 1), jnp.float32)}
+
+    def log_prob(self, params, x):
+        return self.of.log_prob(params | {"loading": 1.3 * params["loading"]}, x)
+
+    def prior(self, params):
+        return self.of.prior(params)
+
+    def encode(self, params, x):
+        return self.of.encode(params, x)
+
+    def decode(self, params, z):
+        return self.of.decode(params, z)
+
+
 RIGHT: dict[str, Any] = {
     "VAE": vae(),
+    "factor analysis": FactorAnalysis(PLANE, 1),
     "VAE, two latents": vae(event=Event((2,), 3), head=dist.CategoricalHead(3), latent_dim=2),
     "VAE, real": vae(event=LINE, head=dist.NormalHead()),
     "VAE, narrow posterior": vae(start_scale=1e-3),
@@ -171,6 +200,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a posterior that samples one of two equals": (OneOfTwoEquals(), BOUNDS),
     "a discrete posterior that samples its mode": (AlwaysTheMode(), BOUNDS),
     "a prior of clusters that sums to less than one": (ThinClusters(), BOUNDS),
+    "log p is not the integral over its latents": (ScoresAnotherLoading(), BOUNDS),
     "a VAE samples modes": (vae(SamplesTheMode), PROCESS),
     "a VAE samples z and x with one key": (vae(SamplesWithOneKey), PROCESS),
     "a generator samples another prior": (

@@ -24,11 +24,14 @@ from gm.models.autoregressive import (
 )
 from gm.models.classical import (
     BayesianNetwork,
+    FactorAnalysis,
+    HiddenMarkovModel,
     Mixture,
     coin,
     components,
     full_table,
     graphs,
+    probabilistic_pca,
     product_of_marginals,
 )
 from gm.models.flows import Flow, Standard
@@ -87,6 +90,8 @@ ROWS = {
     "coin": coin(),
     "mixture of Gaussians": Mixture(PLANE, 2, components.Gaussians(2)),
     "mixture of Bernoullis": Mixture(BITS, 2, components.Bernoullis(5)),
+    "factor analysis": FactorAnalysis(PLANE, 1),
+    "hidden Markov model": HiddenMarkovModel(Event((3,), 3), 2, components.Categoricals(3)),
     "Bayesian network, an order": BayesianNetwork(TRITS, ((3,), (0, 3), (1,), ())),
     "WaveNet Categorical": CausalModel(
         TRITS, dist.CategoricalHead(3), WaveNet(channels=6, skip_channels=5, dilations=(1, 2, 1))
@@ -196,6 +201,17 @@ MATRIX = {
         PixelSNAIL(channels=3, num_blocks=1, num_layers=1, key_channels=2, value_channels=3),
         2,
         Event((2,)),
+    ),
+    "probabilistic PCA": probabilistic_pca(PLANE, 1),
+    "mixture of Categoricals": Mixture(TRITS, 2, components.Categoricals(3, 4)),
+    "hidden Markov model of Gaussians": HiddenMarkovModel(
+        PLANE, 2, components.DiagonalGaussians(1)
+    ),
+    "hidden Markov model of Gaussians in the plane": HiddenMarkovModel(
+        Event((1, 2)), 2, components.Gaussians(2)
+    ),
+    "hidden Markov model of bits, an associative scan": HiddenMarkovModel(
+        Event((3, 2), 2), 3, components.Bernoullis(2), parallel=True
     ),
     "product of marginals": product_of_marginals(TRITS),
     "Markov chain of order two": BayesianNetwork(BITS, graphs.chain(5, 2)),

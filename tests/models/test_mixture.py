@@ -10,7 +10,7 @@ from scipy import special, stats
 from sklearn import mixture as sklearn_mixture
 
 from gm.core import Event
-from gm.models.classical import Mixture, components, mixture
+from gm.models.classical import Mixture, components, mixture, selection
 
 PLANE, BITS = Event((2,)), Event((2, 3), 2)
 KINDS = {
@@ -134,3 +134,30 @@ def test_what_does_not_fit_is_refused(clusters):
         Mixture(PLANE, 2, components.Gaussians(3))
     with pytest.raises(ValueError, match="at least 300 examples"):
         Mixture(PLANE, 300, components.Gaussians(2)).fit(clusters)
+
+
+def test_the_number_of_components_is_chosen_by_bic_or_by_what_is_held_out(clusters):
+    """Two clusters; on held-out examples one component is worse by far, and the score is theirs."""
+    models = [Mixture(PLANE, k, components.DiagonalGaussians(2)) for k in (1, 2)]
+    x, held_out = clusters[::2], clusters[1::2]
+    by_bic = selection.by_bic(models, x, jax.random.key(0))
+    chosen = selection.by_held_out(models, x, held_out, jax.random.key(0))
+    assert by_bic.model == chosen.model == models[1]
+    nats = -np.mean(jax.vmap(chosen.model.log_prob, (None, 0))(chosen.params, held_out))
+    np.testing.assert_allclose(chosen.scores[1], nats, rtol=1e-5)
+    assert chosen.scores[0] > chosen.scores[1] + 0.1
+    with pytest.raises(ValueError, match="at least one model"):
+        selection.by_bic([], x)
+
+
+def test_categoricals_count_values():
+    """One component has the smoothed frequencies; two find two kinds of words."""
+    rng, one = np.random.default_rng(0), components.Categoricals(3, 2, smoothing=0.5)
+    x = rng.integers(0, 3, (60, 2)).astype(np.int32)
+    params = Mixture(Event((2,), 3), 1, one).fit(x, num_steps=1)
+    p = special.softmax(np.asarray(params["components"]["logits"])[0], axis=-1)
+    want = [(np.bincount(x[:, d], minlength=3) + 0.5) / 61.5 for d in range(2)]
+    np.testing.assert_allclose(p, want, rtol=1e-5)
+    found = one.log_probs(params["components"], jnp.array([2, 3]))
+    assert found.shape == (1,)
+    assert found[0] == -np.inf

@@ -1,18 +1,20 @@
-r"""What a mixture is made of: K distributions of one kind, and what examples make of them.
+r"""What mixtures and hidden Markov models are made of: K distributions of one kind.
 
 Each is a frozen value with functions of its parameters, whose leaves have a leading axis [K]:
 
     init(key, K)                       somewhere near the origin
     around(centers [K, D], x [N, D])   wide ones at the centers, to start from
     log_probs(params, x [D])           log p(x | k): [K]
+    elements(params, x [D])            p(x_d | x_<d, k) of every element: a distribution over [D, K]
     maximize(params, x, share [N, K])  the best for examples that belong to k to a part share_nk
     sample(params, k, key)             x ~ p(. | k): [D]
     num_params(K)                      free numbers, for information criteria
     num_values                         of an element: 2 for bits, None for real values
 
-`Bernoullis(D)` of zeros and ones; `Gaussians(D)` with full covariances, `DiagonalGaussians(D)`, and
-`TiedGaussians(D)` with one covariance for all. Standard deviations have a floor, `min_scale`, in
-the units of x, for the likelihood of a Gaussian at one repeated point has no bound.
+`Bernoullis(D)` of zeros and ones, `Categoricals(V, D)` of V values; `Gaussians(D)` with full
+covariances, `DiagonalGaussians(D)`, and `TiedGaussians(D)` with one covariance for all. Standard
+deviations have a floor, `min_scale`, in the units of x, for the likelihood of a Gaussian at one
+repeated point has no bound.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gm import distributions as dist
 from gm.core import Array, Key, Params
+from gm.numerics import log_softmax
 
 _LOG_2PI = math.log(2.0 * math.pi)
 _LEAST = 1e-6  # examples; a component that has fewer stays where it is
@@ -72,6 +76,11 @@ class Bernoullis:
         zeros = jnp.sum(jax.nn.log_sigmoid(-logits), axis=1)
         return jnp.matmul(logits, x.astype(logits.dtype), precision="highest") + zeros
 
+    def elements(self, params: Params, x: Array) -> dist.Bernoulli:
+        """[D, K]"""
+        del x
+        return dist.Bernoulli(params["logits"].T)
+
     def maximize(self, params: Params, x: Array, share: Array) -> Params:
         """The share of ones, smoothed."""
         count, a = jnp.sum(share, 0), self.smoothing
@@ -87,6 +96,69 @@ class Bernoullis:
     def num_params(self, num: int) -> int:
         """K D"""
         return num * self.size
+
+
+@dataclasses.dataclass(frozen=True)
+class Categoricals:
+    """D independent elements of V values each: {"logits": [K, D, V]}.
+
+    Attributes:
+      num_values: V.
+      size: D.
+      smoothing: pseudo-examples of each value, in every element of every component.
+    """
+
+    num_values: int
+    size: int = 1
+    smoothing: float = 0.01
+
+    def init(self, key: Key, num: int) -> Params:
+        """Probabilities near 1 / V."""
+        shape = (num, self.size, self.num_values)
+        return {"logits": 0.1 * jax.random.normal(key, shape, jnp.float32)}
+
+    def around(self, centers: Array, x: Array) -> Params:
+        """Halfway between the centers and the frequencies of the data."""
+        everyone = jnp.ones((len(x), 1), jnp.float32)
+        p = self._counts(x, everyone) / len(x)
+        one_hot = jax.nn.one_hot(centers.astype(jnp.int32), self.num_values, dtype=jnp.float32)
+        return {"logits": jnp.log(0.49 * one_hot + 0.49 * p + 0.02 / self.num_values)}
+
+    def log_probs(self, params: Params, x: Array) -> Array:
+        """[K]"""
+        x = x.astype(jnp.int32)
+        log_p = log_softmax(params["logits"])
+        possible = (x >= 0) & (x < self.num_values)
+        place = jnp.clip(x, 0, self.num_values - 1)[None, :, None]
+        chosen = jnp.take_along_axis(log_p, place, axis=2)[..., 0]
+        return jnp.sum(jnp.where(possible[None], chosen, -jnp.inf), axis=1)
+
+    def elements(self, params: Params, x: Array) -> dist.Categorical:
+        """[D, K]"""
+        del x
+        return dist.Categorical(jnp.swapaxes(params["logits"], 0, 1))
+
+    def maximize(self, params: Params, x: Array, share: Array) -> Params:
+        """The share of each value, smoothed."""
+        count, a = jnp.sum(share, 0)[:, None, None], self.smoothing
+        p = (self._counts(x, share) + a) / jnp.maximum(count + a * self.num_values, _LEAST)
+        return {"logits": _kept(count, jnp.log(jnp.maximum(p, 1e-30)), params["logits"])}
+
+    def sample(self, params: Params, k: Array, key: Key) -> Array:
+        """[D] int32"""
+        return dist.Categorical(params["logits"][k]).sample(key)
+
+    def num_params(self, num: int) -> int:
+        """K D (V - 1)"""
+        return num * self.size * (self.num_values - 1)
+
+    def _counts(self, x: Array, share: Array) -> Array:
+        """[K, D, V]"""
+
+        def one(x: Array) -> Array:
+            return jax.ops.segment_sum(share, x, self.num_values)
+
+        return jnp.transpose(jax.vmap(one, 1)(x.astype(jnp.int32)), (2, 0, 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,11 +191,17 @@ class DiagonalGaussians:
         z = (x[None] - params["mean"]) * jnp.exp(-log_scale)
         return -jnp.sum(0.5 * z**2 + log_scale, axis=1) - 0.5 * self.size * _LOG_2PI
 
+    def elements(self, params: Params, x: Array) -> dist.Normal:
+        """[D, K]"""
+        del x
+        return dist.Normal(params["mean"].T, jnp.exp(params["log_scale"]).T)
+
     def maximize(self, params: Params, x: Array, share: Array) -> Params:
         """Weighted means and variances, not below the floor."""
         count = jnp.sum(share, 0)
         mean = _means(x, share, count)
-        origin = jnp.mean(x, 0, keepdims=True)  # squares of what is near keep their digits
+        # Squares of what is near keep their digits; examples without a share are of no matter.
+        origin = _means(x, jnp.sum(share, 1, keepdims=True), jnp.sum(count)[None])
         x, shifted = x - origin, mean - origin
         variance = _means(x**2, share, count) - shifted**2
         log_scale = 0.5 * jnp.log(jnp.maximum(variance, self.min_scale**2))
@@ -177,6 +255,15 @@ class Gaussians:
         z = jax.scipy.linalg.solve_triangular(chol, shift, lower=True)[..., 0]
         log_det = jnp.sum(params["log_diagonal"], axis=1)
         return -0.5 * jnp.sum(z**2, 1) - log_det - 0.5 * self.size * _LOG_2PI
+
+    def elements(self, params: Params, x: Array) -> dist.Normal:
+        """[D, K]: the mean of an element moves with the noise of those before it."""
+        mean, chol = params["mean"], self._cholesky(params)
+        chol = jnp.broadcast_to(chol, (len(mean), *chol.shape[1:]))
+        shift = (x[None] - mean)[..., None]
+        z = jax.scipy.linalg.solve_triangular(chol, shift, lower=True)
+        loc = mean + jnp.matmul(jnp.tril(chol, -1), z, precision="highest")[..., 0]
+        return dist.Normal(loc.T, jnp.diagonal(chol, axis1=1, axis2=2).T)
 
     def maximize(self, params: Params, x: Array, share: Array) -> Params:
         """Weighted means and covariances, whose eigenvalues have the floor."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from typing import Any
 
 import jax
@@ -28,6 +27,7 @@ import numpy as np
 
 from gm import core
 from gm.core import Array, Event, Key, Metrics, Params
+from gm.models.classical import selection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Mixture:
       components: of `gm.models.classical.components`.
 
     Raises:
-      ValueError: sizes that differ, or Bernoullis of what are not bits.
+      ValueError: sizes that differ, or components of another kind than the event.
     """
 
     event: Event
@@ -55,9 +55,14 @@ class Mixture:
             )
         if self.components.num_values != self.event.num_values:
             raise ValueError(
-                f"Mixture needs Bernoullis for bits and Gaussians for real values; got "
-                f"{type(self.components).__name__} for {self.event}."
+                "Mixture needs Bernoullis for bits and Gaussians for real values, or Categoricals "
+                f"of the event's values; got {self.components} for {self.event}."
             )
+
+    @property
+    def num_params(self) -> int:
+        """K - 1 and those of the components."""
+        return self.num_components - 1 + self.components.num_params(self.num_components)
 
     def init(self, key: Key) -> Params:
         """Equal weights, and components near the origin."""
@@ -129,7 +134,8 @@ class Mixture:
           restarts: starts, of which the likeliest end is kept.
 
         Raises:
-          ValueError: x is not a batch of the event, or has fewer examples than components.
+          ValueError: x is not a batch of the event, has fewer examples than components, or there
+            are no restarts.
         """
         x = np.asarray(x)
         self.event.check(x)
@@ -138,6 +144,8 @@ class Mixture:
                 f"fit needs a batch of at least {self.num_components} examples, one for each "
                 f"component; got shape {x.shape}."
             )
+        if restarts < 1:
+            raise ValueError(f"fit needs at least 1 of restarts; got {restarts}.")
         w = core.example_weights(weights, len(x), "Mixture.fit").astype(np.float32)
         flat = np.asarray(x, np.float32).reshape(len(x), -1)
         key = jax.random.key(0) if key is None else key
@@ -148,17 +156,8 @@ class Mixture:
         return max(ends, key=lambda end: float(end[1]))[0]
 
     def bic(self, params: Params, x: np.ndarray) -> float:
-        """The Bayesian information criterion, -2 log p(x) + (free numbers) log N: lower is better.
-
-        Schwarz (1978).
-
-        Args:
-          params: of a fit.
-          x: [N, *event], what it was fitted to.
-        """
-        log_probs = jax.jit(jax.vmap(self.log_prob, (None, 0)))(params, jnp.asarray(x))
-        free = self.num_components - 1 + self.components.num_params(self.num_components)
-        return -2.0 * float(np.sum(np.asarray(log_probs, np.float64))) + free * math.log(len(x))
+        """The Bayesian information criterion of a fit to x, `selection.bic`: lower is better."""
+        return selection.bic(self, params, x)
 
 
 @functools.partial(jax.jit, static_argnames=("model",))
