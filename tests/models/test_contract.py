@@ -207,9 +207,6 @@ MATRIX = {
     "hidden Markov model of Gaussians": HiddenMarkovModel(
         PLANE, 2, components.DiagonalGaussians(1)
     ),
-    "hidden Markov model of Gaussians in the plane": HiddenMarkovModel(
-        Event((1, 2)), 2, components.Gaussians(2)
-    ),
     "hidden Markov model of bits, an associative scan": HiddenMarkovModel(
         Event((3, 2), 2), 3, components.Bernoullis(2), parallel=True
     ),
