@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +43,7 @@ class MaskedAutoregressive:
       direct: masked connections straight from inputs to outputs.
       activation: of the hidden units.
       context_dim: E, the size of the context vector that every unit sees; 0 for none.
+      dtype: of the network's products; parameters stay in float32.
 
     Raises:
       ValueError: the event is discrete, or the order is no permutation of its elements.
@@ -56,6 +58,7 @@ class MaskedAutoregressive:
     direct: bool = False
     activation: Callable[[Array], Array] = jax.nn.relu
     context_dim: int = 0
+    dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         check_transformer(self.transformer, "MaskedAutoregressive")
@@ -83,6 +86,7 @@ class MaskedAutoregressive:
             activation=self.activation,
             order=self.order,
             context_dim=self.context_dim,
+            dtype=self.dtype,
             output_scale=0.0,
         )
 

@@ -8,6 +8,7 @@ narrow modes along a curve, so that their densities are exact.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -74,6 +75,19 @@ class GaussianMixture:
         noise = jax.random.normal(key_noise, self.event.shape, jnp.float32)
         return centers[mode] + scales[mode] * noise
 
+    def quadrature(self, num_nodes: int = 16) -> tuple[np.ndarray, np.ndarray]:
+        """Points [N, D] and weights [N] with E[f(x)] = sum_n w_n f(x_n) for polynomials f.
+
+        Gauss-Hermite quadrature of every mode, num_nodes^D points each: exact up to degree
+        2 num_nodes - 1 in each dimension.
+        """
+        nodes, weights = np.polynomial.hermite_e.hermegauss(num_nodes)
+        z, w = _product(nodes, weights / np.sum(weights), len(self.centers[0]))
+        centers, scales = np.asarray(self.centers), np.asarray(self.scales)
+        points = centers[:, None] + scales[:, None, None] * z  # [M, N, D]
+        shares = np.asarray(self.weights)[:, None] * w
+        return points.reshape(-1, z.shape[1]), shares.reshape(-1)
+
     def _arrays(self) -> tuple[Array, Array, Array]:
         """Centers [M, D], scales [M] and log weights [M]."""
         centers, scales, weights = map(np.float32, (self.centers, self.scales, self.weights))
@@ -115,6 +129,22 @@ class Checkerboard:
         square = jnp.stack([2 * half + row % 2, row]).astype(jnp.float32)
         place = square + jax.random.uniform(key_place, (2,), jnp.float32)
         return place * (2 * self.radius / self.num_squares) - self.radius
+
+    def quadrature(self, num_nodes: int = 16) -> tuple[np.ndarray, np.ndarray]:
+        """Points [N, 2] and weights [N], Gauss-Legendre quadrature of every dark square."""
+        nodes, weights = np.polynomial.legendre.leggauss(num_nodes)
+        inside, w = _product((nodes + 1.0) / 2.0, weights / 2.0, 2)
+        squares = np.argwhere(np.add.outer(*[np.arange(self.num_squares)] * 2) % 2 == 0)
+        points = (squares[:, None] + inside) * (2 * self.radius / self.num_squares) - self.radius
+        return points.reshape(-1, 2), np.tile(w / len(squares), len(squares))
+
+
+def _product(
+    nodes: np.ndarray, weights: np.ndarray, num_dims: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The product rule of a rule on the line: points [N, D] and weights [N]."""
+    points = np.stack(np.meshgrid(*[nodes] * num_dims, indexing="ij"), -1).reshape(-1, num_dims)
+    return points, functools.reduce(np.multiply.outer, [weights] * num_dims).reshape(-1)
 
 
 def _mixture(*modes: tuple[float, float, float]) -> GaussianMixture:

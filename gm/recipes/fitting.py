@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -51,6 +52,7 @@ def in_steps(
     schedule: optax.Schedule | None = None,
     memory: Callable[[Params], PyTree] | None = None,
     batches: Any = None,
+    traced_init: bool = True,
 ) -> Fitted:
     """Trains with the options, with pictures on the way; prints if the validation loss increased.
 
@@ -68,11 +70,13 @@ def in_steps(
       schedule: the learning rate schedule, for logging.
       memory: memory(params) -> the initial value of what the loss carries from step to step.
       batches: batches of training data; by default shuffled ones of the train split.
+      traced_init: whether init can be traced, into one program for all seeds; an init from
+        examples, in NumPy, cannot.
     """
     many = c.members
     players = (learner,) if isinstance(learner, Mapping) else learner
     step = train.make_step(*players, num_members=many)
-    state = _init(c, init, players[-1], memory)
+    state = _init(c, init, players[-1], memory, traced_init)
     if batches is None:
         batches = dataset.train.batches(c.batch_size, c.seed, on_device=c.steps_per_dispatch > 1)
 
@@ -110,8 +114,9 @@ def _init(
     init: Callable[[Key], Params],
     optimizer: optax.GradientTransformation | Mapping[str, train.Player],
     memory: Callable[[Params], PyTree] | None,
+    traced: bool,
 ) -> train.State:
-    """The state before the first step, made by one program; several seeds add a leading axis."""
+    """The state before the first step; several seeds add a leading axis."""
 
     def one(key: Key) -> train.State:
         key_init, key_train = jax.random.split(key)
@@ -119,6 +124,9 @@ def _init(
         return train.init(params, optimizer, key_train, memory and memory(params))
 
     key = jax.random.key(c.seed)
+    if not traced:
+        states = [one(k) for k in jax.random.split(key, c.num_seeds)] if c.members else [one(key)]
+        return jax.tree.map(lambda *s: jnp.stack(s), *states) if c.members else states[0]
     if c.members:
         return jax.jit(jax.vmap(one))(jax.random.split(key, c.num_seeds))
     return jax.jit(one)(key)

@@ -6,7 +6,9 @@ import functools
 import pathlib
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from gm import core, data, metrics, train
@@ -16,6 +18,7 @@ from gm.recipes import fitting, options, samples
 from gm.recipes.experiment import Experiment, Fitted, Published
 
 METRIC = "negative log-likelihood"
+FROM_TRUTH = "KL(truth || model)"
 
 
 def experiment(
@@ -26,6 +29,7 @@ def experiment(
     *,
     loss: fitting.Loss = likelihood.negative_log_likelihood,
     trained: Any = None,
+    examples: int = 0,
     principle: str = "maximum likelihood",
     published: Published | None = None,
 ) -> Experiment:
@@ -38,6 +42,8 @@ def experiment(
       name: the name of the model in reports.
       loss: loss(model, params, key, batch).
       trained: a model with the same parameters that is trained and validated instead of `model`.
+      examples: the number of training examples that `model.init(key, x)` starts from, for flows; 0
+        for `model.init(key)`.
       principle: the learning principle in reports.
       published: values of the literature, {data set: {metric: (value, source)}}.
     """
@@ -52,8 +58,18 @@ def experiment(
 
     def fit() -> Fitted:
         step = functools.partial(loss, core.in_precision(trained, c.dtype))
-        learner, show = (step, optimizer(c)), {"schedule": schedule(c)}
-        return fitting.in_steps(c, dataset, model.init, learner, validate, picture, **show)
+        own, init = {"schedule": schedule(c)}, model.init
+        if examples:
+            first = next(dataset.train.in_order(examples))["x"]
+            init = functools.partial(model.init, x=np.asarray(first))
+            own["traced_init"] = False
+        return fitting.in_steps(c, dataset, init, (step, optimizer(c)), validate, picture, **own)
+
+    def score(params: Params, split: data.Split) -> dict[str, metrics.Score]:
+        found = {METRIC: evaluate(c, model, params, split)}
+        if hasattr(dataset.density, "quadrature"):
+            found[FROM_TRUTH] = from_truth(dataset.density, model, params)
+        return found
 
     return Experiment(
         dataset,
@@ -61,7 +77,7 @@ def experiment(
         name,
         principle,
         fit,
-        score=lambda params, split: {METRIC: evaluate(c, model, params, split)},
+        score,
         picture=picture,
         published=published or {},
         num_members=c.members,
@@ -80,6 +96,15 @@ def optimizer(c: options.MaximumLikelihood) -> optax.GradientTransformation:
     sparse = optax.stateless_with_tree_map(lambda g, w: g + c.l1 * jnp.sign(w) * (w.ndim > 1))
     clipped = optax.chain(optax.clip_by_global_norm(c.clip_norm), sparse, adam)
     return train.with_ema(clipped, c.ema_decay)
+
+
+def from_truth(density: Any, model: Any, params: Params) -> metrics.Score:
+    """KL(truth || model) in nats, by quadrature over a density that is known (`gm.data.toy`)."""
+    x, weights = density.quadrature()
+    x = x.astype(np.float32)
+    truth = np.asarray(jax.jit(jax.vmap(density.log_prob))(x), np.float64)
+    nats = metrics.likelihood.negative_log_probs(model, params, x, batch_size=4096).values
+    return metrics.Score(float(weights @ (truth + nats)), None, len(x), "nats", "estimate")
 
 
 def evaluate(

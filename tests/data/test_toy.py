@@ -155,3 +155,24 @@ def test_a_mixture_that_is_none_is_refused():
         _ = toy.CLAW.scale
     with pytest.raises(ValueError, match="even num_squares"):
         toy.Checkerboard(3)
+
+
+@pytest.mark.parametrize("name", ["claw", "ring8", "two_moons", "checkerboard"])
+def test_quadrature_over_a_density_has_its_moments(name):
+    """Against moments of its modes or squares, by hand, and the entropy of the checkerboard."""
+    density = toy.DENSITIES[name]
+    x, weights = density.quadrature(8)
+    if name == "checkerboard":
+        # Rows and columns pair up: x and y are uniform, with squares of the diagonals in common.
+        mean, second, area = np.zeros(2), np.full(2, 64.0 / 12.0), 32.0
+        log_p = np.array([density.log_prob(row) for row in x.astype(np.float32)[:3]])
+        np.testing.assert_allclose(log_p, -np.log(area), rtol=1e-6)
+    else:
+        centers, scales, shares = map(
+            np.asarray, (density.centers, density.scales, density.weights)
+        )
+        mean = shares @ centers
+        second = shares @ (centers**2 + scales[:, None] ** 2)
+    assert np.sum(weights) == pytest.approx(1.0, abs=1e-12)
+    np.testing.assert_allclose(weights @ x, mean, atol=1e-12)
+    np.testing.assert_allclose(weights @ x**2, second, rtol=1e-12)

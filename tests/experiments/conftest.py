@@ -81,12 +81,12 @@ def dry(monkeypatch):
 
     begin = fitting._init
 
-    def zeros(c, init, optimizer, memory):
+    def zeros(c, init, optimizer, memory, traced):
         def params(key):
-            shapes = jax.eval_shape(init, key)
+            shapes = jax.eval_shape(getattr(init, "func", init), key)  # without the examples
             return jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
 
-        return begin(c, params, optimizer, memory)
+        return begin(c, params, optimizer, memory, True)
 
     monkeypatch.setattr(fitting, "_init", zeros)
     monkeypatch.setattr(samples, "_sample", sample)

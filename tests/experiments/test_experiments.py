@@ -25,6 +25,8 @@ TRANSFORMER = TEXT | {"width": 8, "num_layers": 1, "num_heads": 2, "window": 24}
 CHAR_RNN = TEXT | {"widths": (8,), "eval_window": 100}
 GAN = {"num_steps": 2, "hidden": (8,), "batch_size": 8, "latent_dim": 2}
 WAVENET = {"num_steps": 2, "channels": 4, "dilations": (1, 2), "eval_samples": 20}
+FLOW = {"num_steps": 2, "num_layers": 2, "hidden": (8,), "batch_size": 8}
+DIGITS = {"dataset": "digits_dequantized", "num_bins": 0, "logit_margin": 0.05}
 LABELLED = ", class-conditional"
 TRACED = [  # experiment, options, what result.json calls the model
     ("fvsbn", {}, "FVSBN"),
@@ -64,6 +66,10 @@ TRACED = [  # experiment, options, what result.json calls the model
     ("transformer", TRANSFORMER, "Transformer, 1 layers, 2 heads, 8 wide"),
     ("char_rnn", CHAR_RNN | {"lstm": True}, "LSTM 8"),
     ("wavenet", WAVENET, "WaveNet, 4 blocks of 4" + LABELLED),
+    ("coupling", FLOW | {"num_bins": 4}, "spline couplings, 2 layers, 4 bins"),
+    ("coupling", FLOW | DIGITS, "RealNVP, 2 layers"),
+    ("autoregressive", FLOW | {"num_bins": 4}, "autoregressive splines, 2 layers, 4 bins"),
+    ("autoregressive", FLOW | DIGITS, "MAF, 2 layers"),
     ("vae", VAE | {"num_samples": 3}, "VAE 8, 2 latents"),
 ]
 

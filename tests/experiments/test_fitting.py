@@ -8,11 +8,12 @@ import numpy as np
 import optax
 import pytest
 
-from gm import data, metrics, train
+from gm import bijections, data, metrics, train
 from gm import distributions as dist
 from gm.core import Event
 from gm.losses import variational
 from gm.metrics import Score, results
+from gm.models import flows
 from gm.models.autoregressive import NADE
 from gm.models.classical import BayesianNetwork, graphs
 from gm.recipes import (
@@ -292,3 +293,26 @@ def test_the_quickstart_rounds_real_samples_down_to_levels():
     x, speed = tables.sample(model, {}, 2)
     np.testing.assert_array_equal(x, [[0, 16, 9]] * 2)
     assert speed > 0.0
+
+
+def test_the_divergence_from_a_known_density_is_that_of_gaussians():
+    """KL(N(0, 1) || N(1, 4)) = log 2 + (1 + 1) / 8 - 1 / 2, by quadrature."""
+    event = Event((1,))
+    density = data.toy.GaussianMixture(((0.0,),), (1.0,), (1.0,))
+    model = flows.Flow(event, flows.Standard(event), bijections.Affine(event))
+    params = model.init(jax.random.key(0))
+    params["bijection"] = {"shift": np.ones(1, "f"), "log_scale": np.full(1, np.log(2.0), "f")}
+    found = likelihood.from_truth(density, model, params)
+    assert found.value == pytest.approx(np.log(2.0) - 0.25, rel=1e-5)
+
+
+def test_a_start_from_examples_is_that_of_the_model_for_every_seed():
+    event = Event((2,))
+    model = flows.Flow(event, flows.Standard(event), bijections.Affine(event))
+    x = np.random.default_rng(0).normal(3.0, 2.0, (50, 2)).astype(np.float32)
+    init = functools.partial(model.init, x=x)
+    for num_seeds in (1, 2):
+        c = options.Training(num_seeds=num_seeds)
+        state = fitting._init(c, init, optax.sgd(0.1), None, traced=False)
+        shift = np.asarray(state.params["bijection"]["shift"])
+        np.testing.assert_allclose(shift.reshape(-1, 2), [x.mean(0)] * num_seeds, rtol=1e-5)

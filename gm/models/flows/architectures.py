@@ -16,6 +16,7 @@ map A last, which `flow.init(key, x)` fits to examples: it standardizes them. An
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -224,6 +225,22 @@ def glow(
     if logit_margin is not None:
         parts.append(Elementwise(event, transformers.Sigmoid(logit_margin)))
     return Flow(event, Standard(event), Chain(parts), context)
+
+
+def of_logits(flow: Flow, margin: float = 1e-6) -> Flow:
+    """The flow of logits of data in [0, 1], as dequantized images are.
+
+        x = (σ(y) - α) / (1 - 2 α),    y ~ flow
+
+    Dinh et al. (2017), arXiv:1605.08803, section 4.1, with α = 0.05; Papamakarios et al. (2017),
+    arXiv:1705.07057, with 1e-6 on MNIST.
+
+    Args:
+      flow: of real values.
+      margin: α.
+    """
+    squash = Elementwise(flow.event, transformers.Sigmoid(margin))
+    return dataclasses.replace(flow, bijection=Chain((flow.bijection, squash)))
 
 
 def _glow_level(
