@@ -22,6 +22,7 @@ from gm.bijections.amortized import Amortized
 from gm.bijections.autoregressive import MaskedAutoregressive
 from gm.bijections.block import BlockAutoregressive
 from gm.bijections.compose import Chain, Inverse
+from gm.bijections.continuous import Continuous
 from gm.bijections.coupling import Coupling, alternating, checkerboard, halves
 from gm.bijections.elementwise import Elementwise
 from gm.bijections.glow import ActNorm, InvertibleConv, MultiScale, Squeeze
@@ -35,6 +36,7 @@ __all__ = [
     "Amortized",
     "BlockAutoregressive",
     "Chain",
+    "Continuous",
     "Coupling",
     "Elementwise",
     "Householder",

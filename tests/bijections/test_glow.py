@@ -128,6 +128,8 @@ def test_glow_starts_class_conditional_from_examples_and_their_labels(key):
         flow.init(key, x)
     with pytest.raises(ValueError, match="even height and width"):
         flows.glow(Event((6, 6, 1)), 2)
+    grey = flows.glow(Event((4, 4)), 1, 1, channels=(2,))
+    assert jax.eval_shape(grey.sample, jax.eval_shape(grey.init, key), key).shape == (4, 4)
 
 
 @pytest.mark.parametrize(

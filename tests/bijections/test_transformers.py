@@ -33,10 +33,7 @@ def sigmoidal(raw, x):
 
 
 def deep_sigmoidal(raw, x):
-    (first, second), log_det = raw.reshape(2, 3, 3), 0.0
-    x, change = sigmoidal(first, x)
-    y, log_det = sigmoidal(second, x)
-    return y, log_det + change
+    return sigmoidal(raw.reshape(3, 3), x)
 
 
 def mixture_cdf(raw, x):
@@ -91,7 +88,7 @@ KINDS = {
     "spline": (transformers.Spline(KNOTS), spline),
     "circular spline": (transformers.CircularSpline(KNOTS), circular),
     "mixture CDF": (transformers.MixtureCDF(4), mixture_cdf),
-    "deep sigmoidal": (transformers.DeepSigmoidal(3, 2), deep_sigmoidal),
+    "deep sigmoidal": (transformers.DeepSigmoidal(3), deep_sigmoidal),
     "sum of squares": (transformers.SumOfSquares(2, 2), sum_of_squares),
 }
 
@@ -149,6 +146,14 @@ def test_a_transformer_is_that_of_its_paper_and_inverts_at_every_edge(name):
         np.testing.assert_array_less(np.abs(got - want), allowed)
     y = np.take_along_axis(y, np.argsort(x, axis=1), 1)
     assert np.all(np.diff(y, axis=1) >= -1e-5)
+
+
+def test_deep_sigmoidal_layers_follow_each_other():
+    raw = np.random.default_rng(0).standard_normal(18).astype(np.float32)
+    got = jax.jit(transformers.DeepSigmoidal(3, 2).forward)(raw, np.float32(0.7))
+    h, first = sigmoidal(np.float64(raw[:9]).reshape(3, 3), 0.7)
+    y, second = sigmoidal(np.float64(raw[9:]).reshape(3, 3), h)
+    np.testing.assert_allclose(got, [y, first + second], rtol=1e-5)
 
 
 def test_a_spline_inverts_where_the_papers_discriminant_is_negative_in_float32():

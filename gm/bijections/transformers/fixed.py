@@ -26,7 +26,8 @@ class Sigmoid:
     """y = (σ(x) - α) / (1 - 2 α), onto [0, 1] and, with a margin α, a little beyond on both sides.
 
     Inverted it is the start of RealNVP on images, logit(α + (1 - 2 α) y). In float32 y near 1 is
-    rounded to 6e-8, and x is known from it to 6e-8 e^x; from x = 16.6 on, y and x are those there.
+    rounded to 6e-8, and x is known from it to 6e-8 e^x; from x = 16.6 on, y and x are those there,
+    and with a margin from |x| = 15.2 on.
 
     Attributes:
       margin: α, at least 0 and below 1/2.
@@ -49,7 +50,7 @@ class Sigmoid:
     def forward(self, raw: Array, x: Array) -> tuple[Array, Array]:
         """(σ(x) - α) / (1 - 2 α)"""
         width = 1.0 - 2.0 * self.margin
-        y = (jnp.clip(jax.nn.sigmoid(x), SMALLEST, BELOW_ONE) - self.margin) / width
+        y = (jnp.clip(jax.nn.sigmoid(x), *self._ends) - self.margin) / width
         return y, jax.nn.log_sigmoid(x) + jax.nn.log_sigmoid(-x) - math.log(width)
 
     def inverse(self, raw: Array, y: Array) -> tuple[Array, Array]:
@@ -57,11 +58,17 @@ class Sigmoid:
         width = 1.0 - 2.0 * self.margin
         u = self.margin + width * y
         inside = (u > 0.0) & (u < 1.0)
-        nearest = jnp.where(u > 0.5, math.log(2.0**24 - 1.0), math.log(SMALLEST))
+        low, high = (math.log(end / (1.0 - end)) for end in self._ends)
+        nearest = jnp.where(u > 0.5, high, low)
         u = jnp.where(inside, u, 0.5)
         below, above = jnp.log(u), jnp.log1p(-u)
         log_det = math.log(width) - below - above
         return jnp.where(inside, below - above, nearest), jnp.where(inside, log_det, -jnp.inf)
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """Of the values that σ takes: what α + (1 - 2 α) y is rounded to lies inside (0, 1) too."""
+        return (SMALLEST, BELOW_ONE) if self.margin == 0.0 else (2.0**-22, 1.0 - 2.0**-22)
 
 
 @dataclasses.dataclass(frozen=True)

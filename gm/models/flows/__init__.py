@@ -8,6 +8,7 @@ and its like (`architectures`) are those of the literature.
 from gm.models.flows.architectures import (
     autoregressive_flow,
     coupling_flow,
+    ffjord,
     glow,
     iaf,
     maf,
@@ -26,6 +27,7 @@ __all__ = [
     "Standard",
     "autoregressive_flow",
     "coupling_flow",
+    "ffjord",
     "glow",
     "iaf",
     "maf",

@@ -11,6 +11,7 @@ map A last, which `flow.init(key, x)` fits to examples: it standardizes them. An
 | couplings | L networks | L networks |
 | `maf`, `spline_maf`, `naf` | L networks | L networks, one element at a time |
 | `glow` | L networks | L networks |
+| `ffjord` | some 50 to 200 networks | as many |
 | `iaf` | L networks, one element at a time | L networks |
 """
 
@@ -25,6 +26,7 @@ from gm.bijections import (
     ActNorm,
     Affine,
     Chain,
+    Continuous,
     Coupling,
     Elementwise,
     Inverse,
@@ -190,6 +192,29 @@ def naf(event: Event, num_layers: int = 2, *, num_units: int = 8, **options: Any
     return autoregressive_flow(event, sigmoidal, num_layers, **options)
 
 
+def ffjord(
+    event: Event,
+    *,
+    hidden: tuple[int, ...] = (64, 64),
+    num_probes: int = 0,
+    tolerance: float = 1e-5,
+    context: PyTree = None,
+) -> Flow:
+    """FFJORD: a continuous flow. Grathwohl et al. (2019), arXiv:1810.01367; needs diffrax.
+
+    Args:
+      event: the space of x, real.
+      hidden: units in each hidden layer of the network, with softplus between them.
+      num_probes, tolerance: as in `bijections.Continuous`; 0 probes for the exact trace.
+      context: the space of y for p(x | y), as in `Flow`.
+    """
+    network = MLP(hidden, (), activation=jax.nn.softplus, output_scale=0.1)
+    layer = Continuous(
+        event, network, num_probes, tolerance=tolerance, context_dim=_vector_size(context)
+    )
+    return Flow(event, Standard(event), Chain([layer, Affine(event)]), context)
+
+
 def glow(
     event: Event,
     num_levels: int = 2,
@@ -207,7 +232,7 @@ def glow(
     others, by one more coupling layer. `flow.init(key, x)` starts from a batch of examples.
 
     Args:
-      event: [H, W, C], real; height and width are multiples of 2^num_levels.
+      event: [H, W] or [H, W, C], real; height and width are multiples of 2^num_levels.
       num_levels: levels.
       num_steps: steps of each level.
       transformer: of the coupling layers; a spline Glow takes `transformers.Spline(8, 8.0)`.
@@ -221,10 +246,13 @@ def glow(
     """
     network = ConvNet(channels, (), output_scale=0.0)
     options = {"network": network, "context_dim": _vector_size(context)}
-    parts = _glow_level(event, num_levels, num_steps, transformer, options)
+    image = Event((*event.shape, 1), event.num_values) if len(event.shape) == 2 else event
+    parts = _glow_level(image, num_levels, num_steps, transformer, options)
+    if image != event:
+        parts.append(Reshape(image.shape, event.shape))
     if logit_margin is not None:
         parts.append(Elementwise(event, transformers.Sigmoid(logit_margin)))
-    return Flow(event, Standard(event), Chain(parts), context)
+    return Flow(event, Standard(image), Chain(parts), context)
 
 
 def of_logits(flow: Flow, margin: float = 1e-6) -> Flow:
