@@ -5,6 +5,7 @@ A game of two linear players that hand on a replay buffer and a spectral-norm ve
 
 import ctypes
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -16,9 +17,9 @@ from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
 FORKS = multiprocessing.get_context("forkserver")
-LIBRARIES = "jax optax gm.train orbax.checkpoint tensorboardX"
+LIBRARIES = "jax optax gm.train orbax.checkpoint tensorboardX __main__"
 COUNT, KILL, HALF, FAIL, FULL, DISK, NEARLY = range(7)  # as in faults.c
-STEPS, ROWS, SAVES = 12, 2, 4
+STEPS, ROWS, SAVES, PLOTS, KEPT = 8, 2, 4, 6, 1
 LIMIT = 120.0  # seconds after which a run hangs
 
 
@@ -63,7 +64,7 @@ class Slow:
         while True:
             rng = np.random.default_rng(step)
             _slow(f"training {step}", CURRENT[0].step_takes)
-            yield {"x": rng.normal(size=(4, 3)).astype(np.float32)}
+            yield {"x": rng.normal(size=(4, 4)).astype(np.float32)}
             step += 1
 
 
@@ -81,7 +82,7 @@ def critic(params: Any, key: Any, batch: Mapping[str, Any], memory: Any) -> tupl
     import jax.numpy as jnp
 
     _slow("compiling", CURRENT[0].compilation_takes)
-    w, made = params["w"], params["made"] + jax.random.normal(key, (3,))
+    w, made = params["w"], params["made"] + jax.random.normal(key, (4,))
     u = w.T @ (w @ memory["u"])
     u = u / jnp.linalg.norm(u)
     scores = batch["x"] @ w / jax.lax.stop_gradient(jnp.linalg.norm(w @ u))
@@ -98,10 +99,9 @@ def generator(params: Any, key: Any, batch: Any, memory: Any) -> tuple[Any, tupl
     return jnp.mean(jnp.square(params["made"] @ params["w"])), ({}, memory)
 
 
+@functools.cache
 def game() -> tuple[Any, Any]:
-    """The step of the game, and its first state."""
-    import jax
-    import jax.numpy as jnp
+    """The players of the game, and its step, which a process compiles once."""
     import optax
 
     from gm import train
@@ -110,17 +110,29 @@ def game() -> tuple[Any, Any]:
         "w": train.Player(critic, optax.adam(1e-2), updates=2),
         "made": train.Player(generator, optax.adam(1e-2)),
     }
-    memory = {"u": jnp.ones(3), "pool": jnp.zeros((8, 3)), "seen": jnp.zeros(4)}
+    return players, train.make_step(players)
+
+
+def first(players: Any) -> Any:
+    """The first state of the game."""
+    import jax
+    import numpy as np
+
+    from gm import train
+
+    ones, zeros = np.ones(4, np.float32), np.zeros((4, 4), np.float32)
+    memory = {"u": ones, "pool": zeros, "seen": zeros[0]}
     replicated = {"u": True, "pool": True, "seen": False}
-    params = {"w": jnp.tri(3), "made": jnp.ones(3)}
-    state = train.init(params, players, jax.random.key(1), memory, replicated)
-    return train.make_step(players), state
+    params = {"w": np.tri(4, dtype=np.float32), "made": ones}
+    return train.init(params, players, jax.random.key(1), memory, replicated)
 
 
 def evaluate(state: Any) -> dict[str, Any]:
     """One number, in its time."""
     _slow("evaluating", CURRENT[0].evaluation_takes)
-    return {"first": state.params["w"][0, 0]}
+    import numpy as np
+
+    return {"first": np.asarray(state.params["w"])[0, 0]}
 
 
 def plot(state: Any, path: pathlib.Path) -> None:
@@ -140,18 +152,19 @@ def arm_faults(victim: Victim) -> Any:
 
 
 def train_it(victim: Victim) -> None:
-    """Trains, in a process of its own; leaves the SHA-256 and the count of operations aside."""
+    """Trains; leaves the SHA-256, the count of operations and whether the fault was met aside."""
     with (victim.aside / "log").open("a") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    CURRENT.append(victim)
+    CURRENT[:] = [victim]
     import jax
 
     from gm import train
 
     jax.config.update("jax_compilation_cache_dir", str(HERE.parent / ".jax_cache" / "attacks"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    step, state = game()
+    players, step = game()
+    state = first(players)
     lib, best = arm_faults(victim), train.Best("first")
     state = train.run(
         step,
@@ -166,21 +179,28 @@ def train_it(victim: Victim) -> None:
         evaluate_every=SAVES,
         best=best,
         plot=plot,
-        plot_every=6,
+        plot_every=PLOTS,
+        keep=KEPT,
         progress=False,
     )
     told = {
         "sha256": train.digest((state, best.params)),
         "operations": lib.faults_counted() if lib else 0,
+        "met": bool(lib and lib.faults_met()),
     }
     (victim.aside / "told").write_text(json.dumps(told))
 
 
-def start(victim: Victim) -> Any:
-    """A process that trains."""
+def prepare(victim: Victim) -> None:
+    """Makes room beside the folder, and takes away what an earlier run left there."""
     victim.aside.mkdir(parents=True, exist_ok=True)
     for old in ("told", "where"):
         (victim.aside / old).unlink(missing_ok=True)
+
+
+def start(victim: Victim) -> Any:
+    """A process that trains."""
+    prepare(victim)
     process = FORKS.Process(target=train_it, args=(victim,))
     process.start()
     return process
@@ -197,8 +217,40 @@ def end(process: Any, limit: float = LIMIT) -> int | None:
 
 
 def run(victim: Victim) -> int | None:
-    """Trains, and returns the exit status."""
+    """Trains in a process of its own, and returns its exit status; None where it hangs."""
     return end(start(victim))
+
+
+class Resumer:
+    """A process that lets one attacked run after another go on, and compiles the step once."""
+
+    def __init__(self) -> None:
+        self._here, there = FORKS.Pipe()
+        self._process = FORKS.Process(target=_serve, args=(there,), daemon=True)
+        self._process.start()
+
+    def run(self, victim: Victim) -> int | None:
+        """As `run`; the process ends with the first run that does not come to its end."""
+        prepare(victim)
+        self._here.send(victim)
+        if self._here.poll(LIMIT):
+            try:
+                return self._here.recv()
+            except EOFError:
+                pass
+        return end(self._process, 1.0)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes another one."""
+        return self._process.is_alive()
+
+
+def _serve(pipe: Any) -> None:
+    """Trains what comes, as long as nothing goes wrong."""
+    while True:
+        train_it(pipe.recv())
+        pipe.send(0)
 
 
 def told(victim: Victim) -> dict:

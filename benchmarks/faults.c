@@ -35,7 +35,7 @@ enum verdict { GO, PARTLY, FAILS };
 
 static char prefix[PATH_MAX];
 static atomic_int armed;
-static atomic_long counted, written;
+static atomic_long counted, written, met;
 static int mode;
 static long target, span;
 static uint64_t seed;
@@ -43,11 +43,12 @@ static uint64_t seed;
 void faults_arm(const char *below, int what, long n, long width, long key) {
   strncpy(prefix, below, sizeof prefix - 1);
   mode = what, target = n, span = width, seed = (uint64_t)key;
-  counted = written = 0;
+  counted = written = met = 0;
   armed = 1;
 }
 
 long faults_counted(void) { return counted; }
+long faults_met(void) { return met; }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
@@ -84,8 +85,8 @@ static void die(void) {
   for (;;) pause();
 }
 
-/* What becomes of an operation; bytes: of a write, else -1; frees: whether it makes room. */
-static enum verdict verdict(long bytes, int frees) {
+/* As `verdict`, for the mode. */
+static enum verdict decided(long bytes, int frees) {
   long n = ++counted;
   if (mode == KILL && n == target) die();
   if (mode == HALF && n == target) return PARTLY;
@@ -101,6 +102,13 @@ static enum verdict verdict(long bytes, int frees) {
     if (chance % 3 == 0) return errno = ENOSPC, (bytes > 1 && chance & 1024) ? PARTLY : FAILS;
   }
   return GO;
+}
+
+/* What becomes of an operation; bytes: of a write, else -1; frees: whether it makes room. */
+static enum verdict verdict(long bytes, int frees) {
+  enum verdict found = decided(bytes, frees);
+  met += found != GO;
+  return found;
 }
 
 #define GUARD(dir, path, frees, call)                  \
