@@ -17,6 +17,7 @@ from types import FrameType
 # them.
 NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
 ECHO_SECONDS = 1.0
+TICK_SECONDS = 0.1  # the precision of arrival times
 INTERRUPTED = 130  # 128 + SIGINT: the status that ends a shell's loop over runs
 
 
@@ -65,14 +66,14 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        came = arrivals.last()
-        if stop and came - first < ECHO_SECONDS:
+        earliest, latest = arrivals.last()
+        if stop and earliest - first < ECHO_SECONDS:
             return
         if stop:
             signal.signal(number, signal.SIG_DFL if saves else previous[number])
             signal.raise_signal(number)
             return
-        first, stop.signal = came, signal.Signals(number).name
+        first, stop.signal = latest, signal.Signals(number).name
 
     arrivals, previous = _Arrivals(), {}
     try:
@@ -90,19 +91,24 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
 
 
 class _Arrivals:
-    """The arrival times of signals; Python runs handlers only later, such as after compilation."""
+    """The arrival times of signals; Python runs handlers only later, such as after compilation.
+
+    On a busy machine the process itself may not run for a while, so a time is an interval: from the
+    last moment without a pending signal to the moment when the signal was seen.
+    """
 
     def __init__(self) -> None:
         self._out, self._in = os.pipe()
         os.set_blocking(self._out, False)
         os.set_blocking(self._in, False)
-        self._lock, self._last = threading.RLock(), time.monotonic()
+        self._none = time.monotonic()  # all signals before this time have been read
+        self._lock, self._last = threading.RLock(), (self._none, self._none)
         self._before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def last(self) -> float:
-        """The arrival time of the last signal."""
+    def last(self) -> tuple[float, float]:
+        """The earliest and the latest time at which the last signal can have arrived."""
         with self._lock:
             self._read()
             return self._last
@@ -118,16 +124,18 @@ class _Arrivals:
         """Records arrival times until the writing end is closed."""
         goes_on = True
         while goes_on:
-            select.select([self._out], [], [])
+            select.select([self._out], [], [], TICK_SECONDS)
             with self._lock:
                 goes_on = self._read()
 
     def _read(self) -> bool:
-        """Records the time if signals have arrived; False at the end."""
+        """Records the times if signals have arrived; False at the end."""
+        begin = time.monotonic()
         try:
             came = os.read(self._out, 4096)
         except BlockingIOError:
+            self._none = begin
             return True
         if came:
-            self._last = time.monotonic()
+            self._last, self._none = (self._none, time.monotonic()), begin
         return bool(came)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import jax
 import numpy as np
@@ -268,11 +269,12 @@ def test_the_last_good_state_is_in_the_error(
 
 
 def test_a_second_ctrl_c_without_a_folder_is_one_at_once(monkeypatch):
-    monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.0)
+    monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.05)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     with stopping.on_signals(saves=False) as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.signal == "SIGINT"
+        time.sleep(0.05 + 3 * stopping.TICK_SECONDS)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

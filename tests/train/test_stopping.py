@@ -1,5 +1,6 @@
 """Signals that ask a run to end."""
 
+import collections
 import hashlib
 import os
 import signal
@@ -23,6 +24,19 @@ def test_a_signal_counts_from_when_it_came_not_from_when_python_tells_of_it(monk
             hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000)
         assert stop.signal == "SIGTERM"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_a_stalled_process_meets_late_is_an_echo(monkeypatch):
+    """Nothing in the process runs when it comes, nor for a while after, as on a busy machine."""
+    monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.1)
+    monkeypatch.setattr(stopping, "NAMES", ("SIGALRM",))  # which a clock of the kernel sends
+    with stopping.on_signals() as stop:
+        signal.raise_signal(signal.SIGALRM)
+        begin = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, 0.03)
+        while time.monotonic() - begin < stopping.ECHO_SECONDS:
+            collections.deque(range(3 * 10**7), maxlen=0)  # keeps the lock of the interpreter
+        assert stop.signal == "SIGALRM"
 
 
 def test_an_echo_that_comes_when_the_run_is_over_ends_nothing(monkeypatch):
