@@ -3,6 +3,7 @@
 A game of two linear players that hand on a replay buffer and a spectral-norm vector.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import functools
@@ -11,14 +12,17 @@ import multiprocessing
 import os
 import pathlib
 import subprocess
+import sys
+import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
 FORKS = multiprocessing.get_context("forkserver")
 LIBRARIES = "jax optax gm.train orbax.checkpoint tensorboardX __main__"
-COUNT, KILL, HALF, FAIL, FULL, DISK, NEARLY = range(7)  # as in faults.c
+COUNT, KILL, HALF, FAIL, FULL, DISK, NEARLY, COPY = range(8)  # as in faults.c
 STEPS, ROWS, SAVES, PLOTS, KEPT = 8, 2, 4, 6, 1
 LIMIT = 120.0  # seconds after which a run hangs
 
@@ -44,6 +48,8 @@ class Victim:
     evaluation_takes: float = 0.0
     picture_takes: float = 0.0
     compilation_takes: float = 0.0
+    busy: int = 0
+    """Threads that do nothing but take the lock of the interpreter."""
 
     @property
     def aside(self) -> pathlib.Path:
@@ -141,11 +147,14 @@ def plot(state: Any, path: pathlib.Path) -> None:
     path.write_text("a picture")
 
 
+def _busy() -> None:
+    while True:
+        pass
+
+
 def arm_faults(victim: Victim) -> Any:
-    """The library, once it knows what is to go wrong from now on; None where nothing is."""
-    if victim.fault is None:
-        return None
-    fault, lib = victim.fault, ctypes.CDLL(os.environ["GM_FAULTS"])
+    """The library, once it knows what is to go wrong from now on, or that nothing is."""
+    fault, lib = victim.fault or Fault(), ctypes.CDLL(os.environ["GM_FAULTS"])
     where = os.fsencode(victim.folder.absolute())
     lib.faults_arm(where, fault.mode, *map(ctypes.c_long, (fault.at, fault.span, fault.seed)))
     return lib
@@ -157,6 +166,8 @@ def train_it(victim: Victim) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     CURRENT[:] = [victim]
+    for _ in range(victim.busy):
+        threading.Thread(target=_busy, daemon=True).start()
     import jax
 
     from gm import train
@@ -185,8 +196,8 @@ def train_it(victim: Victim) -> None:
     )
     told = {
         "sha256": train.digest((state, best.params)),
-        "operations": lib.faults_counted() if lib else 0,
-        "met": bool(lib and lib.faults_met()),
+        "operations": lib.faults_counted(),
+        "met": bool(lib.faults_met()),
     }
     (victim.aside / "told").write_text(json.dumps(told))
 
@@ -198,10 +209,16 @@ def prepare(victim: Victim) -> None:
         (victim.aside / old).unlink(missing_ok=True)
 
 
+def lead(victim: Victim) -> None:
+    """Trains as the leader of a group of processes, which `timeout` sends a signal to as well."""
+    os.setpgrp()
+    train_it(victim)
+
+
 def start(victim: Victim) -> Any:
     """A process that trains."""
     prepare(victim)
-    process = FORKS.Process(target=train_it, args=(victim,))
+    process = FORKS.Process(target=lead, args=(victim,))
     process.start()
     return process
 
@@ -221,8 +238,8 @@ def run(victim: Victim) -> int | None:
     return end(start(victim))
 
 
-class Resumer:
-    """A process that lets one attacked run after another go on, and compiles the step once."""
+class Warm:
+    """A process that trains one victim after another, and compiles their step once."""
 
     def __init__(self) -> None:
         self._here, there = FORKS.Pipe()
@@ -230,27 +247,36 @@ class Resumer:
         self._process.start()
 
     def run(self, victim: Victim) -> int | None:
-        """As `run`; the process ends with the first run that does not come to its end."""
+        """As `run`."""
         prepare(victim)
         self._here.send(victim)
         if self._here.poll(LIMIT):
-            try:
+            with contextlib.suppress(EOFError):
                 return self._here.recv()
-            except EOFError:
-                pass
         return end(self._process, 1.0)
 
     @property
     def alive(self) -> bool:
-        """Whether it takes another one."""
+        """Whether it trains another one."""
         return self._process.is_alive()
 
 
 def _serve(pipe: Any) -> None:
-    """Trains what comes, as long as nothing goes wrong."""
+    """Trains what comes; ends once a run leaves a thread that an end would have to wait for."""
     while True:
-        train_it(pipe.recv())
-        pipe.send(0)
+        status, victim = 0, pipe.recv()
+        try:
+            train_it(victim)
+        except Exception:
+            traceback.print_exc()
+            status = 1
+        if _threads():
+            sys.exit(status)
+        pipe.send(status)
+
+
+def _threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate()[1:] if not t.daemon]
 
 
 def told(victim: Victim) -> dict:

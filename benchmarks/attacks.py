@@ -11,6 +11,7 @@ About two hours on 2 CPU cores, a few minutes with `--every 20`.
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import os
@@ -31,7 +32,8 @@ import attacked
 import tyro
 
 Row = tuple[str, str]
-IDLE: queue.SimpleQueue[attacked.Resumer] = queue.SimpleQueue()
+LONG, SOON = 5.0, 4.0  # seconds of an evaluation or picture; seconds until a run is saved
+IDLE: queue.SimpleQueue[attacked.Warm] = queue.SimpleQueue()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Config:
 
     every: int = 1
     """Of the file operations, every how many-th is attacked."""
+    kills: int = 10
+    """Every how many-th kills a process; else the files that a kill leaves are copied."""
     disks: int = 100
     """Sizes of full disks."""
     hovering: float = 300.0
@@ -58,7 +62,7 @@ class Config:
     """Where runs go; a temporary folder by default."""
 
 
-FEW = Config(every=100, disks=5, hovering=10.0, signals=25, pairs=3, paths=20)
+FEW = Config(every=100, kills=100, disks=5, hovering=10.0, signals=25, pairs=3, paths=20)
 
 
 @functools.cache
@@ -75,22 +79,22 @@ def whole(root: pathlib.Path) -> tuple[str, list[dict], int]:
     )
 
 
-def resume(victim: attacked.Victim) -> int | None:
-    """Runs to the end, undisturbed, in a process that no attack concerned."""
+def warm(victim: attacked.Victim) -> int | None:
+    """As `attacked.run`, in a process that has trained before, where there is one."""
     try:
-        resumer = IDLE.get_nowait()
+        process = IDLE.get_nowait()
     except queue.Empty:
-        resumer = attacked.Resumer()
-    status = resumer.run(victim)
-    if resumer.alive:
-        IDLE.put(resumer)
+        process = attacked.Warm()
+    status = process.run(victim)
+    if process.alive:
+        IDLE.put(process)
     return status
 
 
 def verdict(victim: attacked.Victim, root: pathlib.Path) -> str:
     """ "same", or what is wrong with a run after it went on, undisturbed, to its end."""
     victim = attacked.Victim(victim.folder)
-    status, (sha256, want, _) = resume(victim), whole(root)
+    status, (sha256, want, _) = warm(victim), whole(root)
     if status is None:
         return "hangs"
     if status:
@@ -109,8 +113,9 @@ def clear(victim: attacked.Victim) -> None:
 
 def survives(victim: attacked.Victim, root: pathlib.Path) -> str:
     """Runs with a fault, then without; what came of it, "" where the fault was not met."""
-    status = attacked.run(victim)
-    if not attacked.told(victim).get("met", True):  # nor does a killed run tell anything
+    kills = victim.fault.mode in (attacked.KILL, attacked.HALF)
+    status = attacked.run(victim) if kills else warm(victim)
+    if not attacked.told(victim).get("met", True):  # a run that ends early tells nothing
         clear(victim)
         return ""
     found = "hangs under attack" if status is None else verdict(victim, root)
@@ -140,25 +145,45 @@ def mapped(c: Config, one: Callable[[Any], str], items: Iterable[Any]) -> list[s
         return list(pool.map(said, items))
 
 
-def operation_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
-    """Each file operation of a run, or every so many."""
+def kill_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
+    """What a kill leaves at each file operation of a run, or every so many; and kills, at fewer."""
     operations = whole(root)[2]
-    end = operations + operations // 10 + 1  # runs differ; what is not met is not counted
-    which = f"every {c.every}th" if c.every > 1 else "each"
-    names = {
-        attacked.KILL: "killed before",
-        attacked.HALF: "killed in the middle of",
-        attacked.FAIL: "an input/output error at",
-        attacked.FULL: "no space for 3 operations from",
-    }
+    for half, name in enumerate(("before", "in the middle of")):
+        victim = attacked.Victim(root / f"copied{half}")
+        fault = attacked.Fault(attacked.COPY, c.every, half)
+        attacked.run(dataclasses.replace(victim, fault=fault))
+        found = [verdict(victim, root)]
+        copies = sorted(victim.aside.glob("0*"))
+        found += mapped(c, lambda copy: verdict(attacked.Victim(copy), root), copies)
+        which = f"{name} {_each(c.every)} file operation of a run" + ", if it writes" * half
+        yield f"what a kill leaves {which}", summary(found)
+        clear(victim)
+    for mode, name in {attacked.KILL: "before", attacked.HALF: "in the middle of"}.items():
+        found = _attacked(c, root, mode, operations, c.kills)
+        yield f"killed {name} {_each(c.kills)} of some {operations} file operations", found
+
+
+def error_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
+    """Each file operation of a run fails, or every so many."""
+    operations = whole(root)[2]
+    names = {attacked.FAIL: "an input/output error at", attacked.FULL: "no space for 3 from"}
     for mode, name in names.items():
+        found = _attacked(c, root, mode, operations, c.every)
+        yield f"{name} {_each(c.every)} of some {operations} file operations", found
 
-        def one(n: int, mode: int = mode) -> str:
-            fault = attacked.Fault(mode, n, 3 if mode == attacked.FULL else 1)
-            return survives(attacked.Victim(root / f"op{mode}-{n}", fault=fault), root)
 
-        found = mapped(c, one, range(1, end, c.every))
-        yield f"{name} {which} of some {operations} file operations of a run", summary(found)
+def _each(every: int) -> str:
+    return f"every {every}th" if every > 1 else "each"
+
+
+def _attacked(c: Config, root: pathlib.Path, mode: int, operations: int, every: int) -> str:
+    """What comes of attacks of one mode. Runs differ in length; what is not met is not counted."""
+
+    def one(n: int) -> str:
+        fault = attacked.Fault(mode, n, 3 if mode == attacked.FULL else 1)
+        return survives(attacked.Victim(root / f"op{mode}-{n}", fault=fault), root)
+
+    return summary(mapped(c, one, range(1, operations + operations // 10 + 2, every)))
 
 
 def disk_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
@@ -203,50 +228,66 @@ def newest(folder: pathlib.Path) -> str:
     return max((f.name for f in (folder / "checkpoints").glob("0*")), default="")
 
 
+PLACES = {
+    "training": {},
+    "compiling": {"compilation_takes": 1.0},
+    "evaluating": {"evaluation_takes": LONG},
+    "plotting": {"picture_takes": LONG},
+    "saving": {},
+}
+
+
+def signalled(process: Any, kind: int, gap: float | None) -> None:
+    """Sends a signal once, or again after a while; at 0 s to the group, as `timeout` does."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, kind)
+        if gap == 0.0:
+            os.killpg(process.pid, kind)
+            os.killpg(process.pid, signal.SIGCONT)
+        elif gap is not None:
+            time.sleep(gap)
+            os.kill(process.pid, kind)
+
+
 def signal_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     """Signals that come twice, while a run does this or that."""
     whole(root)
-    places = ("training", "compiling", "evaluating", "plotting", "saving")
     kinds = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
     gaps = (None, 0.0, 0.001, 0.01, 0.1)
     saving: list[float] = []
     ending: list[float] = []
 
     def one(n: int) -> str:
-        place, gap, kind = places[n % 5], gaps[n // 5 % 5], kinds[n // 25 % 4]
-        takes = {
-            "evaluating": {"evaluation_takes": 5.0},
-            "plotting": {"picture_takes": 5.0},
-            "compiling": {"compilation_takes": 1.0},
-        }.get(place, {})
-        victim = attacked.Victim(root / f"signal{n}", step_takes=0.02, **takes)
+        place, gap, kind = [*PLACES][n % 5], gaps[n // 5 % 5], kinds[n // 25 % 4]
+        options = {"step_takes": 0.02, "busy": n // 100 % 2} | PLACES[place]
+        victim = attacked.Victim(root / f"signal{n}", **options)
         process = attacked.start(victim)
         if not wait_for(victim, process, place):
             return f"was never {place}"
         before, begin = newest(victim.folder), time.monotonic()
-        os.kill(process.pid, kind)
-        if gap is not None:
-            time.sleep(gap)
-            os.kill(process.pid, kind)
+        signalled(process, kind, gap)
         while process.is_alive() and newest(victim.folder) == before:
             time.sleep(0.002)
-        saving.append(time.monotonic() - begin)
+        saved = time.monotonic() - begin
+        saving.append(saved)
         status = attacked.end(process)
         ending.append(time.monotonic() - begin)
         if status != (130 if kind == signal.SIGINT else 0):
             return f"{kind.name} while {place}, again after {gap} s: status {status}"
-        found = verdict(attacked.Victim(victim.folder), root)
+        if saved > SOON:
+            return f"saved late, while {place}, after {saved:.1f} s"
+        found = verdict(victim, root)
         if found == "same":
             clear(victim)
         return found
 
     found = mapped(c, one, range(c.signals))
     yield (
-        "SIGTERM, SIGHUP, SIGINT, SIGUSR1, once or again 0, 1, 10, 100 ms later, while training, "
-        "compiling, evaluating, plotting, saving",
+        "SIGTERM, SIGHUP, SIGINT, SIGUSR1, once, or again 0 (as `timeout`), 1, 10, 100 ms later, "
+        "while training, compiling, evaluating, plotting, saving; half beside a busy thread",
         f"{summary(found)}; saved after {statistics.median(saving):.1f} s in the middle and "
-        f"{max(saving):.1f} s at most, ended after {max(ending):.1f} s at most, where evaluations "
-        "and pictures take 5 s",
+        f"{max(saving):.1f} s at most ({SOON:.0f} s allowed), ended after {max(ending):.1f} s at "
+        f"most, where evaluations and pictures take {LONG:.0f} s",
     )
 
 
@@ -309,7 +350,8 @@ def path_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
 def table(c: Config, root: pathlib.Path) -> Iterator[Row]:
     """The rows that are asked for, each as soon as it is known."""
     asked = {
-        operation_rows: c.every,
+        kill_rows: c.kills,
+        error_rows: c.every,
         disk_rows: c.disks,
         signal_rows: c.signals,
         pair_rows: c.pairs,

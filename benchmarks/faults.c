@@ -13,14 +13,18 @@
        4  the n-th and the `span - 1` that follow find no space on the device
        5  a disk of n bytes: what is written beyond finds no space; removals give nothing back
        6  a disk that is nearly full: of the n operations after the first `span`, one in three finds
-          no space, or writes half, by the seed */
+          no space, or writes half, by the seed
+       7  all succeed, one at a time; before every n-th, the files are copied to `prefix aside/number`,
+          as a kill would leave them; or, where `span` is not 0, in the middle of it, if it writes */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -28,9 +32,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { COUNT, KILL, HALF, FAIL, FULL, DISK, NEARLY };
+enum { COUNT, KILL, HALF, FAIL, FULL, DISK, NEARLY, COPY };
 enum verdict { GO, PARTLY, FAILS };
 
 static char prefix[PATH_MAX];
@@ -39,6 +44,8 @@ static atomic_long counted, written, met;
 static int mode;
 static long target, span;
 static uint64_t seed;
+static _Thread_local long number; /* of this thread's last operation */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
 void faults_arm(const char *below, int what, long n, long width, long key) {
   strncpy(prefix, below, sizeof prefix - 1);
@@ -85,12 +92,22 @@ static void die(void) {
   for (;;) pause();
 }
 
+static void copy(void) {
+  char to[PATH_MAX + 32];
+  snprintf(to, sizeof to, "%s aside/%06ld", prefix, number);
+  char *line[] = {"cp", "-a", "--", prefix, to, NULL};
+  pid_t child;
+  if (posix_spawnp(&child, "cp", NULL, NULL, line, environ) == 0) waitpid(child, NULL, 0);
+}
+
 /* As `verdict`, for the mode. */
 static enum verdict decided(long bytes, int frees) {
-  long n = ++counted;
+  long n = number = ++counted;
   if (mode == KILL && n == target) die();
   if (mode == HALF && n == target) return PARTLY;
   if (mode == FAIL && n == target) return errno = EIO, FAILS;
+  if (mode == COPY && (n - 1) % target == 0 && span) return bytes > 1 ? PARTLY : GO;
+  if (mode == COPY && (n - 1) % target == 0) copy();
   if (frees) return GO;
   if (mode == FULL && n >= target && n < target + span) return errno = ENOSPC, FAILS;
   if (mode == DISK && bytes >= 0) {
@@ -111,8 +128,18 @@ static enum verdict verdict(long bytes, int frees) {
   return found;
 }
 
+static void leave(const int *held) {
+  if (*held) pthread_mutex_unlock(&turn);
+}
+
+/* Whether an operation concerns us; if so, and if it is to be the only one, waits for its turn. */
+#define HERE(dir, path)                                                 \
+  int here = concerns(dir, path), held __attribute__((cleanup(leave))) = \
+      here && mode == COPY && pthread_mutex_lock(&turn) == 0;
+
 #define GUARD(dir, path, frees, call)                  \
-  if (concerns(dir, path)) {                           \
+  HERE(dir, path)                                      \
+  if (here) {                                          \
     enum verdict v = verdict(-1, frees);               \
     if (v == FAILS) return -1;                         \
     if (v == PARTLY) {                                 \
@@ -144,31 +171,45 @@ OPEN(open64)
 OPENAT(openat)
 OPENAT(openat64)
 
-#define WRITE(half, whole, bytes)                        \
-  if (concerns(fd, NULL)) {                              \
-    enum verdict v = verdict((long)(bytes), 0);          \
-    if (v == FAILS) return -1;                           \
-    if (v == PARTLY) {                                   \
-      ssize_t done = half;                               \
-      if (mode == HALF) die();                           \
-      return done;                                       \
-    }                                                    \
-  }                                                      \
+#define WRITE(half, rest, whole, bytes)                \
+  HERE(fd, NULL)                                       \
+  if (here) {                                          \
+    enum verdict v = verdict((long)(bytes), 0);        \
+    if (v == FAILS) return -1;                         \
+    if (v == PARTLY) {                                 \
+      ssize_t done = half;                             \
+      if (mode == HALF) die();                         \
+      if (mode == COPY && done > 0) {                  \
+        copy();                                        \
+        done += rest;                                  \
+      }                                                \
+      return done;                                     \
+    }                                                  \
+  }                                                    \
   return whole;
 
 ssize_t write(int fd, const void *data, size_t size) {
-  WRITE(REAL(write)(fd, data, size / 2), REAL(write)(fd, data, size), size)
+  size_t half = size / 2;
+  WRITE(REAL(write)(fd, data, half), REAL(write)(fd, (const char *)data + half, size - half),
+        REAL(write)(fd, data, size), size)
 }
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
-  WRITE(REAL(pwrite)(fd, data, size / 2, at), REAL(pwrite)(fd, data, size, at), size)
+  size_t half = size / 2;
+  WRITE(REAL(pwrite)(fd, data, half, at),
+        REAL(pwrite)(fd, (const char *)data + half, size - half, at + (off_t)half),
+        REAL(pwrite)(fd, data, size, at), size)
 }
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
-  WRITE(REAL(pwrite64)(fd, data, size / 2, at), REAL(pwrite64)(fd, data, size, at), size)
+  size_t half = size / 2;
+  WRITE(REAL(pwrite64)(fd, data, half, at),
+        REAL(pwrite64)(fd, (const char *)data + half, size - half, at + (off64_t)half),
+        REAL(pwrite64)(fd, data, size, at), size)
 }
 ssize_t writev(int fd, const struct iovec *parts, int count) {
   size_t size = 0;
   for (int i = 0; i < count; i++) size += parts[i].iov_len;
-  WRITE(REAL(write)(fd, parts[0].iov_base, parts[0].iov_len / 2), REAL(writev)(fd, parts, count), size)
+  WRITE(REAL(write)(fd, parts[0].iov_base, parts[0].iov_len / 2), 0,
+        REAL(writev)(fd, parts, count), size)
 }
 
 int fsync(int fd) { GUARD(fd, NULL, 0, REAL(fsync)(fd)) }
