@@ -155,8 +155,8 @@ def kill_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
         found = [verdict(victim, root)]
         copies = sorted(victim.aside.glob("0*"))
         found += mapped(c, lambda copy: verdict(attacked.Victim(copy), root), copies)
-        which = f"{name} {_each(c.every)} file operation of a run" + ", if it writes" * half
-        yield f"what a kill leaves {which}", summary(found)
+        kind = "write" if half else "file operation"
+        yield f"what a kill leaves {name} {_each(c.every)} {kind} of a run", summary(found)
         clear(victim)
     for mode, name in {attacked.KILL: "before", attacked.HALF: "in the middle of"}.items():
         found = _attacked(c, root, mode, operations, c.kills)
@@ -183,7 +183,7 @@ def _attacked(c: Config, root: pathlib.Path, mode: int, operations: int, every: 
         fault = attacked.Fault(mode, n, 3 if mode == attacked.FULL else 1)
         return survives(attacked.Victim(root / f"op{mode}-{n}", fault=fault), root)
 
-    return summary(mapped(c, one, range(1, operations + operations // 10 + 2, every)))
+    return summary(mapped(c, one, range(1 + every // 2, operations + operations // 10 + 2, every)))
 
 
 def disk_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
@@ -338,7 +338,7 @@ def path_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     def one(name: str) -> str:
         folder = root / "paths" / f"{abs(hash(name))}" / name
         folder.parent.mkdir(parents=True)
-        if attacked.run(attacked.Victim(folder, steps=attacked.SAVES)):
+        if warm(attacked.Victim(folder, steps=attacked.SAVES)):
             return "refused before step 1" if not folder.exists() else "fails"
         return verdict(attacked.Victim(folder), root)
 

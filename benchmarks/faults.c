@@ -15,7 +15,7 @@
        6  a disk that is nearly full: of the n operations after the first `span`, one in three finds
           no space, or writes half, by the seed
        7  all succeed, one at a time; before every n-th, the files are copied to `prefix aside/number`,
-          as a kill would leave them; or, where `span` is not 0, in the middle of it, if it writes */
+          as a kill would leave them; or, where `span` is not 0, in the middle of every n-th write */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -40,7 +40,7 @@ enum verdict { GO, PARTLY, FAILS };
 
 static char prefix[PATH_MAX];
 static atomic_int armed;
-static atomic_long counted, written, met;
+static atomic_long counted, writes, written, met;
 static int mode;
 static long target, span;
 static uint64_t seed;
@@ -50,7 +50,7 @@ static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 void faults_arm(const char *below, int what, long n, long width, long key) {
   strncpy(prefix, below, sizeof prefix - 1);
   mode = what, target = n, span = width, seed = (uint64_t)key;
-  counted = written = met = 0;
+  counted = writes = written = met = 0;
   armed = 1;
 }
 
@@ -106,8 +106,8 @@ static enum verdict decided(long bytes, int frees) {
   if (mode == KILL && n == target) die();
   if (mode == HALF && n == target) return PARTLY;
   if (mode == FAIL && n == target) return errno = EIO, FAILS;
-  if (mode == COPY && (n - 1) % target == 0 && span) return bytes > 1 ? PARTLY : GO;
-  if (mode == COPY && (n - 1) % target == 0) copy();
+  if (mode == COPY && span && bytes > 1 && (writes++ - target / 2) % target == 0) return PARTLY;
+  if (mode == COPY && !span && (n - 1 - target / 2) % target == 0) copy();
   if (frees) return GO;
   if (mode == FULL && n >= target && n < target + span) return errno = ENOSPC, FAILS;
   if (mode == DISK && bytes >= 0) {

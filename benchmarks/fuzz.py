@@ -279,6 +279,8 @@ class Config:
     seed: int = 0
 
 
+FEW = Config(*(n // 100 for n in dataclasses.astuple(Config())))
+
 KINDS = {"weights": weights, "manifests": manifests, "pages": pages}
 
 

@@ -3,9 +3,10 @@
     python benchmarks/reliability.py [--short] [--pythons python3.11 python3.13] [--kills 100]
 
 Kills, stops, damages, poisons and splits real trainings (`victims.py`) and prints one table. With
-several interpreters, in which gm is installed, the kills are shared out over them. Attacks on
-files, with signals and by a second process are those of `attacks.py`. About three hours on 2 CPU
-cores, some ten minutes with --short; a few of each are run by the tests.
+several interpreters, in which gm is installed, the kills are shared out over them; all attacks on
+files, with signals and by a second process (`attacks.py`) and all spoiled files (`fuzz.py`) are
+tried in each. About three hours on 2 CPU cores, some ten minutes with --short; a few of each are
+run by the tests.
 """
 
 import concurrent.futures
@@ -27,6 +28,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import attacks
+import fuzz
 import numpy as np
 import tyro
 
@@ -53,8 +55,10 @@ class Config:
     seed: int = 0
     attack: attacks.Config = attacks.Config()
     """Attacks on files, with signals and by a second process."""
+    spoiled: fuzz.Config = fuzz.Config()
+    """Spoiled files."""
     short: bool = False
-    """A tenth of the kills, faults and signals, few attacks, and nothing timed."""
+    """A tenth of kills, faults and signals, few attacks and spoiled files, and nothing timed."""
     folder: pathlib.Path | None = None
     """Where runs go; a temporary folder by default."""
 
@@ -294,16 +298,55 @@ def timed_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     yield from timing.dispatch(settings)
 
 
+def printed(python: str, script: str, options: Any) -> Iterator[list[str]]:
+    """The cells of the rows that another benchmark prints; what else it says goes to stderr."""
+    asked = dataclasses.asdict(options).items()
+    words = [word for name, x in asked if x is not None for word in (f"--{name}", str(x))]
+    line = [python, "-u", str(HERE / script), *words]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        for text in process.stdout:
+            cells = text.strip().strip("|").split(" | ")
+            if not text.startswith("|"):
+                print(text, end="", file=sys.stderr, flush=True)
+            elif "---" not in text and cells[0].strip() not in ("what", "spoiled"):
+                yield [cell.strip() for cell in cells]
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(line)} ended with {process.returncode}")
+
+
+def release(python: str) -> str:
+    """`jax 0.10.2`"""
+    ask = "from importlib import metadata; print('jax', metadata.version('jax'))"
+    return subprocess.check_output([python, "-c", ask], text=True).strip()
+
+
 def attack_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
     """What `attacks.py` does."""
-    yield from attacks.table(c.attack, root / "attacks")
+    for i, python in enumerate(c.pythons):
+        options = dataclasses.replace(c.attack, folder=root / f"attacks{i}")
+        for what, seen in printed(python, "attacks.py", options):
+            yield f"{what}; {release(python)}", seen
+
+
+def fuzz_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
+    """What `fuzz.py` does."""
+    del root
+    for python in c.pythons:
+        for kind, cases, refused, intact, wrong, crashes, mb in printed(
+            python, "fuzz.py", c.spoiled
+        ):
+            yield (
+                f"spoiled files, {kind.replace('_', ' ')}; {release(python)}",
+                f"{int(cases):,}: {refused} refused in one clear error, {intact} read as they were "
+                f"written, {wrong} read wrongly, {crashes} other errors; {mb} MB more at most",
+            )
 
 
 def main(c: Config) -> None:
     """Prints the table, a row as soon as it is known."""
     if c.short:
         few = {"kills": 10, "faults": 30, "signals": 2, "steps": 60, "turns": 0}
-        c = dataclasses.replace(c, **few, attack=attacks.FEW)
+        c = dataclasses.replace(c, **few, attack=attacks.FEW, spoiled=fuzz.FEW)
     table: dict[Callable, int] = {
         kill_runs: c.kills,
         fault_rows: c.faults,
@@ -313,6 +356,7 @@ def main(c: Config) -> None:
         finite_rows: c.steps,
         timed_rows: c.turns,
         attack_rows: 1,
+        fuzz_rows: 1,
     }
     logging.getLogger("gm.train.checkpoints").setLevel(logging.ERROR)  # 300 faults are expected
     print("| what | seen |\n|---|---|", flush=True)
