@@ -328,23 +328,27 @@ def pair_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
 
 
 def path_rows(c: Config, root: pathlib.Path) -> Iterator[Row]:
-    """Folders of any name: trains for a while, resumes, and moves."""
+    """Folders of any name: trains for a while, moves every other one, and resumes."""
     whole(root)
     characters = [x for x in string.printable if x not in "/\t\n\r\x0b\x0c"][:: c.paths]
     others = ["[16]", "a**b", "ünï çödé", "模型 🙂", "x" * 200, " ", "~"]
     others += [f"{x}{x}" for x in "[*?{\\"]
     names = [f"made{x}16" for x in characters] + others[:: 1 + c.paths // 30]
 
-    def one(name: str) -> str:
-        folder = root / "paths" / f"{abs(hash(name))}" / name
+    def one(item: tuple[int, str]) -> str:
+        number, name = item
+        folder = root / "paths" / f"{number}" / name
         folder.parent.mkdir(parents=True)
         if warm(attacked.Victim(folder, steps=attacked.SAVES)):
             return "refused before step 1" if not folder.exists() else "fails"
+        if number % 2:
+            folder = folder.rename(folder.with_name(f"{name}[7]"))
         return verdict(attacked.Victim(folder), root)
 
-    found = mapped(c, one, names)
+    found = mapped(c, one, enumerate(names))
     which = f"every {c.paths}th" if c.paths > 1 else "each"
-    yield f"folders with {len(names)} names, {which} printable character among them", summary(found)
+    what = f"folders with {len(names)} names, {which} printable character among them, half renamed"
+    yield what, summary(found)
 
 
 def table(c: Config, root: pathlib.Path) -> Iterator[Row]:

@@ -24,7 +24,7 @@ def reliability(monkeypatch):
 )
 def test_an_attacked_run_ends_in_the_bits_and_rows_of_one_that_was_not(tmp_path):
     """Kills, half-written files, failing and full disks; two signals; two processes; odd paths."""
-    few = "--every 100 --kills 300 --disks 1 --hovering 1 --signals 2 --pairs 1 --paths 100"
+    few = "--every 200 --kills 300 --disks 1 --hovering 1 --signals 2 --pairs 1 --paths 100"
     line = [sys.executable, str(BENCHMARKS / "attacks.py"), "--folder", str(tmp_path)]
     done = subprocess.run([*line, *few.split()], capture_output=True, text=True, check=False)
     counts = re.findall(r"(\d+) of (\d+) end in the same SHA-256 and rows", done.stdout)
