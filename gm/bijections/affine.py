@@ -114,6 +114,34 @@ class Affine:
             )
         return self._pack(shift.reshape(self.event.shape), self._root(centred, std))
 
+    def params_of(self, shift: np.ndarray, matrix: np.ndarray) -> Params:
+        """Parameters whose m: [*event] and S: [D, D] these are.
+
+        Raises:
+          ValueError: shapes are others, S is singular to float32, or not what `scale` says.
+        """
+        size, root = self.event.size, np.asarray(matrix, np.float64)
+        if np.shape(shift) != self.event.shape or root.shape != (size, size):
+            raise ValueError(
+                f"Affine needs a shift of shape {self.event.shape} and a matrix of "
+                f"{(size, size)}; got {np.shape(shift)} and {root.shape}."
+            )
+        values = np.linalg.svd(root, compute_uv=False)
+        if not values[-1] > np.finfo(np.float32).eps * values[0]:
+            raise ValueError(
+                "Affine needs a matrix that float32 can invert; got one that is singular, with "
+                f"singular values from {values[-1]:.2e} to {values[0]:.2e}."
+            )
+        shape = {"diagonal": np.diag(np.diag(root)), "triangular": np.tril(root), "full": root}
+        if np.any(root != shape[self.scale]) or (
+            self.scale != "full" and np.any(np.diag(root) <= 0)
+        ):
+            raise ValueError(
+                f"Affine needs a {self.scale} matrix with a positive diagonal; got another. "
+                'scale="full" takes any that is not singular.'
+            )
+        return self._pack(np.asarray(shift), np.diag(root) if self.scale == "diagonal" else root)
+
     def _root(self, centred: np.ndarray, std: np.ndarray) -> np.ndarray:
         """S: [D, D] with S Sᵀ the covariance of centred rows; [D], std, where it is diagonal."""
         if self.scale == "diagonal":

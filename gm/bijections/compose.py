@@ -20,12 +20,17 @@ class Chain:
 
     Attributes:
       parts: f_1, ..., f_L, the first to be applied first.
+
+    Raises:
+      TypeError: a part is no bijection, as one without `inverse`.
     """
 
     parts: tuple[Bijection, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", tuple(self.parts))
+        for part in self.parts:
+            core.require(part, core.Bijection, "Chain")
 
     def init(self, key: Key) -> Params:
         """Parameters of each part, a tuple."""
@@ -105,9 +110,15 @@ class Inverse:
 
     Attributes:
       bijection: whose `inverse` is this one's `forward`.
+
+    Raises:
+      TypeError: it is no bijection, as a map without `inverse`.
     """
 
     bijection: Bijection
+
+    def __post_init__(self) -> None:
+        core.require(self.bijection, core.Bijection, "Inverse")
 
     def init(self, key: Key) -> Params:
         """Parameters of the bijection."""

@@ -75,3 +75,24 @@ def test_a_discrete_event_and_an_unknown_scale_are_refused():
         Affine(Event((2,), 2))
     with pytest.raises(ValueError, match="diagonal, triangular, full; got lower"):
         Affine(EVENT, "lower")
+
+
+def test_parameters_of_a_matrix_are_that_matrix_and_a_singular_one_is_refused():
+    lower = np.tril(np.arange(1.0, 17.0).reshape(4, 4))
+    for scale, root in (
+        ("full", -lower.T),
+        ("triangular", lower),
+        ("diagonal", np.diag(range(1, 5))),
+    ):
+        affine = Affine(EVENT, scale)
+        shift, got = matrix_of(affine, affine.params_of(np.ones((2, 2)), root))
+        np.testing.assert_allclose(got, root, rtol=1e-5)
+        np.testing.assert_array_equal(shift, np.ones(4))
+    for scale, root, message in (
+        ("full", np.ones((4, 4)), "one that is singular, with singular values from"),
+        ("triangular", lower.T, "a triangular matrix with a positive diagonal"),
+        ("diagonal", -np.eye(4), "a diagonal matrix with a positive diagonal"),
+        ("full", np.eye(3), r"a matrix of \(4, 4\); got \(2, 2\) and \(3, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Affine(EVENT, scale).params_of(np.zeros((2, 2)), root)

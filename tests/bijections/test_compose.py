@@ -68,3 +68,19 @@ def test_a_permutation_takes_elements_in_its_order_and_puts_them_back(key):
         Permutation((0, 0, 1))
     with pytest.raises(ValueError, match=r"of 4 elements .* shape \(3,\)"):
         swap.forward({}, jnp.zeros(3))
+
+
+@dataclasses.dataclass(frozen=True)
+class OneWay:
+    def init(self, key):
+        return {}
+
+    def forward(self, params, x, context=None):
+        return jnp.abs(x), jnp.zeros(())
+
+
+def test_an_inverse_of_a_map_that_has_none_is_refused():
+    with pytest.raises(TypeError, match=r"Inverse needs a bijection .*missing: inverse"):
+        Inverse(OneWay())
+    with pytest.raises(TypeError, match=r"Chain needs a bijection .*missing: inverse"):
+        Chain((Plus(), OneWay()))
