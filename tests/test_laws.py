@@ -13,8 +13,9 @@ from scipy import special, stats
 from gm import core, laws
 from gm import distributions as dist
 from gm.core import Event
-from gm.laws import density, quadrature, spaces, statistics
+from gm.laws import any_model, density, spaces, statistics
 from gm.laws.law import NotApplicable
+from gm.laws.trial import Trial
 from gm.models.autoregressive import MADE
 from gm.models.implicit import Critic, Generator
 from gm.networks import MLP
@@ -123,6 +124,20 @@ def test_a_density_finer_than_its_grid_is_not_condemned(monkeypatch):
     )
     with pytest.raises(NotApplicable, match=r"0\.9000 on one, 1\.0000 on a finer one"):
         density.density_sums_to_one(SimpleNamespace(event=Event((1,))), None)
+
+
+def test_a_density_is_integrated_where_it_is_and_not_where_samples_are():
+    """Two grids by the samples would both hold the same 0.9968."""
+    model, _ = law_zoo.WRONG["samples far away"]
+    params = {
+        "log_diagonal": np.array([0.3970287, -0.29039824], np.float32),
+        "lower": np.array([[0.0, 0.0], [-0.1263748, 0.0]], np.float32),
+    }
+    trial = Trial(model, jax.random.key(21), [any_model.samples], params)
+    with pytest.raises(NotApplicable, match=r"0\.99[67]\d on one, 1\.0000 on a finer one"):
+        density.density_sums_to_one(trial, None)
+    with pytest.raises(laws.LawBroken, match="chi-squared"):
+        density.samples_follow_the_density(trial, trial.measured(any_model.samples), None)
 
 
 def test_what_cannot_be_checked_is_said():
@@ -305,60 +320,6 @@ def test_probes_change_one_element_each():
     assert np.all(
         spaces.states(event)[spaces.number(event, flat[1, 2])].reshape(4, 4) == flat[1, 2]
     )
-
-
-def gauss(x):
-    return stats.norm.pdf(x[:, :1], 3.0, 0.1) * stats.norm.pdf(x[:, 1:], -200.0, 40.0)
-
-
-def ridge(x):
-    """Of width 0.05 along a curve."""
-    return stats.norm.pdf(x[:, :1]) * stats.norm.pdf(x[:, 1:], np.sin(2 * x[:, :1]), 0.05)
-
-
-@pytest.mark.parametrize("density", [gauss, ridge])
-def test_quadrature_integrates_what_its_samples_lie_in(density):
-    rng = np.random.default_rng(0)
-    z = rng.standard_normal((4096, 2))
-    x = z * (0.1, 40.0) + (3.0, -200.0)
-    if density is ridge:
-        x = np.stack([z[:, 0], np.sin(2 * z[:, 0]) + 0.05 * z[:, 1]], axis=1)
-    done = quadrature.integrate(density, [x])
-    assert abs(done.total[0] - 1.0) < 1e-3
-    assert done.error < 2e-3
-    np.testing.assert_allclose(done.mass.sum(), done.total[0])
-    counts = np.bincount(done.cells_of(x), minlength=len(done.mass))
-    top = np.argsort(done.mass)[-50:]
-    assert (
-        stats.chisquare(
-            counts[top], 4096 * done.mass[top] * counts[top].sum() / (4096 * done.mass[top].sum())
-        ).pvalue
-        > 1e-4
-    )
-
-
-def test_quadrature_reaches_heavy_tails_and_any_scale():
-    """Moments of several integrands at once, against scipy."""
-    rng = np.random.default_rng(0)
-    x = 1e4 * rng.standard_t(1.0, (4096, 1)) + 1e5
-
-    def f(x):
-        p = stats.t.pdf(x[:, 0], 1.0, 1e5, 1e4)
-        return np.stack([p, p * (x[:, 0] < 1e5)], axis=1)
-
-    np.testing.assert_allclose(quadrature.integrate(f, [x]).total, [1.0, 0.5], atol=1e-3)
-
-
-def test_quadrature_says_where_it_is_too_coarse():
-    def noise(x):
-        return 1.0 + np.sin(1e7 * x[:, :1] * x[:, 1:]) * np.exp(-(x**2).sum(1, keepdims=True))
-
-    x = np.random.default_rng(0).standard_normal((256, 2))
-    assert quadrature.integrate(lambda x: noise(x) * gauss_at_zero(x), [x]).error > 2e-3
-
-
-def gauss_at_zero(x):
-    return np.prod(stats.norm.pdf(x), axis=1, keepdims=True)
 
 
 def test_chi_squared_is_pearsons_with_rare_cells_merged():

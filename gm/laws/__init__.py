@@ -154,20 +154,41 @@ def check(
       LawBroken: a law does not hold; the message names the model and the law.
       TypeError: model or key is of the wrong type, or no law applies to the model.
     """
+    return verdicts(trial_of(model, key, params, event=event, context=context))
+
+
+def trial_of(
+    model: Any,
+    key: Key,
+    params: Params | None = None,
+    *,
+    event: core.Event | None = None,
+    context: PyTree = None,
+) -> Trial:
+    """What `check` makes first; `trial.at(key)` is one more, which compiles nothing again."""
     check_arguments(model, key, event)
-    laws, verdicts = [law for law in LAWS if law.applies(model)], {}
-    measures = [measure for law in laws for measure in law.measures]
-    trial = Trial(model, key, measures, params, event, context)
+    measures = [measure for law in _laws_of(model) for measure in law.measures]
+    return Trial(model, key, measures, params, event, context)
+
+
+def verdicts(trial: Trial) -> dict[str, str]:
+    """The verdicts of `check` on one trial."""
+    model, found = trial.original, {}
+    laws = _laws_of(model)
     for law in laws:
         try:
             with jax.default_matmul_precision("highest"):
                 remark = law.check(trial)
-            verdicts[law.sentence] = "holds" if remark is None else f"holds: {remark}"
+            found[law.sentence] = "holds" if remark is None else f"holds: {remark}"
         except NotApplicable as reason:
-            verdicts[law.sentence] = f"not checked: {reason}"
+            found[law.sentence] = f"not checked: {reason}"
         except LawBroken as broken:
             name = type(model).__name__
             raise LawBroken(f"{name} breaks the law '{law.sentence}': {broken}") from None
     if len(laws) == 1:
         core.require(model, core.Samplable, "laws.check")
-    return verdicts
+    return found
+
+
+def _laws_of(model: Any) -> list[Law]:
+    return [law for law in LAWS if law.applies(model)]

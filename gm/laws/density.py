@@ -72,6 +72,9 @@ def _integrate(trial: Trial, fineness: int) -> quadrature.Quadrature:
     if isinstance(model, core.Samplable):
         samples = trial.measured(samples_of)[:NUM_PILOTS].reshape(NUM_PILOTS, -1)
         pilots.insert(0, np.where(np.isfinite(samples), samples, np.inf))
+    if fineness > 1:  # the samples may not be where the density is
+        found = _integral(trial, 1).points(NUM_PILOTS, trial.rng("points"))
+        pilots.insert(0, found)
     lost: list[np.ndarray] = []
 
     def density(x: np.ndarray) -> np.ndarray:

@@ -63,6 +63,16 @@ class Space:
         states = list(itertools.product(*values))
         return np.array(states, np.int64).reshape(len(states), len(values))
 
+    def every(self) -> PyTree:
+        """All latents of a space without real elements, in the order of `states`."""
+        states = self.states()
+        return self.join(np.zeros((len(states), 0)), states)
+
+    def number(self, z: PyTree) -> np.ndarray:
+        """The place in `states` of what is discrete in z, leaves [N, ...]: [N]"""
+        low, high = self.ranges.T.astype(np.int64)
+        return np.ravel_multi_index((self.split(z)[1] - low).T, tuple(high - low + 1))
+
     def split(self, z: PyTree) -> tuple[np.ndarray, np.ndarray]:
         """Splits leaves [N, ...] into real elements [N, d] in float64 and discrete ones [N, n]."""
         leaves = [np.asarray(leaf).reshape(len(leaf), -1) for leaf in jax.tree.leaves(z)]
@@ -102,9 +112,9 @@ def exactly(
     """
     if space.num_reals > 2 or space.num_states > (MAX_MIXED if space.num_reals else MAX_STATES):
         return None
-    states = space.states()
     if not space.num_reals:
-        return np.sum(f(space.join(np.zeros((len(states), 0)), states)), axis=0)
+        return np.sum(f(space.every()), axis=0)
+    states = space.states()
 
     def summed(x: np.ndarray) -> np.ndarray:
         return sum(f(space.join(x, np.broadcast_to(s, (len(x), len(s))))) for s in states)

@@ -14,7 +14,7 @@ from gm.core import Array, Key, Params, PyTree
 from gm.laws import any_model, integrals, spaces
 from gm.laws.any_model import NUM_SAMPLES
 from gm.laws.law import NUM_SIGMAS, NotApplicable, demand
-from gm.laws.statistics import TOO_RARE, two_samples
+from gm.laws.statistics import TOO_RARE, chi_squared, two_samples
 from gm.laws.trial import MAX_ROWS, TOLERANCE, Trial, on_two_grids
 
 NUM_LATENTS = 1024
@@ -224,21 +224,7 @@ def _exact_bounds(
             parts = [np.exp(log_joint - about - base), gain, q, np.exp(log_prior - base), surprise]
             return np.nan_to_num(np.stack(parts, axis=1))
 
-    space = integrals.Space.of(posterior, seen["prior"])
-    samples = [space.split(z)[0] for z in (posterior, seen["prior"])]
-    total = integrals.exactly(
-        integrands, space, lambda f: trial.integrate(f, samples, fineness).total
-    )
-    error = np.zeros(5)
-    # Discrete elements may have values that do not occur in the samples.
-    unseen = total is not None and len(space.ranges) and max(abs(total[2:4] - 1.0)) > TOLERANCE
-    if total is None or unseen:
-        both = trial.run("sampled latents", _sampler(model), given, trial.key)
-        total, error = integrals.by_samples(lambda z: integrands(z, sampled=True), both)
-        if not error[0] < MAX_ERROR * total[0]:
-            raise NotApplicable(
-                f"{2 * NUM_SAMPLED} samples of z leave log p(x) uncertain by more than {MAX_ERROR}"
-            )
+    total, error = _over_latents(trial, given, integrands, (posterior, seen["prior"]), fineness)
     demand(
         bool(np.all(np.abs(total[2:4] - 1.0) < TOLERANCE + NUM_SIGMAS * error[2:4])),
         f"the posterior sums to {total[2]:.4f}, the prior to {total[3]:.4f}",
@@ -252,6 +238,55 @@ def _exact_bounds(
     )
     log_p = float(np.log(total[0])) + about
     return _Exact(log_p, float(total[1]) + about, float(error[0] / total[0]), float(error[1]))
+
+
+def _over_latents(
+    trial: Trial, given: PyTree, integrands: Any, shown: tuple[PyTree, PyTree], fineness: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """[5] integrals over z and their standard errors, zero where they are exact.
+
+    Args:
+      trial, given, fineness: as in `_exact_bounds`.
+      integrands: as there; the third is q, the fourth p(z).
+      shown: samples of both.
+    """
+    space, error = integrals.Space.of(*shown), np.zeros(5)
+    reals = [space.split(z)[0] for z in shown]
+
+    def exactly(space: integrals.Space) -> np.ndarray | None:
+        return integrals.exactly(
+            integrands, space, lambda f: trial.integrate(f, reals, fineness).total
+        )
+
+    total = exactly(space)
+    unseen = total is not None and len(space.ranges) and max(abs(total[2:4] - 1.0)) > TOLERANCE
+    if total is None or unseen:
+        both = trial.run("sampled latents", _sampler(trial.model), given, trial.key)
+        # Values of a discrete element that occur in none of so many samples hold less than TOLERANCE.
+        total = exactly(integrals.Space.of(*both)) if unseen else None
+        if total is None:
+            total, error = integrals.by_samples(lambda z: integrands(z, sampled=True), both)
+            if not error[0] < MAX_ERROR * total[0]:
+                raise NotApplicable(
+                    f"{2 * NUM_SAMPLED} samples of z leave log p(x) uncertain by more than "
+                    f"{MAX_ERROR}"
+                )
+    elif not space.num_reals:
+        for z, column, of in zip(shown, (2, 3), ("posterior", "prior"), strict=True):
+            _demand_counts(space, z, integrands(space.every())[:, column], of)
+    return total, error
+
+
+def _demand_counts(space: integrals.Space, z: PyTree, p: np.ndarray, of: str) -> None:
+    """That samples z [N] fall on the states of a discrete space as often as p [num_states] says."""
+    number = space.number(z)
+    seen = np.bincount(number, minlength=len(p)).astype(np.float64)
+    chi2, freedom, rare = chi_squared(seen, p * len(number))
+    demand(
+        rare > TOO_RARE,
+        f"samples of the {of} are not as likely as it says: chi-squared {chi2:.1f} with {freedom} "
+        "degrees of freedom",
+    )
 
 
 def _mean(values: np.ndarray) -> tuple[float, float]:

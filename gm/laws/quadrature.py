@@ -73,6 +73,15 @@ class Quadrature:
         """The index of the cell of every x: [N, d]."""
         return np.searchsorted(self.begin, _along(self.map.place(x)), side="right") - 1
 
+    def points(self, num: int, rng: np.random.Generator) -> np.ndarray:
+        """[num, d] points where the first integrand is, uniform within each cell."""
+        num_dims = len(self.map.middle)
+        mass = np.cumsum(np.fmax(self.mass, 0.0))
+        cell = np.searchsorted(mass, mass[-1] * rng.random(num))
+        size = np.diff(self.begin, append=2 ** (MAX_LEVEL * num_dims))[cell]
+        place = _apart(self.begin[cell] + (size * rng.random(num)).astype(np.int64), num_dims)
+        return self.map.x(2.0 ** (1 - MAX_LEVEL) * (place + 0.5) - 1.0)[0]
+
 
 @np.errstate(over="ignore", invalid="ignore")  # of functions that are not densities
 def integrate(f: Integrand, samples: Sequence[np.ndarray], fineness: int = 1) -> Quadrature:
@@ -180,3 +189,12 @@ def _along(place: np.ndarray) -> np.ndarray:
         for axis in range(place.shape[1]):
             along = 2 * along + (place[:, axis] >> bit & 1)
     return along
+
+
+def _apart(along: np.ndarray, num_dims: int) -> np.ndarray:
+    """The indices [N, d] whose bits `_along` interleaved."""
+    place = np.zeros((len(along), num_dims), np.int64)
+    for bit in range(MAX_LEVEL):
+        for axis in range(num_dims):
+            place[:, axis] |= (along >> (bit * num_dims + num_dims - 1 - axis) & 1) << bit
+    return place

@@ -53,12 +53,24 @@ class Trial:
         self._measures = tuple(dict.fromkeys(measures))
         self.event = model.event if event is None else event
         context = getattr(model, "context", None) if context is None else context
+        self._context = context
         self.model = spaces.given_one(model, context, self.rng("context"))
         self._given, self._measured = params, None
         self._programs, self._shared = {}, {}
         self.inputs = self._points()
         if isinstance(model, core.Samplable):
             self.sample = jax.jit(self.model.sample)  # traced once for all uses
+
+    def at(self, key: Key) -> Trial:
+        """The same model at another key, at parameters of its own; nothing is compiled again.
+
+        But for a conditional model, whose random y is part of the programs.
+        """
+        other = Trial(self.original, key, self._measures, event=self.event, context=self._context)
+        if other.model is self.model:
+            other._programs = self._programs
+            other.sample = getattr(self, "sample", None)
+        return other
 
     def rng(self, name: str) -> np.random.Generator:
         """A NumPy generator for one named use."""

@@ -96,7 +96,13 @@ class ForgetsInSteps(Made):
         return super().predict_block(params, carry, jnp.zeros_like(x))
 
 
+@dataclasses.dataclass(frozen=True)
 class StepsInAnotherOrder(Made):
+    """With direct connections: through hidden units alone, all of which may be off, an element may
+    happen to move no other, and then the order that it claims is one of its orders."""
+
+    network: MaskedMLP = MaskedMLP(hidden=(6,), direct=True)
+
     @property
     def order(self):
         return (0, 2, 1)

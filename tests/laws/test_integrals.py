@@ -1,9 +1,14 @@
 """Integrals over pytrees of latents, against sums and normalisers known beforehand."""
 
+from types import SimpleNamespace
+
+import jax
 import numpy as np
+import pytest
 from scipy import stats
 
-from gm.laws import integrals
+from gm.laws import integrals, latent
+from gm.laws.law import LawBroken
 
 RNG = np.random.default_rng(0)
 PLACE = {"k": RNG.integers(0, 3, (64, 2)).astype(np.int32), "z": RNG.normal(size=(64, 1, 2))}
@@ -62,3 +67,43 @@ def test_samples_of_two_densities_integrate_a_third_within_their_error():
     # The variance of one value of a half, over its count, for two halves of weight one half.
     want = np.sqrt(sum(np.var(f(half), axis=0) for half in z) / 4000) / 2
     np.testing.assert_allclose(error, want)
+
+
+def test_states_are_numbered_in_the_order_in_which_they_are_listed():
+    space = integrals.Space.of({"k": np.array([[2, -1], [4, 0]])})
+    np.testing.assert_array_equal(space.number(space.every()), np.arange(6))
+    np.testing.assert_array_equal(space.states()[space.number({"k": np.array([[3, 0]])})], [[3, 0]])
+
+
+def over_latents(shown, p, both=None):
+    """Integrals over one whole number with probabilities p [K], samples of which are given."""
+
+    def integrands(z, sampled=False):
+        q = p[z[:, 0]]
+        return np.stack([q, q, q, q, q], axis=1)
+
+    trial = SimpleNamespace(model=None, key=jax.random.key(0), run=lambda *args: both)
+    return latent._over_latents(trial, None, integrands, shown, 1)
+
+
+def test_a_value_that_few_samples_miss_is_found_by_more_of_them():
+    """And what is missing then was never there: no samples of densities that are none decide."""
+    few, many = np.zeros((64, 1), np.int32), np.array([[0], [1]])
+    total, error = over_latents((few, few), np.array([0.99, 0.01]), (many, few))
+    np.testing.assert_allclose(total, 1.0)
+    assert not np.any(error)
+    total, error = over_latents((few, few), np.array([0.94, 0.01]), (many, few))
+    np.testing.assert_allclose(total, 0.95)
+    assert not np.any(error)
+
+
+def test_samples_of_whole_numbers_are_as_likely_as_their_density_says():
+    p = np.array([0.3, 0.3, 0.4])
+    z = RNG.choice(3, (2, 1024, 1), p=p)
+    total, _ = over_latents(tuple(z), p)
+    np.testing.assert_allclose(total, 1.0)
+    never = np.where(z == 1, 0, z)
+    never[:, 0] = 1  # all but never
+    for pair, of in (((never[0], z[1]), "posterior"), ((z[0], never[1]), "prior")):
+        with pytest.raises(LawBroken, match=f"samples of the {of} are not as likely as it says"):
+            over_latents(pair, p)
