@@ -140,6 +140,19 @@ def test_a_density_is_integrated_where_it_is_and_not_where_samples_are():
         density.samples_follow_the_density(trial, trial.measured(any_model.samples), None)
 
 
+def test_a_trial_at_another_key_says_what_a_new_one_does():
+    """And compiles nothing: its programs are those of the first."""
+    model, _ = law_zoo.WRONG["log p times 1.1"]
+    first = laws.trial_of(model, jax.random.key(0))
+    said = []
+    for trial in (first, first.at(jax.random.key(1)), laws.trial_of(model, jax.random.key(1))):
+        with pytest.raises(laws.LawBroken) as broken:
+            laws.verdicts(trial)
+        said.append(str(broken.value))
+    assert said[0] != said[1] == said[2]
+    assert first.at(jax.random.key(2)).program("init", None) is first.program("init", None)
+
+
 def test_what_cannot_be_checked_is_said():
     model = MADE(Event((40,), 2), dist.BernoulliHead(), hidden=(4,))
     verdicts = laws.check(model, jax.random.key(0))
