@@ -262,7 +262,7 @@ def _over_latents(
     unseen = total is not None and len(space.ranges) and max(abs(total[2:4] - 1.0)) > TOLERANCE
     if total is None or unseen:
         both = trial.run("sampled latents", _sampler(trial.model), given, trial.key)
-        # Values of a discrete element that occur in none of so many samples hold less than TOLERANCE.
+        # Discrete values that occur in none of so many samples hold less than TOLERANCE.
         total = exactly(integrals.Space.of(*both)) if unseen else None
         if total is None:
             total, error = integrals.by_samples(lambda z: integrands(z, sampled=True), both)
