@@ -9,7 +9,7 @@ from typing import Any
 
 from gm import data, metrics
 from gm.core import Params
-from gm.recipes import fitting, options, samples
+from gm.recipes import fitting, loading, options, samples
 from gm.recipes.experiment import Experiment, Fitted, Published
 
 METRIC = "negative log-likelihood"
@@ -37,8 +37,11 @@ def experiment(
       published: values of the literature, {data set: {metric: (value, source)}}.
     """
 
+    text = bool(dataset.vocabulary)
+
     def nats(params: Params, split: data.Split) -> metrics.Score:
-        return metrics.evaluate(model, params, split)
+        found = metrics.evaluate(model, params, split)
+        return found.per_char(model.event) if text else found
 
     def fit() -> Fitted:
         fitting.enter(c)
@@ -50,7 +53,10 @@ def experiment(
         return Fitted(fits[best], 0, time.perf_counter() - begin)
 
     def picture(params: Params, path: pathlib.Path) -> None:
-        samples.beside_data(dataset, model, params, c.seed, path)
+        if text:
+            samples.show(dataset, samples.sample(model, params, c.seed, 16), "samples", path)
+        else:
+            samples.beside_data(dataset, model, params, c.seed, path)
 
     return Experiment(
         dataset,
@@ -60,5 +66,7 @@ def experiment(
         fit,
         score=lambda params, split: {METRIC: nats(params, split)},
         picture=picture,
+        held_out=loading.joined(dataset.validation, dataset.test) if text else dataset.test,
+        split="validation + test" if text else "test",
         published=published or {},
     )
