@@ -38,7 +38,7 @@ class Config(options.Data):
 PRESETS = {
     "python_docs": Config(),
     "shakespeare": Config("tiny_shakespeare", num_states=32),
-    "chain": Config("tiny_shakespeare", chain=True, num_windows=10_000),
+    "chain": Config("tiny_shakespeare", chain=True, num_windows=7_800),
 }
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ class MarkovChain(Scored):
 
         def ahead(score: Array, rows: Array) -> tuple[Array, Array]:
             through = score[:, None] + rows
-            return jnp.max(through, 0), jnp.argmax(through, 0).astype(jnp.int32)
+            best = jnp.max(through, 0)
+            # Less the highest, so that the scores of long paths are as fine as those of short ones.
+            return best - jnp.max(best), jnp.argmax(through, 0).astype(jnp.int32)
 
         score, came_from = jax.lax.scan(ahead, Categorical(self.initial).log_probs, log_p)
 

@@ -27,6 +27,9 @@ def experiment(
 ) -> Experiment:
     """Selects the best of several fits by the likelihood of the validation examples.
 
+    A text is scored in nats/char on its last tenth, validation and test together, as the literature
+    does.
+
     Args:
       c: the options.
       dataset: the data set.
