@@ -14,8 +14,9 @@
        5  a disk of n bytes: what is written beyond finds no space; removals give nothing back
        6  a disk that is nearly full: of the n operations after the first `span`, one in three finds
           no space, or writes half, by the seed
-       7  all succeed, one at a time; before every n-th, the files are copied to `prefix aside/number`,
-          as a kill would leave them; or, where `span` is not 0, in the middle of every n-th write */
+       7  all succeed, one at a time; the files are copied as a kill would leave them: before every n-th
+          operation to `prefix aside/before-...`, in the middle of every n-th write to
+          `prefix aside/during-...` */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -29,6 +30,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -92,9 +94,9 @@ static void die(void) {
   for (;;) pause();
 }
 
-static void copy(void) {
-  char to[PATH_MAX + 32];
-  snprintf(to, sizeof to, "%s aside/%06ld", prefix, number);
+static void copy(const char *when) {
+  char to[PATH_MAX + 48];
+  snprintf(to, sizeof to, "%s aside/%s-%06ld", prefix, when, number);
   char *line[] = {"cp", "-a", "--", prefix, to, NULL};
   pid_t child;
   if (posix_spawnp(&child, "cp", NULL, NULL, line, environ) == 0) waitpid(child, NULL, 0);
@@ -106,8 +108,8 @@ static enum verdict decided(long bytes, int frees) {
   if (mode == KILL && n == target) die();
   if (mode == HALF && n == target) return PARTLY;
   if (mode == FAIL && n == target) return errno = EIO, FAILS;
-  if (mode == COPY && span && bytes > 1 && (writes++ - target / 2) % target == 0) return PARTLY;
-  if (mode == COPY && !span && (n - 1 - target / 2) % target == 0) copy();
+  if (mode == COPY && (n - 1 - target / 2) % target == 0) copy("before");
+  if (mode == COPY && bytes > 1 && (writes++ - target / 2) % target == 0) return PARTLY;
   if (frees) return GO;
   if (mode == FULL && n >= target && n < target + span) return errno = ENOSPC, FAILS;
   if (mode == DISK && bytes >= 0) {
@@ -180,7 +182,7 @@ OPENAT(openat64)
       ssize_t done = half;                             \
       if (mode == HALF) die();                         \
       if (mode == COPY && done > 0) {                  \
-        copy();                                        \
+        copy("during");                                \
         done += rest;                                  \
       }                                                \
       return done;                                     \
@@ -205,10 +207,16 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
         REAL(pwrite64)(fd, (const char *)data + half, size - half, at + (off64_t)half),
         REAL(pwrite64)(fd, data, size, at), size)
 }
+static void discard(char **data) { free(*data); }
+
 ssize_t writev(int fd, const struct iovec *parts, int count) {
-  size_t size = 0;
+  size_t size = 0, at = 0;
   for (int i = 0; i < count; i++) size += parts[i].iov_len;
-  WRITE(REAL(write)(fd, parts[0].iov_base, parts[0].iov_len / 2), 0,
+  char *data __attribute__((cleanup(discard))) = malloc(size + 1);
+  for (int i = 0; i < count; at += parts[i++].iov_len)
+    if (parts[i].iov_len) memcpy(data + at, parts[i].iov_base, parts[i].iov_len);
+  size_t half = size / 2;
+  WRITE(REAL(write)(fd, data, half), REAL(write)(fd, data + half, size - half),
         REAL(writev)(fd, parts, count), size)
 }
 

@@ -66,14 +66,12 @@ def on_signals(saves: bool = True) -> Iterator[Stop]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        earliest, latest = arrivals.last()
-        if stop and earliest - first < ECHO_SECONDS:
-            return
-        if stop:
+        earliest, latest = arrivals.take()
+        if not stop:
+            first, stop.signal = latest, signal.Signals(number).name
+        elif earliest - first >= ECHO_SECONDS:
             signal.signal(number, signal.SIG_DFL if saves else previous[number])
             signal.raise_signal(number)
-            return
-        first, stop.signal = latest, signal.Signals(number).name
 
     arrivals, previous = _Arrivals(), {}
     try:
@@ -94,7 +92,9 @@ class _Arrivals:
     """The arrival times of signals; Python runs handlers only later, such as after compilation.
 
     On a busy machine the process itself may not run for a while, so a time is an interval: from the
-    last moment without a pending signal to the moment when the signal was seen.
+    last moment without a pending signal to the moment when the signal was seen. The bytes that tell
+    of signals may go to an event loop instead, such as that of orbax while it starts a save: then a
+    signal is seen when its handler runs.
     """
 
     def __init__(self) -> None:
@@ -102,16 +102,18 @@ class _Arrivals:
         os.set_blocking(self._out, False)
         os.set_blocking(self._in, False)
         self._none = time.monotonic()  # all signals before this time have been read
-        self._lock, self._last = threading.RLock(), (self._none, self._none)
+        self._lock, self._seen = threading.RLock(), None
         self._before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def last(self) -> tuple[float, float]:
-        """The earliest and the latest time at which the last signal can have arrived."""
+    def take(self) -> tuple[float, float]:
+        """The earliest and the latest time of arrival of the signal that is being handled."""
         with self._lock:
+            before = self._none
             self._read()
-            return self._last
+            seen, self._seen = self._seen, None
+            return seen or (before, time.monotonic())
 
     def close(self) -> None:
         """Restores the previous wakeup file descriptor."""
@@ -137,5 +139,5 @@ class _Arrivals:
             self._none = begin
             return True
         if came:
-            self._last, self._none = (self._none, time.monotonic()), begin
+            self._seen, self._none = (self._none, time.monotonic()), begin
         return bool(came)

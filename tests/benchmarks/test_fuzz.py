@@ -16,7 +16,7 @@ def fuzz(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("row", "count"), [("npz", 300), ("other_files", 300), ("tfds_folders", 60), ("results", 300)]
+    ("row", "count"), [("npz", 150), ("other_files", 150), ("tfds_folders", 30), ("results", 120)]
 )
 def test_spoiled_files_are_read_right_or_refused_in_one_sentence(fuzz, tmp_path, row, count):
     seen = fuzz.KINDS[row](count, 1, tmp_path)

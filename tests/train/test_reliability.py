@@ -24,7 +24,7 @@ def reliability(monkeypatch):
 )
 def test_an_attacked_run_ends_in_the_bits_and_rows_of_one_that_was_not(tmp_path):
     """Kills, half-written files, failing and full disks; two signals; two processes; odd paths."""
-    few = "--every 200 --kills 300 --disks 1 --hovering 1 --signals 2 --pairs 1 --paths 100"
+    few = "--every 90 --kills 300 --disks 1 --hovering 1 --signals 2 --pairs 1 --paths 100"
     line = [sys.executable, str(BENCHMARKS / "attacks.py"), "--folder", str(tmp_path)]
     done = subprocess.run([*line, *few.split()], capture_output=True, text=True, check=False)
     counts = re.findall(r"(\d+) of (\d+) end in the same SHA-256 and rows", done.stdout)
@@ -40,8 +40,8 @@ def test_killed_runs_end_in_the_bits_of_runs_that_were_not(reliability, tmp_path
 
 
 def test_damaged_checkpoints_are_noticed_and_passed_over(reliability, tmp_path):
-    ((_, seen),) = reliability.fault_rows(reliability.Config(faults=12, seed=1), tmp_path)
-    assert seen == "12 faults, 12 noticed, 12 restored from the newest intact step"
+    ((_, seen),) = reliability.fault_rows(reliability.Config(faults=8, seed=1), tmp_path)
+    assert seen == "8 faults, 8 noticed, 8 restored from the newest intact step"
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_can_be_replayed(reliability
     assert seen.endswith("True")
 
 
-KINDS = [("weights", 300), ("manifests", 40), ("pages", 60)]
+KINDS = [("weights", 150), ("manifests", 20), ("pages", 30)]
 
 
 @pytest.mark.parametrize(("kind", "count"), KINDS)

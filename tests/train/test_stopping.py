@@ -39,6 +39,18 @@ def test_a_signal_that_a_stalled_process_meets_late_is_an_echo(monkeypatch):
         assert stop.signal == "SIGALRM"
 
 
+def test_a_signal_whose_byte_goes_to_an_event_loop_counts_from_its_handler(monkeypatch):
+    """As during a save: orbax runs uvloop. Its echo came later than the last byte that was seen."""
+    monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.1)
+    with stopping.on_signals() as stop:
+        time.sleep(0.3)
+        descriptor = signal.set_wakeup_fd(-1)
+        signal.raise_signal(signal.SIGTERM)
+        signal.set_wakeup_fd(descriptor)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.signal == "SIGTERM"
+
+
 def test_an_echo_that_comes_when_the_run_is_over_ends_nothing(monkeypatch):
     """What comes later goes where it went before the run."""
     monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.2)
