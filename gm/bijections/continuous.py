@@ -105,8 +105,8 @@ class Continuous:
         found = diffrax.diffeqsolve(
             diffrax.ODETerm(self._field),
             diffrax.Tsit5(),
-            begin,
-            end,
+            jnp.asarray(begin, x.dtype),
+            jnp.asarray(end, x.dtype),
             None,
             (x, jnp.zeros((), x.dtype)),
             args,
