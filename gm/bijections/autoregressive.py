@@ -91,7 +91,7 @@ class MaskedAutoregressive:
         )
 
     def init(self, key: Key) -> Params:
-        """Parameters of the network, whose outputs start at zero."""
+        """Parameters of the network; outputs start at zero, or as a linear map of the context."""
         y = jnp.zeros((*self.event.shape, 1), jnp.float32)
         return self.network.init(key, y, *given.example(self))
 

@@ -11,7 +11,7 @@ map A last, which `flow.init(key, x)` fits to examples: it standardizes them. An
 | couplings | L networks | L networks |
 | `maf`, `spline_maf`, `naf` | L networks | L networks, one element at a time |
 | `glow` | L networks | L networks |
-| `ffjord` | some 50 to 200 networks | as many |
+| `ffjord` | as many networks as the solver takes steps, times 6 | the same |
 | `iaf` | L networks, one element at a time | L networks |
 """
 
