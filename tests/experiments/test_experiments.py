@@ -278,6 +278,20 @@ def test_tabular_models_are_fitted_scored_and_ordered(main, experiment, tmp_path
     assert {p.name for p in folder.iterdir()} == kept
 
 
+def test_factor_analysis_is_scored_as_integers_and_a_text_in_nats_per_character(main, tmp_path):
+    """More factors than one say more of digits; a chain of characters reports its last tenth."""
+    options = {"num_steps": 2, "num_factors": 4}
+    nats = [main("factor_analysis", isotropic=by, **options) for by in (True, False)]
+    assert 120.0 < nats[1]["negative log-likelihood"] < nats[0]["negative log-likelihood"] < 190.0
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be that is the question " * 60, encoding="utf-8")
+    options = {"dataset": str(text), "chain": True, "window": 16, "num_windows": 40}
+    main("hmm", **options, folder=tmp_path / "run")
+    (row,) = results.read(tmp_path / "run" / "result.json")
+    assert (row.unit, row.split, row.model) == ("nats/char", "validation + test", "Markov chain")
+    assert 0.3 < row.value < 1.5
+
+
 def test_wavenet_writes_the_sound_it_samples(main, dry, tmp_path):
     label, x = np.arange(30) % 10, np.random.default_rng(0).integers(0, 256, (30, 256))
     np.savez(tmp_path / "sound.npz", x=x, label=label, num_values=256)
