@@ -4,12 +4,13 @@ Rubin & Thayer (1982), "EM algorithms for ML factor analysis"; Tipping & Bishop 
 "Probabilistic principal component analysis".
 
 python experiments/classical/factor_analysis.py
-    8x8 digits with uniform noise, 20 factors.
+    8x8 digits with uniform noise, 20 factors: 131.70 nats; --isotropic 152.03. A Gaussian of full
+    covariance 130.07, by mixture.py --dataset digits_dequantized --num-components 1; ten of them
+    133.7.
 python experiments/classical/factor_analysis.py wine
-    Red wine, 5 factors.
+    Red wine, 5 factors: 3.41 nats; --isotropic 3.96. A Gaussian 3.28, ten of them 0.14.
 
-`--isotropic` is probabilistic PCA, in closed form. A Gaussian of full covariance is
-`mixture.py --num-components 1`.
+`--isotropic` is probabilistic PCA, in closed form. All take 66 seconds or less on 2 busy CPU cores.
 """
 
 import dataclasses

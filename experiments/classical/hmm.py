@@ -5,9 +5,10 @@ Baum, Petrie, Soules & Weiss (1970); Rabiner (1989), "A tutorial on hidden Marko
 python experiments/classical/hmm.py
     What the standard library says of itself; no download.
 python experiments/classical/hmm.py shakespeare
-    Tiny Shakespeare.
+    Tiny Shakespeare, 32 states fitted to a quarter of it: 2.375 nats/char on the last tenth, 23
+    minutes on 2 busy CPU cores.
 python experiments/classical/hmm.py chain
-    A state for each character of it: a Markov chain, in one step.
+    A state for each character of it, which is a Markov chain, in one step: 2.494 nats/char.
 """
 
 import dataclasses

@@ -40,10 +40,21 @@ def test_paths_have_the_product_of_their_steps(chain, log_p):
     assert chain.log_prob(jnp.array([0, 3, 0, 0])) == -np.inf
 
 
-def test_marginals_and_mode_are_those_of_all_paths(chain, log_p):
+def test_marginals_are_those_of_all_paths(chain, log_p):
     want = [[np.sum(np.exp(log_p)[PATHS[:, t] == k]) for k in range(3)] for t in range(4)]
     np.testing.assert_allclose(chain.marginals(), want, atol=1e-6)
-    np.testing.assert_array_equal(chain.mode(), PATHS[np.argmax(log_p)])
+
+
+def test_the_mode_is_the_likeliest_of_all_paths():
+    rng = np.random.default_rng(1)
+    first, rows = (rng.normal(size=s).astype(np.float32) for s in ((8, 3), (8, 3, 3, 3)))
+    chains = dist.MarkovChain(jnp.asarray(first), jnp.asarray(rows))
+
+    def both(chain):
+        return chain.mode(), jax.vmap(chain.log_prob)(jnp.asarray(PATHS))
+
+    modes, log_probs = jax.jit(jax.vmap(both))(chains)
+    np.testing.assert_array_equal(modes, PATHS[np.argmax(log_probs, axis=1)])
 
 
 def test_samples_have_the_frequencies_of_paths(chain, log_p):
