@@ -81,6 +81,12 @@ def log_softmax(logits: Array) -> Array:
     return jax.nn.log_softmax(certain(logits))
 
 
+def on_host(*arrays: Array | None) -> bool:
+    """Whether numpy may compute with these: values are known, outside jit, and on a CPU."""
+    known = not any(isinstance(array, jax.core.Tracer) for array in arrays)
+    return known and jax.default_backend() == "cpu"
+
+
 @jax.custom_jvp
 def sort(x: Array) -> Array:
     """x in rising order along its last axis, floats; nan at the end.
@@ -89,7 +95,7 @@ def sort(x: Array) -> Array:
     comparing their bits as integers, and thirty times as long as numpy, which sorts values that
     are known (outside jit).
     """
-    if not isinstance(x, jax.core.Tracer) and jax.default_backend() == "cpu":
+    if on_host(x):
         return jnp.asarray(np.sort(np.asarray(x), axis=-1))
     bits = jnp.finfo(x.dtype).bits
     integer = jnp.dtype(f"int{bits}")

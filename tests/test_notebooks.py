@@ -53,6 +53,9 @@ def test_a_notebook_runs(path, notebook, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    for cell in notebook.cells:
+        for name in re.findall(r"^import (\w+)", cell.source, re.MULTILINE):
+            pytest.importorskip(name, reason=f"the notebook needs {name}")
     shown = pictures(notebook)
     for cell in notebook.cells:
         shorter = cell.source.replace("SCALE = 1.0", "SCALE = 0.01")

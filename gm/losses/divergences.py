@@ -15,6 +15,7 @@ log q, so that zeros of either side and tiny probabilities are right:
 
     between(KL, log_p, log_q)             exact: [K] log probabilities
     estimate(KL, log_ratio)               Monte Carlo, with its standard error
+    estimate_from_both(KL, ratio, ratio)  the same from samples of both sides
 
 `gaussians` and `exponential_families` have closed forms, `quadrature` the integral on the line, and
 `lower_bounds` what a critic makes of samples by the convex conjugate f*(t) = sup_u u t - f(u).
@@ -271,13 +272,19 @@ def estimate(
 
         (1/S) sum_s f(p(x_s) / q(x_s)),  x_s ~ q,   or  (q / p) f(p / q) of x_s ~ p
 
+    Samples of one side hardly see where the other has its mass. Coverage of the 95 % interval, S =
+    1,000, Normals (`benchmarks/estimator_coverage.py`): 95 to 96 % where they overlap (shift 0.6);
+    at a shift of 2 standard deviations 94 % for KL from samples of p, but 76 % from samples of q,
+    80 % for Hellinger's and 30 % for Pearson's. `estimate_from_both` has no such fault where the
+    divergence is bounded.
+
     Args:
       divergence: any f-divergence.
       log_ratio: [S], S >= 2, log p(x_s) - log q(x_s) of normalised densities.
       samples_of_p: whether x_s ~ p, which is better for KL; else x_s ~ q.
 
     Returns:
-      The mean, and std / sqrt(S), too small where a few ratios have most of the sum.
+      The mean, and std / sqrt(S), too small where a few ratios have most of the sum: see below.
 
     Raises:
       ValueError: fewer than two samples.
@@ -289,3 +296,33 @@ def estimate(
     sides = (zero, -log_ratio) if samples_of_p else (log_ratio, zero)
     values = divergence.term(*sides)
     return jnp.mean(values), jnp.std(values, ddof=1) / math.sqrt(len(log_ratio))
+
+
+def estimate_from_both(
+    divergence: FDivergence, log_ratio_p: Array, log_ratio_q: Array
+) -> tuple[Array, Array]:
+    """Monte-Carlo estimate of D(p || q) from samples of both, without bias, and its standard error.
+
+        E_m [q f(p / q) / m],  m = (p + q) / 2,  half of the samples of p and half of q
+
+    so that what either side alone would miss is seen: Veach & Guibas (1995), the balance heuristic.
+    Of bounded divergences (Jensen-Shannon's, Hellinger's, total variation) every term is bounded.
+
+    Args:
+      divergence: any f-divergence.
+      log_ratio_p: [B], B >= 2, log p(x) - log q(x) at samples of p.
+      log_ratio_q: [C], C >= 2, the same at samples of q.
+
+    Raises:
+      ValueError: fewer than two samples of one side.
+    """
+    chex.assert_rank([log_ratio_p, log_ratio_q], 1)
+    batches.two_samples("estimate_from_both", log_ratio_p, log_ratio_q, least=2)
+
+    def terms(log_ratio: Array) -> Array:
+        log_m = jax.nn.softplus(log_ratio) - math.log(2.0)
+        return divergence.term(log_ratio - log_m, -log_m)
+
+    of_p, of_q = terms(log_ratio_p), terms(log_ratio_q)
+    variance = jnp.var(of_p, ddof=1) / len(of_p) + jnp.var(of_q, ddof=1) / len(of_q)
+    return 0.5 * (jnp.mean(of_p) + jnp.mean(of_q)), 0.5 * jnp.sqrt(variance)

@@ -54,7 +54,9 @@ def variational_error(divergence: FDivergence, t_p: Array, t_q: Array) -> Array:
     """The standard error of `variational_bound`: sqrt(Var_p t / B + Var_q f*(t) / C).
 
     Of the bound of this critic, not of the divergence, which is higher where the critic is not the
-    best. Too small where few samples of q have most of E_q f*(t).
+    best. Too small where few samples of q have most of E_q f*(t): its 95 % interval holds KL in
+    95 % of cases for Normals 0.6 standard deviations apart and in 91 % for 2, with 1,000 samples
+    (`benchmarks/estimator_coverage.py`).
     """
     chex.assert_rank([t_p, t_q], 1)
     return _error(t_p, _conjugate(divergence, t_q))
@@ -86,7 +88,10 @@ def donsker_varadhan(t_p: Array, t_q: Array) -> Array:
 
 
 def donsker_varadhan_error(t_p: Array, t_q: Array) -> Array:
-    """Its standard error, sqrt(Var_p t / B + Var_q e^t / (C (E_q e^t)^2)), by the delta method."""
+    """Its standard error, sqrt(Var_p t / B + Var_q e^t / (C (E_q e^t)^2)), by the delta method.
+
+    Coverage as that of `variational_error`: 95 %, and 91 % at 2 standard deviations.
+    """
     chex.assert_rank([t_p, t_q], 1)
     return _error(t_p, jnp.exp(t_q - (jax.nn.logsumexp(t_q) - math.log(len(t_q)))))
 

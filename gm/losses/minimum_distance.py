@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from gm.core import Array, Batch, Density, Key, Metrics, Params, Samplable, given, require
 from gm.losses import batches
-from gm.losses.divergences import FDivergence
+from gm.losses.divergences import FDivergence, estimate_from_both
 
 Distance = Callable[[Array, Array], Array]  # samples [N, ...] and [M, ...] -> scalar
 
@@ -79,13 +79,14 @@ def of_densities(
     log_density: Callable[[Array], Array],
     from_model: bool = False,
 ) -> tuple[Array, Metrics]:
-    """D_f(data || model), estimated without bias from the batch, or from samples of the model.
+    """D_f(data || model), estimated without bias from the batch, or from the model's samples too.
 
-        E_data [(q / p) f(p / q)],   or   E_model f(p / q),   p the data's density and q the model's
+        E_data [(q / p) f(p / q)],   or   E_m [q f(p / q) / m],  m = (p + q) / 2
 
-    The first is for KL, the second for its reverse and for bounded divergences (Jensen-Shannon,
-    Hellinger, total variation). Elsewhere the mean is right and the variance may be without bound:
-    where one side has mass that the other does not sample, a rare ratio has most of the sum.
+    p the data's density and q the model's. The first is for KL, which only it leaves without the
+    density of the data; elsewhere its variance may be without bound. The second
+    (`divergences.estimate_from_both`) is for the others: samples of the model alone would not see
+    the modes that it misses, and prefer models that miss them.
 
     Args:
       model: with log_prob; with samples differentiable in the parameters where they are asked for.
@@ -94,20 +95,24 @@ def of_densities(
       batch: {"x": [B, *event]}, samples of the data.
       divergence: D_f(p || q) of `gm.losses.divergences`.
       log_density: log p of one x, of the data, normalised.
-      from_model: take samples of the model, as many as the batch has.
+      from_model: take samples of the model too, as many as the batch has.
 
     Returns:
       The divergence, and {"divergence"}.
     """
     require(model, Density, "of_densities")
     x, _ = batches.examples(model.event, batch, "of_densities")
+
+    def log_ratio(x: Array) -> Array:
+        log_q = jax.vmap(given(model, None).log_prob, (None, 0))(params, x)
+        return jax.vmap(log_density)(x) - log_q
+
     if from_model:
         require(model, Samplable, "of_densities with from_model")
         keys = jax.random.split(key, len(x))
-        x = jax.vmap(model.sample, (None, 0))(params, keys)
-    log_p = jax.vmap(log_density)(x)
-    log_q = jax.vmap(given(model, None).log_prob, (None, 0))(params, x)
-    log_ratio, zero = log_p - log_q, jnp.zeros_like(log_p)
-    sides = (log_ratio, zero) if from_model else (zero, -log_ratio)
-    value = jnp.mean(divergence.term(*sides))
+        y = jax.vmap(model.sample, (None, 0))(params, keys)
+        value, _ = estimate_from_both(divergence, log_ratio(x), log_ratio(y))
+    else:
+        at_x = log_ratio(x)
+        value = jnp.mean(divergence.term(jnp.zeros_like(at_x), -at_x))
     return value, {"divergence": value}

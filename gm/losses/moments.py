@@ -123,6 +123,8 @@ def squared_mmd(
 def energy_distance(x: Array, y: Array, **weights: Array | None) -> Array:
     """2 E|x - y| - E|x - x'| - E|y - y'|, unbiased, in the units of x; zero only at P = Q.
 
+    `gm.metrics.mmd.squared_mmd` with this kernel states its standard error.
+
     Args:
       x: [M, D], y: [N, D], at least two of each.
       **weights: weights_x and weights_y of `squared_mmd`.

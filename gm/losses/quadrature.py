@@ -10,9 +10,9 @@ does not converge; `nodes` are the points and weights, for sums to be differenti
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -63,10 +63,15 @@ def between_densities(
     """
     if not width > 0.0:
         raise ValueError(f"between_densities needs a positive width; got {width}.")
-    integrals = jax.jit(lambda x, w: _integrals(divergence, log_p, log_q, x, w))
+    integrals = functools.partial(
+        _integrals, divergence, log_p, log_q
+    )  # jit would compile each size
     num, before, agreed = 257, np.full(3, np.inf), 0
     while True:
-        now, end = (np.asarray(a) for a in integrals(*nodes(num, middle=middle, width=width)))
+        now, end = (
+            np.asarray(a)
+            for a in integrals(*map(jnp.asarray, nodes(num, middle=middle, width=width)))
+        )
         if not np.isfinite(now[0]) or end > tolerance * (1.0 + abs(now[0])):
             raise ValueError(
                 "between_densities needs an integral that converges; at |x| of about "

@@ -72,7 +72,10 @@ def squared_mmd(
     the noise of the estimate of f and clipped at zero. The standard error is then accurate within
     10 % if P and Q differ, and about 20 % too large at P = Q (compare Sutherland et al. 2017,
     arXiv:1611.04488, section 2). At P = Q the estimate is skewed, not normal: use a permutation
-    test for a p-value.
+    test for a p-value. Coverage of value +- 1.96 standard errors (Normals of one dimension 0.6
+    apart, `benchmarks/estimator_coverage.py`): 89 % for 100 points on each side, 92 % for 400, and
+    100 % at P = Q; of the energy distance, whose kernel is `Partial(moments.negative_distance)`,
+    90 % for 100.
 
     Cost: O((m + n)² D) time, O(chunk (m + n)) memory.
 

@@ -30,9 +30,8 @@ from gm.metrics.score import Score
 def entropy(x: Array | np.ndarray, *, k: int = 3) -> Score:
     """Differential entropy of what x was sampled from, in nats.
 
-    How far to trust it (`benchmarks/estimator_coverage.py`, 1,000 repetitions, Normals): see the
-    result file. The standard error is that of the mean of log r_k; it holds the randomness of the
-    neighbours.
+    Coverage of its 95 % interval, N = 500, k = 3, Normals (`benchmarks/estimator_coverage.py`):
+    95 % in one dimension, 93 % in two; 78 % in five, where the bias is most of the error.
 
     Args:
       x: [N, D], N > k; real values, of which no k + 1 coincide.
@@ -55,13 +54,15 @@ def entropy(x: Array | np.ndarray, *, k: int = 3) -> Score:
 def kl_divergence(x: Array | np.ndarray, y: Array | np.ndarray, *, k: int = 3) -> Score:
     """KL(p || q) of samples x of p and y of q, in nats; around zero it may be negative.
 
+    Coverage of its 95 % interval, as for `entropy`: 97 % in one dimension and in two, 88 % in five.
+
     Args:
       x: [N, D], N > k; y: [M, D], M >= k.
       k: of the neighbour.
 
     Returns:
       Estimate in nats. Its standard error holds the spread over x, and that over y by the ratios
-      p / q at y, with twenty neighbours at most: sqrt(Var_x log(p / q) / N + Var_y (p / q) / M).
+      p / q at y, with twenty neighbours at most, and what neighbours share.
 
     Raises:
       ValueError: too few points, points of two dimensions, or points that coincide.

@@ -177,6 +177,21 @@ def test_estimates_are_right_within_their_errors(samples_of_p):
     assert 0.7 < np.std(z) < 1.4
 
 
+def test_samples_of_both_sides_see_what_one_would_miss():
+    """N(0, 1) and N(4, 1), of 200 samples each: samples of one side alone see half of it."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(500, 200)), 4.0 + rng.normal(size=(500, 200))
+    ratio_x, ratio_y = (jnp.asarray(8.0 - 4.0 * a) for a in (x, y))
+    one = np.ones((1, 1))
+    exact = float(gaussians.squared_hellinger(np.zeros(1), one, np.full(1, 4.0), one))
+    both = jax.vmap(lambda a, b: div.estimate_from_both(div.SQUARED_HELLINGER, a, b))
+    values, errors = both(ratio_x, ratio_y)
+    assert abs(values.mean() - exact) < 4 * values.std() / np.sqrt(500)
+    np.testing.assert_allclose(np.sqrt(np.mean(errors**2)), values.std(), rtol=0.15)
+    alone = jax.vmap(lambda b: div.estimate(div.SQUARED_HELLINGER, b)[0])(ratio_y)
+    assert np.median(alone) < 0.7 * exact
+
+
 GAUSSIANS = {
     "KL": (div.KL, gaussians.kl),
     "alpha": (div.alpha(0.3), lambda *both: gaussians.alpha(*both, 0.3)),
