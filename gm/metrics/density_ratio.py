@@ -66,7 +66,9 @@ def kl_divergence(
 
     Returns:
       Estimate in nats, with the standard error of the bound at these classifiers: it leaves out
-      what fitting them on other samples would change, and what they cannot express.
+      what fitting them on other samples would change, and what they cannot express. Coverage of
+      its 95 % interval, 500 samples of Normals of one dimension and the default classifier, which
+      is right for them: 92 % (`benchmarks/estimator_coverage.py`).
 
     Raises:
       ValueError: samples of two shapes, or fewer than two per fold.
