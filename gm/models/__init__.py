@@ -5,7 +5,7 @@ makes batches. Its methods are its capabilities (`gm.core`): a model with `log_p
 one with `prior`, `encode`, `decode` a latent-variable model. Models know nothing of losses; the two
 meet in an experiment. `gm.laws` holds every model to what its capabilities promise.
 
-  classical        tables and Bayesian networks, fitted in closed form
+  classical        tables, mixtures, kernel densities: fitted without gradients
   autoregressive   p(x) = prod_i p(x_i | x_<i)
   latent           p(x) = integral p(z) p(x | z) dz
   flows            x = T(z), z ~ p(z), T invertible

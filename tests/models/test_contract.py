@@ -6,6 +6,7 @@ held to the paper's equations by tests of their own, under a marker that CI runs
 """
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from gm import distributions as dist
@@ -24,13 +25,23 @@ from gm.models.autoregressive import (
 )
 from gm.models.classical import (
     BayesianNetwork,
+    Bernstein,
+    Empirical,
     FactorAnalysis,
+    GaussianCopula,
     HiddenMarkovModel,
+    Histogram,
+    Independent,
+    IntervalNearestNeighbors,
+    KernelDensity,
     Mixture,
+    bandwidths,
+    bins,
     coin,
     components,
     full_table,
     graphs,
+    kernels,
     probabilistic_pca,
     product_of_marginals,
 )
@@ -59,6 +70,7 @@ from tests.models import tenants
 BITS = Event((5,), 2)
 TRITS = Event((2, 2), 3)
 TEXT = Event((4,), 3)
+LINE = Event(())
 PLANE = Event((2,))
 SQUARE = Event((3, 3), 2)
 COLOURS = Event((2, 2, 2), 2)
@@ -92,6 +104,15 @@ ROWS = {
     "mixture of Bernoullis": Mixture(BITS, 2, components.Bernoullis(5)),
     "factor analysis": FactorAnalysis(PLANE, 1),
     "hidden Markov model": HiddenMarkovModel(Event((3,), 3), 2, components.Categoricals(3)),
+    "histogram": Histogram(LINE),
+    "kernel density": KernelDensity(PLANE),
+    "kernel density, edges": KernelDensity(
+        LINE, bandwidths.improved_sheather_jones, kernels.epanechnikov(), (-1.0, jnp.inf)
+    ),
+    "nearest neighbours on an interval": IntervalNearestNeighbors(LINE, 5, -4.0, 4.0),
+    "Bernstein polynomial": Bernstein(LINE, 6, -4.0, 4.0),
+    "empirical distribution": Empirical(BITS),
+    "Gaussian copula": GaussianCopula(PLANE, KernelDensity(LINE)),
     "Bayesian network, an order": BayesianNetwork(TRITS, ((3,), (0, 3), (1,), ())),
     "WaveNet Categorical": CausalModel(
         TRITS, dist.CategoricalHead(3), WaveNet(channels=6, skip_channels=5, dilations=(1, 2, 1))
@@ -210,6 +231,12 @@ MATRIX = {
     "hidden Markov model of bits, an associative scan": HiddenMarkovModel(
         Event((3, 2), 2), 3, components.Bernoullis(2), parallel=True
     ),
+    "histogram by Bayesian blocks": Histogram(Event((1,)), bins.bayesian_blocks),
+    "kernel density of neighbours": KernelDensity(PLANE, bandwidths.NearestNeighbors(10)),
+    "kernel density, adaptive, on an interval": KernelDensity(
+        LINE, kernel=kernels.biweight(), support=(-2.0, 2.0), adaptive=0.5
+    ),
+    "independent Bernstein polynomials": Independent(PLANE, Bernstein(LINE, 3, -4.0, 4.0)),
     "product of marginals": product_of_marginals(TRITS),
     "Markov chain of order two": BayesianNetwork(BITS, graphs.chain(5, 2)),
     "full table": full_table(BITS),
