@@ -18,8 +18,7 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy import fft, optimize
-from sklearn import neighbors
+from scipy import fft, optimize, spatial
 
 from gm import core
 from gm.models.classical import binning
@@ -183,8 +182,8 @@ class NearestNeighbors:
                 f"examples; got {self.k}."
             )
         s = spreads(x, w, n, "NearestNeighbors")
-        distances, _ = neighbors.NearestNeighbors(n_neighbors=self.k + 1).fit(x / s).kneighbors()
-        found = self.factor * distances[:, self.k - 1]
+        distances, _ = spatial.KDTree(x / s).query(x / s, [self.k + 1])  # each is its own first
+        found = self.factor * distances[:, 0]
         if not np.min(found) > 0.0:
             raise ValueError(
                 f"NearestNeighbors needs less than {self.k + 1} examples at one place; got more. "

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import signal
+from scipy import fft
 
 
 def counts(x: np.ndarray, weights: np.ndarray | None, grid: np.ndarray) -> np.ndarray:
@@ -64,7 +64,10 @@ def product_counts(
 def smoothed(held: np.ndarray, kernels: Sequence[np.ndarray]) -> np.ndarray:
     """Convolved along every axis with a kernel of odd length, by FFT: the shape of `held`."""
     for axis, kernel in enumerate(kernels):
-        along = [1] * held.ndim
-        along[axis] = len(kernel)
-        held = signal.fftconvolve(held, kernel.reshape(along), mode="same", axes=axis)
+        size, middle = held.shape[axis], len(kernel) // 2
+        num = fft.next_fast_len(size + len(kernel) - 1, real=True)
+        along = [-1 if d == axis else 1 for d in range(held.ndim)]
+        response = fft.rfft(kernel, num).reshape(along)
+        values = fft.irfft(fft.rfft(held, num, axis) * response, num, axis)
+        held = np.take(values, np.arange(middle, middle + size), axis)
     return held
