@@ -112,7 +112,6 @@ ROWS = {
     "nearest neighbours on an interval": IntervalNearestNeighbors(LINE, 5, -4.0, 4.0),
     "Bernstein polynomial": Bernstein(LINE, 6, -4.0, 4.0),
     "empirical distribution": Empirical(BITS),
-    "Gaussian copula": GaussianCopula(PLANE, KernelDensity(LINE)),
     "Bayesian network, an order": BayesianNetwork(TRITS, ((3,), (0, 3), (1,), ())),
     "WaveNet Categorical": CausalModel(
         TRITS, dist.CategoricalHead(3), WaveNet(channels=6, skip_channels=5, dilations=(1, 2, 1))
@@ -236,6 +235,7 @@ MATRIX = {
     "kernel density, adaptive, on an interval": KernelDensity(
         LINE, kernel=kernels.biweight(), support=(-2.0, 2.0), adaptive=0.5
     ),
+    "Gaussian copula": GaussianCopula(PLANE, KernelDensity(LINE)),
     "independent Bernstein polynomials": Independent(PLANE, Bernstein(LINE, 3, -4.0, 4.0)),
     "product of marginals": product_of_marginals(TRITS),
     "Markov chain of order two": BayesianNetwork(BITS, graphs.chain(5, 2)),
