@@ -13,12 +13,15 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_program_of_the_first_screen_runs_and_learns():
-    """As a user runs it: in a process of its own, with XLA as it is."""
+    """As a user runs it: in a process of its own, with XLA as it is; then the site's first page."""
     (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(program.strip().splitlines()) <= 16
     environment = {name: x for name, x in os.environ.items() if name != "XLA_FLAGS"}
     environment["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
-    line = [sys.executable, "-W", "error", "-c", f"{program}\ndigits.event.check(x)"]
+    page = re.findall(r"```python\n(.*?)```", (ROOT / "docs/index.md").read_text(), re.DOTALL)
+    assert page[0] == program
+    code = "\n".join([*page, "digits.event.check(x)"])
+    line = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[0]) < 95.0  # nats; independent pixels: 107.4

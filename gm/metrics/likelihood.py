@@ -17,6 +17,8 @@ from gm.losses import batches
 from gm.metrics import importance
 from gm.metrics.score import Score
 
+MULTIPLE = 16  # of which the number of examples scored at once is, where they are fewer than asked
+
 
 @runtime_checkable
 class Split(Protocol):
@@ -86,7 +88,8 @@ def evaluate(
     includes the `log_volume` of standardized or dequantized examples, and is a bound for
     dequantized ones. Arrays are scored as they are.
 
-    The function is compiled once per model and batch shape; the last batch is padded. The key of an
+    The function is compiled once per model and batch shape; the last batch is padded, to a multiple
+    of 16 examples, so that validation and test sets of similar sizes share a program. The key of an
     example depends on its index in the split, so the score depends on `batch_size` only by
     rounding.
 
@@ -208,10 +211,12 @@ def _batches(model: Any, data: Any, batch_size: int) -> Iterator[tuple[np.ndarra
     if batch_size < 1:
         raise ValueError(f"evaluate needs a batch_size of at least 1; got {batch_size}.")
     size = None
+    given = not isinstance(data, Split | Mapping) and not hasattr(data, "shape")
     for batch in _parts(data, batch_size):
         arrays = batches.examples(model.event, batch, "evaluate", model)
         x, y = jax.tree.map(np.asarray, arrays)
-        size = size or min(batch_size, len(x))
+        # Batches of the caller's own may be as large as memory allows.
+        size = size or min(batch_size, len(x) if given else -(-len(x) // MULTIPLE) * MULTIPLE)
         for first in range(0, len(x), size or 1):
             count = min(size, len(x) - first)
             # Pads a partial batch with the last example.

@@ -36,6 +36,26 @@ def test_the_score_of_a_density_is_its_exact_mean(independent, examples):
     assert (score.count, score.unit, score.kind, score.num_samples) == (10, "nats", "exact", None)
 
 
+def test_sets_of_similar_sizes_share_a_program_and_own_batches_are_not_enlarged():
+    """7 and 10 examples are scored as 16; batches of two as batches of two."""
+    shapes = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Counted:
+        event: core.Event = core.Event((3,), 3)
+
+        def log_prob(self, params, x):
+            jax.debug.callback(lambda x: shapes.append(x.shape), x)
+            return jnp.zeros(())
+
+    for examples, times in ((X[:7], 16), (X, 16), ([{"x": X[:2]}, {"x": X[2:3]}], 4)):
+        shapes.clear()
+        score = evaluate(Counted(), None, examples)
+        jax.effects_barrier()
+        assert len(shapes) == times
+        assert score.count == (3 if isinstance(examples, list) else len(examples))
+
+
 def test_one_compilation_serves_all_batches_and_all_calls():
     traces = []
 
