@@ -10,7 +10,7 @@ from gm.bijections import transformers
 from gm.bijections.transformers import splines
 
 KNOTS = 5  # bins of a spline
-AWAY = (0.0, 1e-30, -1e-6, 0.5, -2.5, 4.0, -4.0, 40.0, -40.0, 1e4, -1e6, 1e6)
+AWAY = (0.0, 1e-30, -1e-6, 0.5, -2.5, 4.0, -4.0, 4.5, -4.7, 40.0, -40.0, 1e4, -1e6, 1e6)
 
 
 def affine(raw, x):
@@ -156,26 +156,39 @@ def test_deep_sigmoidal_layers_follow_each_other():
     np.testing.assert_allclose(got, [y, first + second], rtol=1e-5)
 
 
-def test_a_spline_inverts_where_the_papers_discriminant_is_negative_in_float32():
-    """b² - 4ac of Durkan et al. (2019), equation 6; the inverse here is of positive numbers."""
-    rng = np.random.default_rng(0)
-    s, d0, spot = np.exp(rng.uniform((-3, 0, -2), (3, 3, 2), (4000, 3))).astype(np.float32).T
-    d1, theta = np.float32(1e-6) * d0, np.float32(1.0) - np.float32(1e-6) * spot
+def papers_inverse(s, d0, d1, theta):
+    """ξ of Durkan et al. (2019), equations 6 to 8 over Δy, its discriminant, and log dx/dy."""
     slack = d0 + d1 - 2 * s
     a, b = s - d0 + theta * slack, d0 - theta * slack
-    assert np.sum(b * b + 4 * a * s * theta < 0.0) > 100  # c = -s θ
+    discriminant = b * b + 4 * a * s * theta  # c = -s θ
+    xi = 2 * s * theta / (b + np.sqrt(np.maximum(discriminant, 0.0)))
+    q = s + slack * xi * (1 - xi)
+    slope = s**2 * (d1 * xi**2 + 2 * s * xi * (1 - xi) + d0 * (1 - xi) ** 2) / q**2
+    with np.errstate(invalid="ignore"):  # in float32, as said
+        return xi, discriminant, -np.log(slope)
+
+
+def test_a_spline_inverts_where_the_papers_discriminant_is_negative_in_float32():
+    """Where it flattens by a million, and where it steepens by a thousand; beside float64."""
+    rng = np.random.default_rng(0)
+    s, d0, spot = np.exp(rng.uniform((-3, 0, -2), (3, 3, 2), (4000, 3))).astype(np.float32).T
+    flat = s, d0, np.float32(1e-6) * d0, np.float32(1.0) - np.float32(1e-6) * spot
+    assert np.sum(papers_inverse(*flat)[1] < 0.0) > 100
+    steep = s, d0, np.float32(1e3) * d0, rng.uniform(0.01, 0.99, 4000).astype(np.float32)
 
     def invert(s, d0, d1, theta):  # one bin from (0, 0) to (1, s), and one more
         knots = jnp.array([0.0, 1.0, 2.0]), jnp.stack([0.0, s, 2.0 * s]), jnp.stack([d0, d1, d1])
         return splines._inverse(knots, theta * s)
 
-    x, log_det = jax.jit(jax.vmap(invert))(s, d0, d1, theta)
-    s, d0, d1, theta = (np.float64(v) for v in (s, d0, d1, theta))
-    slack = d0 + d1 - 2 * s
-    a, b = s - d0 + theta * slack, d0 - theta * slack
-    want = 2 * s * theta / (b + np.sqrt(b * b + 4 * a * s * theta))
+    both = jax.jit(jax.vmap(invert))
+    x, log_det = both(*flat)
+    want, _, _ = papers_inverse(*map(np.float64, flat))
     np.testing.assert_allclose(x, want, atol=1e-3)  # θ itself is rounded where slopes are 1e-6
     assert np.all(np.isfinite(log_det))
+    x, log_det = both(*steep)
+    want, _, log_slope = papers_inverse(*map(np.float64, steep))
+    np.testing.assert_allclose(x, want, atol=1e-6)
+    np.testing.assert_allclose(log_det, log_slope, atol=1e-3)
 
 
 @pytest.mark.parametrize(
