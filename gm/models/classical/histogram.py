@@ -129,9 +129,9 @@ class Histogram:
         shares = jnp.exp(self._log_shares(params)).reshape(-1)
         below = jnp.cumsum(shares)
         u = below[-1] * jax.random.uniform(key_cell, (), jnp.float32)
-        cell = jnp.searchsorted(below, u, side="right")
+        cell = jnp.searchsorted(below, u, side="right").astype(jnp.int32)
         # Beyond rounding of the sum, the last cell of any probability.
-        last = len(below) - 1 - jnp.argmax(shares[::-1] > 0.0)
+        last = len(below) - 1 - jnp.argmax(shares[::-1] > 0.0).astype(jnp.int32)
         place = jnp.unravel_index(jnp.minimum(cell, last), params["logits"].shape)
         part = jax.random.uniform(key_place, (self.event.size,), jnp.float32)
         x = []

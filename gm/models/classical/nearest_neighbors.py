@@ -144,7 +144,8 @@ class IntervalNearestNeighbors:
         """Intervals of a tenth of the support's width, at random places."""
         width = self.high - self.low
         center = self.low + width * jax.random.uniform(key, (NUM_INIT,), jnp.float32)
-        return {"center": center, "log_radius": jnp.full(NUM_INIT, math.log(0.1 * width))}
+        radius = jnp.full(NUM_INIT, math.log(0.1 * width), jnp.float32)
+        return {"center": center, "log_radius": radius}
 
     def fit(
         self, x: np.ndarray, key: Key | None = None, *, weights: np.ndarray | None = None
