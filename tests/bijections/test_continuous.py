@@ -35,6 +35,7 @@ class Linear:
         return params @ x + context[1:].sum()
 
 
+@pytest.mark.matrix
 def test_a_linear_equation_is_solved_both_ways_with_gradients():
     """y = exp(A) x + ∫ exp(A s) c ds, log_det = tr A; d log_det / dA is the identity."""
     pytest.importorskip("diffrax")

@@ -49,7 +49,10 @@ def samples_in(path):
         return arrays["x"]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name",
+    ["made", "tabular", *(pytest.param(n, marks=pytest.mark.matrix) for n in ("vae", "gan"))],
+)
 def test_a_run_is_sampled_scored_exported_and_loaded(
     name, trained, main, act, experiment, tmp_path, capsys
 ):

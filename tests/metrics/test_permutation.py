@@ -13,6 +13,7 @@ from gm.metrics import permutation
 RBF = moments.RBF(jnp.array([1.0]))
 
 
+@pytest.mark.matrix
 def test_the_fast_way_is_the_plain_way(key):
     """Both give the statistic, and p-values of as many permutations that agree within noise."""
     x, y = np.random.default_rng(0).normal(size=(2, 12, 2)).astype(np.float32)

@@ -36,6 +36,7 @@ def test_autoregressive_layers_go_in_both_orders_and_iaf_is_their_inverse():
     assert naf.transformer == transformers.Inverse(transformers.DeepSigmoidal(8))
 
 
+@pytest.mark.matrix
 def test_a_flow_started_from_examples_has_standardized_them(key):
     """At first it is the independent Gaussian of the data, whatever their units are."""
     x = (1e3 + 50.0 * np.random.default_rng(0).standard_normal((64, 2, 2, 1))).astype(np.float32)

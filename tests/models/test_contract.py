@@ -103,13 +103,8 @@ ROWS = {
     "mixture of Gaussians": Mixture(PLANE, 2, components.Gaussians(2)),
     "mixture of Bernoullis": Mixture(BITS, 2, components.Bernoullis(5)),
     "factor analysis": FactorAnalysis(PLANE, 1),
-    "hidden Markov model": HiddenMarkovModel(Event((3,), 3), 2, components.Categoricals(3)),
     "histogram": Histogram(LINE),
     "kernel density": KernelDensity(PLANE),
-    "kernel density, edges": KernelDensity(
-        LINE, bandwidths.improved_sheather_jones, kernels.epanechnikov(), (-1.0, jnp.inf)
-    ),
-    "nearest neighbours on an interval": IntervalNearestNeighbors(LINE, 5, -4.0, 4.0),
     "Bernstein polynomial": Bernstein(LINE, 6, -4.0, 4.0),
     "empirical distribution": Empirical(BITS),
     "Bayesian network, an order": BayesianNetwork(TRITS, ((3,), (0, 3), (1,), ())),
@@ -129,7 +124,6 @@ ROWS = {
     ),
     "VAE of two layers": tenants.TwoLayers(),
     "VAE of discrete latents": tenants.Discrete(),
-    "VAE of a cluster and a place in it": tenants.Mixed(),
     "VAE, class-conditional": VAE(
         TRITS,
         dist.CategoricalHead(3),
@@ -140,9 +134,6 @@ ROWS = {
     ),
     "dequantized flow": tenants.Dequantized(),
     "affine flow": Flow(PLANE, Standard(PLANE), Affine(PLANE, "triangular")),
-    "spline couplings, class-conditional": flows.spline_coupling(
-        PLANE, 2, num_bins=4, hidden=(8,), context=Event((), 3)
-    ),
     "MAF": flows.maf(PLANE, 2, hidden=(8,)),
     "Generator": Generator(PLANE, MLP((8,), (2,)), latent_dim=3),
     "Critic": Critic(PLANE, MLP((8,), ())),
@@ -150,6 +141,15 @@ ROWS = {
 }
 
 MATRIX = {
+    "VAE of a cluster and a place in it": tenants.Mixed(),
+    "spline couplings, class-conditional": flows.spline_coupling(
+        PLANE, 2, num_bins=4, hidden=(8,), context=Event((), 3)
+    ),
+    "kernel density, edges": KernelDensity(
+        LINE, bandwidths.improved_sheather_jones, kernels.epanechnikov(), (-1.0, jnp.inf)
+    ),
+    "nearest neighbours on an interval": IntervalNearestNeighbors(LINE, 5, -4.0, 4.0),
+    "hidden Markov model": HiddenMarkovModel(Event((3,), 3), 2, components.Categoricals(3)),
     "PixelCNN": CausalModel(
         SQUARE,
         dist.BernoulliHead(),

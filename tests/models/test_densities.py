@@ -118,6 +118,7 @@ def test_a_bernstein_polynomial_is_a_mixture_of_beta_densities():
     np.testing.assert_allclose(share @ worth, 1.0, rtol=1e-6)
 
 
+@pytest.mark.matrix
 def test_a_gaussian_copula_is_the_density_of_transformed_gaussians():
     cov = np.array([[1.0, 0.7], [0.7, 1.0]])
     z = np.random.default_rng(0).multivariate_normal([0, 0], cov, 600)
