@@ -10,6 +10,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"(?:<!-- (slow|needs: \w+) -->\n)?```python\n(.*?)```", re.DOTALL)
 SHORT = 3  # updates of a training
+QUICK = {
+    "docs/own-model.md",
+    "docs/own-data.md",
+    "docs/concepts.md",
+}  # the rest run with the matrix
 
 
 def blocks(page, slow):
@@ -31,11 +36,13 @@ def run(page, slow, monkeypatch):
 
 
 def pages(slow):
-    """Those with code, but for the first page, which runs with the README's program."""
-    kept = [page for page in PAGES if blocks(page, slow) and page != ROOT / "docs" / "index.md"]
+    kept = [page for page in PAGES if blocks(page, slow)]
     if slow:
         kept = [page for page in kept if "<!-- slow -->" in page.read_text("utf-8")]
-    return pytest.mark.parametrize("page", kept, ids=[str(p.relative_to(ROOT)) for p in kept])
+    names = [str(page.relative_to(ROOT)) for page in kept]
+    rest = [[pytest.mark.matrix] if not slow and name not in QUICK else [] for name in names]
+    cases = [pytest.param(p, marks=m, id=n) for p, m, n in zip(kept, rest, names, strict=True)]
+    return pytest.mark.parametrize("page", cases)
 
 
 @pages(slow=False)

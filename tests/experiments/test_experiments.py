@@ -136,6 +136,7 @@ OWN = [
 ]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("name", "options", "path"), OWN, ids=[path for *_, path in OWN])
 def test_data_of_ones_own_are_trained_on_by_one_command(name, options, path, main, dry, own):
     found = main(name, **options, dataset=str(own / path), folder=own / "run")
@@ -162,7 +163,16 @@ def in_memory(kind):
     return data.from_examples(list(zip(images, labels.tolist(), strict=True)))
 
 
-@pytest.mark.parametrize("kind", ["arrays", "DataFrame", "Hugging Face", "sequence"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "arrays",
+        *(
+            pytest.param(k, marks=pytest.mark.matrix)
+            for k in ("DataFrame", "Hugging Face", "sequence")
+        ),
+    ],
+)
 def test_data_in_memory_are_trained_on_by_one_call(kind, main, dry, tmp_path):
     found = main("made", **MADE | {"dataset": in_memory(kind)}, folder=tmp_path / "run")
     assert dry.steps == MADE["num_steps"]
@@ -229,6 +239,7 @@ def test_a_run_that_overfits_reports_the_best_of_validation(main, tmp_path, caps
         main("made", **options | {"hidden": (9,)}, folder=folder)
 
 
+@pytest.mark.matrix
 def test_a_recurrent_network_trains_on_a_text_and_writes_one(main, tmp_path, monkeypatch):
     words = "the cat sat on a mat. " * 40
     monkeypatch.setattr(
@@ -292,6 +303,7 @@ def test_factor_analysis_is_scored_as_integers_and_a_text_in_nats_per_character(
     assert 0.3 < row.value < 1.5
 
 
+@pytest.mark.matrix
 def test_wavenet_writes_the_sound_it_samples(main, dry, tmp_path):
     label, x = np.arange(30) % 10, np.random.default_rng(0).integers(0, 256, (30, 256))
     np.savez(tmp_path / "sound.npz", x=x, label=label, num_values=256)
@@ -314,6 +326,7 @@ def table_of(experiment, folder, capsys):
     return printed
 
 
+@pytest.mark.matrix
 def test_quickstart_prints_one_table_and_two_pictures(
     experiment, dry, tmp_path, capsys, monkeypatch
 ):

@@ -161,6 +161,7 @@ def test_other_data_and_other_folders_are_refused(trained, main, act, experiment
         runs.load(made.build, made.Config, tmp_path)
 
 
+@pytest.mark.matrix
 def test_a_run_on_data_in_memory_is_loaded_with_them(main, experiment, tmp_path):
     x = np.random.default_rng(0).integers(0, 2, (40, 6))
     mine, made = data.from_arrays(x), experiment("made")

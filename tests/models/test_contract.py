@@ -93,12 +93,6 @@ ROWS = {
         GatedPixelCNN(channels=3, num_layers=2, first_size=3, head_channels=4),
         Event((), 3),
     ),
-    "Diagonal BiLSTM, class-conditional": CausalModel(
-        SQUARE,
-        dist.BernoulliHead(),
-        PixelRNN(layer=DiagonalBiLSTM, channels=3, num_layers=2, first_size=3, head_channels=4),
-        Event((), 2),
-    ),
     "coin": coin(),
     "mixture of Gaussians": Mixture(PLANE, 2, components.Gaussians(2)),
     "mixture of Bernoullis": Mixture(BITS, 2, components.Bernoullis(5)),
@@ -141,6 +135,12 @@ ROWS = {
 }
 
 MATRIX = {
+    "Diagonal BiLSTM, class-conditional": CausalModel(
+        SQUARE,
+        dist.BernoulliHead(),
+        PixelRNN(layer=DiagonalBiLSTM, channels=3, num_layers=2, first_size=3, head_channels=4),
+        Event((), 2),
+    ),
     "VAE of a cluster and a place in it": tenants.Mixed(),
     "spline couplings, class-conditional": flows.spline_coupling(
         PLANE, 2, num_bins=4, hidden=(8,), context=Event((), 3)

@@ -183,6 +183,7 @@ REAL_NVP = Flow(PLANE, Standard(PLANE), Chain([Coupling(), SWAP] * 4))
 # End of what is counted.
 
 
+@pytest.mark.matrix
 def test_a_real_nvp_from_scratch_takes_twenty_lines_keeps_the_laws_and_learns(key):
     source = pathlib.Path(__file__).read_text().split("counted by the test below.\n")[1]
     lines = [line for line in source.split("# End of what")[0].splitlines() if line.strip()]

@@ -18,6 +18,7 @@ def reliability(monkeypatch):
     return importlib.import_module("reliability")
 
 
+@pytest.mark.matrix
 @pytest.mark.skipif(
     not sys.platform.startswith("linux") or shutil.which("cc") is None,
     reason="file operations are made to fail by a library, which needs Linux and a C compiler",
