@@ -105,6 +105,28 @@ class MaximumLikelihood(Fast):
 
 
 @dataclasses.dataclass(frozen=True)
+class Flow(MaximumLikelihood):
+    """Options of flows of affine or spline layers."""
+
+    dataset: str = "two_moons"
+    num_layers: int = 8
+    """Layers of the flow."""
+    num_bins: int = 16
+    """Bins of the rational-quadratic splines; 0 for affine layers."""
+    bound: float = 3.0
+    """The splines act on [-bound, bound], where the data has standard deviation 1."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units in each hidden layer of each network."""
+    logit_margin: float | None = None
+    """For data in [0, 1], a flow of the logits of margin + (1 - 2 margin) x."""
+    batch_size: int = 256
+    num_steps: int = 6_000
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    clip_norm: float = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Latent(Chosen):
     """Options of latent-variable models."""
 
