@@ -97,8 +97,8 @@ def improved_sheather_jones(x: np.ndarray, weights: np.ndarray | None = None) ->
     r"""The fixed point of the plug-in rule, [1], for examples on the line.
 
     Botev, Grotowski & Kroese (2010), "Kernel density estimation via diffusion", Annals of
-    Statistics 38(5), algorithm 1: h^2 = xi gamma^[7](h^2), each of seven stages a bandwidth for the
-    next derivative, all as sums of squared cosine coefficients of the binned examples on twice
+    Statistics 38(5), algorithm 1: `h^2 = xi gamma^[7](h^2)`, each of seven stages a bandwidth for
+    the next derivative, all as sums of squared cosine coefficients of the binned examples on twice
     their range. Where no root is there, as for few examples, `silverman`.
 
     Raises:
