@@ -4,9 +4,9 @@ Papamakarios, Pavlakou & Murray (2017), "Masked autoregressive flow for density 
 arXiv:1705.07057; Durkan et al. (2019), "Neural spline flows", arXiv:1906.04032. On 2 CPU cores:
 
 python experiments/flows/autoregressive.py
-    Two moons, autoregressive splines.
+    Two moons, autoregressive splines; not run yet.
 python experiments/flows/autoregressive.py digits
-    8x8 digits, dequantized: a bound.
+    8x8 digits, dequantized: a bound; not run yet.
 python experiments/flows/autoregressive.py mnist
     MNIST of 256 levels, dequantized, MAF: a bound in bits/dim; not run yet.
 """
