@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from gm.core import Array, Key, Metrics, Params
-from gm.models.classical import forward_backward, mixture
+from gm.models.classical import em, forward_backward, mixture
 from gm.numerics import log_softmax, log_sum_exp
 
 CHUNK = 64  # examples whose transitions are counted at once
@@ -109,16 +109,4 @@ def maximize(
     rows, weights = observed
     centers = mixture.far_apart(key_centers, rows, weights, model.num_states)
     begun = model.init(key_init) | {"emissions": model.emissions.around(centers, rows)}
-
-    def again(state: tuple) -> tuple:
-        params, _, last, i = state
-        new, metrics = step(model, params, x, w, lengths)
-        return new, last, metrics["log_prob"], i + 1
-
-    def goes_on(state: tuple) -> Array:
-        _, before, last, i = state
-        return (i < num_steps) & ~(last - before < tolerance)
-
-    low = jnp.array(-jnp.inf, jnp.float32)
-    params, _, last, _ = jax.lax.while_loop(goes_on, again, again((begun, low, low, 0)))
-    return params, last
+    return em.iterate(lambda p: step(model, p, x, w, lengths), begun, num_steps, tolerance)

@@ -17,6 +17,7 @@ import numpy as np
 
 from gm import core
 from gm.core import Array, Metrics, Params
+from gm.models.classical import em
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -203,15 +204,4 @@ def _maximize(
     params: Params, rows: Array, w: Array, min_scale: Array, num_steps: int, tolerance: float
 ) -> Params:
     """Where expectation maximization ends."""
-
-    def again(state: tuple) -> tuple:
-        params, _, last, i = state
-        new, metrics = step(params, rows, w, min_scale)
-        return new, last, metrics["log_prob"], i + 1
-
-    def goes_on(state: tuple) -> Array:
-        _, before, last, i = state
-        return (i < num_steps) & ~(last - before < tolerance)
-
-    low = jnp.array(-jnp.inf, jnp.float32)
-    return jax.lax.while_loop(goes_on, again, again((params, low, low, 0)))[0]
+    return em.iterate(lambda p: step(p, rows, w, min_scale), params, num_steps, tolerance)[0]

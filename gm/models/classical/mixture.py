@@ -27,7 +27,7 @@ import numpy as np
 
 from gm import core
 from gm.core import Array, Event, Key, Metrics, Params
-from gm.models.classical import selection
+from gm.models.classical import em, selection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,18 +171,10 @@ def _maximize(
         "components": model.components.around(centers, x),
     }
 
-    def step(state: tuple) -> tuple:
-        params, _, last, i = state
-        new, metrics = model.fit_step(params, key, x, weights=w)
-        return new, last, metrics["log_prob"], i + 1
+    def step(params: Params) -> tuple[Params, Metrics]:
+        return model.fit_step(params, key, x, weights=w)
 
-    def goes_on(state: tuple) -> Array:
-        _, before, last, i = state
-        return (i < num_steps) & ~(last - before < tolerance)
-
-    low = jnp.array(-jnp.inf, jnp.float32)
-    params, _, last, _ = jax.lax.while_loop(goes_on, step, step((begun, low, low, 0)))
-    return params, last
+    return em.iterate(step, begun, num_steps, tolerance)
 
 
 def far_apart(key: Key, x: Array, w: Array, num: int) -> Array:
