@@ -162,11 +162,13 @@ class Loop:
         return self.state
 
     def _end(self, done: int) -> None:
-        """Reports the end of a run without errors."""
+        """Reports the end of a run without errors; a signal while it ended counts as any other."""
         best, stop = self.asked.best, self.stop
         self._tell("ended", step=done, by=stop.signal or "itself", **(best.record if best else {}))
-        if done < self.num_steps:
+        if done < self.num_steps or (stop and jax.process_count() == 1):
             self.record.close()
+            if self.folder is None:
+                raise KeyboardInterrupt(f"stopped at step {done}; error.state is its state")
             self.record.display.say(
                 f"stopped by {stop.signal or 'another host'} at step {done} of {self.num_steps}; "
                 f"{f'saved in {self.folder}' if done else 'nothing was made'}. To resume: "

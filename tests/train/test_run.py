@@ -268,6 +268,28 @@ def test_the_last_good_state_is_in_the_error(
     assert train.digest(on) == train.digest(whole)
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_ctrl_c_after_the_last_step_counts_too(folder, step, new, problem, tmp_path, monkeypatch):
+    """While the last evaluation is made: a shell's loop over runs ends, and nothing is lost."""
+    monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.0)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def evaluate(state):
+        signal.raise_signal(signal.SIGINT) if int(state.step) == 6 else None
+        return {}
+
+    with pytest.raises(SystemExit if folder else KeyboardInterrupt) as error:
+        train.run(
+            step, new(), problem.Batches(), 6, progress=False,
+            folder=tmp_path if folder else None, evaluate=evaluate, evaluate_every=6,
+        )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
+    assert int(error.value.state.step) == 6
+    if folder:
+        assert error.value.code == 130
+        assert checkpoints.steps(tmp_path) == [6]
+
+
 def test_a_second_ctrl_c_without_a_folder_is_one_at_once(monkeypatch):
     monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.05)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
