@@ -1,6 +1,6 @@
 """Learning principles: one file each, first as functions of arrays, then as losses of models.
 
-The array functions (`variational.iwae_bound`, `adversarial.gradient_penalty`, ...) know nothing of
+The array functions (`variational.iwae_bound`, `penalties.gradient_penalty`, ...) know nothing of
 models and may be lifted into other code as they are. A loss of a model is
 `loss(model, params, key, batch, *, options) -> (scalar, metrics)`: it asks for the capability it
 needs, gives each example a key of its own, and averages once at the end. `functools.partial(loss,
@@ -20,7 +20,10 @@ model)` is what `gm.train.make_step` takes.
   scores          score matching and noise-contrastive estimation
   fixed_points    fits that iterate without gradients (EM), in steps that training can drive
   minimum_distance  the nearest model, for distances of samples and divergences of densities
-  adversarial     two-player games: objectives, penalties and generator losses, combined freely
+  adversarial     games of a generator and a critic: any objective with any penalty
+  objectives      what both minimise, as functions of scores: GAN, Wasserstein, relativistic, f-GAN
+  penalties       on the slope of the critic: WGAN-GP, R1, DRAGAN, ...
+  games           other ways to play: extra-gradient, consensus, unrolled; the vector field
 
 `batches` checks what they are given.
 """
@@ -31,12 +34,15 @@ from gm.losses import (
     entropic,
     exponential_families,
     fixed_points,
+    games,
     gaussians,
     likelihood,
     lower_bounds,
     minimum_distance,
     moments,
+    objectives,
     order_agnostic,
+    penalties,
     quadrature,
     scores,
     transport,
@@ -49,12 +55,15 @@ __all__ = [
     "entropic",
     "exponential_families",
     "fixed_points",
+    "games",
     "gaussians",
     "likelihood",
     "lower_bounds",
     "minimum_distance",
     "moments",
+    "objectives",
     "order_agnostic",
+    "penalties",
     "quadrature",
     "scores",
     "transport",

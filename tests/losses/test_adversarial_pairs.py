@@ -11,7 +11,7 @@ import pytest
 from gm import distributions as dist
 from gm import train
 from gm.core import Event
-from gm.losses import adversarial
+from gm.losses import adversarial, objectives, penalties
 from tests.losses.players import DATA, EVENT, PARAMS, RNG, Quadratic, Shifted, softplus
 
 
@@ -107,13 +107,13 @@ class Agreement:
 
 def test_a_bidirectional_game_is_played_over_pairs(key):
     """Its generator and its encoder swap the labels, so that both sides move."""
-    critic = adversarial.WASSERSTEIN.critic
-    both = adversarial.Objective(critic, lambda real, fake: critic(fake, real))
+    critic = objectives.WASSERSTEIN.critic
+    both = objectives.Objective(critic, lambda real, fake: critic(fake, real))
     losses = adversarial.game(
         both,
         Bidirectional(),
         Agreement(),
-        penalty=adversarial.r1_penalty,
+        penalty=penalties.r1_penalty,
         sides=Bidirectional.sides,
     )
     b, s, a = np.array([1.0, -1.0], np.float32), np.array([0.5, 2.0], np.float32), np.float32(0.7)
@@ -145,7 +145,7 @@ class Twice:
 def test_a_game_is_played_over_data_of_several_parts(key):
     """Pairs in the batch, pairs that are generated, a penalty over both parts."""
     game = adversarial.game(
-        adversarial.WASSERSTEIN, Twice(), Agreement(), penalty=adversarial.gradient_penalty
+        objectives.WASSERSTEIN, Twice(), Agreement(), penalty=penalties.gradient_penalty
     )
     other = RNG.normal(size=DATA.shape).astype(np.float32)
     b, a = np.array([1.0, -1.0], np.float32), np.float32(0.7)
@@ -156,7 +156,7 @@ def test_a_game_is_played_over_data_of_several_parts(key):
     )
     np.testing.assert_allclose(metrics["score_fake"], a * 4.0, rtol=0.2)  # E 2 z.(z + b)
     real, fake = (batch["x"], batch["x"])
-    same = adversarial.gradient_penalty(jax.vmap(lambda x: a * x[0] @ x[1]), key, real, fake)
+    same = penalties.gradient_penalty(jax.vmap(lambda x: a * x[0] @ x[1]), key, real, fake)
     norms = a * np.sqrt((DATA**2 + other**2).sum(1))
     np.testing.assert_allclose(same, np.mean((norms - 1.0) ** 2), rtol=1e-4)
     grads, _ = jax.grad(game["generator"], has_aux=True)(params, key, batch)
