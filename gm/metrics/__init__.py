@@ -13,6 +13,9 @@ expectation, `estimate` a statistic of samples.
     density_ratio  log p / q and KL divergence of samples by a classifier
     permutation  p-values of two-sample tests: MMD, energy distance, any statistic
     modes        how many modes of a known mixture the samples cover
+    frechet      Fréchet distance of features (FID), and its value at infinitely many samples
+    prdc         precision, recall, density, coverage: quality and variety apart
+    memorization  are samples copies of the training set?
     baselines    independent pixels and file compressors, which every model should beat
     results      result.json files, and `gm results`, which generates a table from them
     provenance   the hardware, revision and command of a result
@@ -23,11 +26,14 @@ from gm.metrics import (
     c2st,
     classifier_accuracy,
     density_ratio,
+    frechet,
     importance,
+    memorization,
     mmd,
     modes,
     neighbors,
     permutation,
+    prdc,
 )
 from gm.metrics.likelihood import evaluate
 from gm.metrics.score import Score
@@ -39,9 +45,12 @@ __all__ = [
     "classifier_accuracy",
     "density_ratio",
     "evaluate",
+    "frechet",
     "importance",
+    "memorization",
     "mmd",
     "modes",
     "neighbors",
     "permutation",
+    "prdc",
 ]
