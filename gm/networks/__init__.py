@@ -34,6 +34,7 @@ from gm.networks.pixelcnnpp import PixelCNNPlusPlus
 from gm.networks.pixelrnn import DiagonalBiLSTM, PixelRNN, RowLSTM
 from gm.networks.pixelsnail import PixelSNAIL
 from gm.networks.recurrent import GRU, LSTM, RecurrentLayer, RecurrentNetwork
+from gm.networks.spectral import SpectralNorm, spectral_norm
 from gm.networks.wavenet import WaveNet
 
 __all__ = [
@@ -71,9 +72,11 @@ __all__ = [
     "RowConv",
     "RowLSTM",
     "Shift",
+    "SpectralNorm",
     "Transformer",
     "WaveNet",
     "Window",
     "evenly_spaced_degrees",
     "parallel",
+    "spectral_norm",
 ]
