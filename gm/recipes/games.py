@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -40,12 +40,78 @@ def experiment(
       principle: the learning principle in reports.
       published: values of the literature, {data set: {metric: (value, source)}}.
     """
-    unseen = loading.joined(dataset.validation, dataset.test)
-    rate = optax.cosine_decay_schedule(c.learning_rate, c.num_steps, alpha=0.05)
+    rate = schedule(c)
+    adam = optax.adam(rate, b1=0.0, b2=0.99)
+    players = {
+        "critic": train.Player(losses["critic"], adam, updates=c.critic_updates),
+        "generator": train.Player(losses["generator"], train.with_ema(adam, c.ema_decay)),
+    }
 
     def init(key: Key) -> Params:
         key_critic, key_generator = jax.random.split(key)
         return {"critic": critic.init(key_critic), "generator": generator.init(key_generator)}
+
+    size = c.batch_size * c.critic_updates
+    own = {"published": published}
+    return of_players(c, dataset, generator, init, players, size, name, principle, **own)
+
+
+def alone(
+    c: options.Generator,
+    dataset: data.Dataset,
+    generator: Any,
+    loss: Callable[..., Any],
+    name: str,
+    principle: str,
+    *,
+    published: Published | None = None,
+) -> Experiment:
+    """A generator without a critic, by a distance of its samples from a batch of data.
+
+    Args:
+      c, dataset, generator, name, principle, published: as `experiment`.
+      loss: loss(model, params, key, batch) of the generator.
+    """
+
+    def of_entry(params: Params, key: Key, batch: Any) -> Any:
+        return loss(generator, params["generator"], key, batch)
+
+    adam = train.with_ema(optax.adam(schedule(c)), c.ema_decay)
+    players = {"generator": train.Player(of_entry, adam)}
+
+    def init(key: Key) -> Params:
+        return {"generator": generator.init(key)}
+
+    own = {"published": published}
+    return of_players(c, dataset, generator, init, players, c.batch_size, name, principle, **own)
+
+
+def schedule(c: options.Generator) -> optax.Schedule:
+    """Cosine decay to a twentieth."""
+    return optax.cosine_decay_schedule(c.learning_rate, c.num_steps, alpha=0.05)
+
+
+def of_players(
+    c: options.Generator,
+    dataset: data.Dataset,
+    generator: Any,
+    init: Callable[[Key], Params],
+    players: Mapping[str, train.Player],
+    batch_size: int,
+    name: str,
+    principle: str,
+    *,
+    published: Published | None = None,
+) -> Experiment:
+    """A generator, trained by its players, whose samples are compared with unseen data.
+
+    Args:
+      c, dataset, generator, name, principle, published: as `experiment`.
+      init: init(key) -> the parameters of all players, the generator's as "generator".
+      players: of the game; one, where there is no critic.
+      batch_size: examples of a step, of all updates of the critic together.
+    """
+    unseen = loading.joined(dataset.validation, dataset.test)
 
     def validate(params: Params) -> dict[str, float]:
         x = samples.sample(generator, params, c.seed, 1000)
@@ -61,14 +127,9 @@ def experiment(
         plot.save(plot.samples(panels), path)
 
     def fit() -> Fitted:
-        adam = optax.adam(rate, b1=0.0, b2=0.99)
-        players = {
-            "critic": train.Player(losses["critic"], adam, updates=c.critic_updates),
-            "generator": train.Player(losses["generator"], train.with_ema(adam, c.ema_decay)),
-        }
-        size, many = c.batch_size * c.critic_updates, c.steps_per_dispatch > 1
-        batches = dataset.train.batches(size, c.seed, on_device=many)
-        keep = {"by": None, "entry": "generator", "schedule": rate, "batches": batches}
+        many = c.steps_per_dispatch > 1
+        batches = dataset.train.batches(batch_size, c.seed, on_device=many)
+        keep = {"by": None, "entry": "generator", "schedule": schedule(c), "batches": batches}
         return fitting.in_steps(c, dataset, init, players, validate, picture, **keep)
 
     return Experiment(

@@ -137,22 +137,28 @@ class Latent(Chosen):
 
 
 @dataclasses.dataclass(frozen=True)
-class Game(Training):
-    """Options of adversarial training of a generator and a critic."""
+class Generator(Training):
+    """Options of generators that are compared with the data by their samples."""
 
     num_steps: int = 8000
     batch_size: int = 256
     learning_rate: float = 1e-3
+    hidden: tuple[int, ...] = (128, 128, 128)
+    """Units in each hidden layer of each network."""
+    latent_dim: int = 16
+    """Dimension of the generator's normal noise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Game(Generator):
+    """Options of adversarial training of a generator and a critic."""
+
     wasserstein: bool = False
     """Use the Wasserstein loss with gradient penalty instead of the non-saturating one with R1."""
     penalty: float = 0.1
     """Weight of the gradient penalty, or of R1, in the critic's loss."""
     critic_updates: int = 1
     """Updates of the critic per update of the generator."""
-    hidden: tuple[int, ...] = (128, 128, 128)
-    """Units in each hidden layer of both networks."""
-    latent_dim: int = 16
-    """Dimension of the generator's normal noise."""
 
 
 @dataclasses.dataclass(frozen=True)
