@@ -70,6 +70,7 @@ TRACED = [  # experiment, options, what result.json calls the model
     ("coupling", FLOW | DIGITS, "RealNVP, 2 layers"),
     ("autoregressive", FLOW | {"num_bins": 4}, "autoregressive splines, 2 layers, 4 bins"),
     ("autoregressive", FLOW | DIGITS, "MAF, 2 layers"),
+    ("moment_matching", GAN | {"num_directions": 4}, "generator 8"),
     ("vae", VAE | {"num_samples": 3}, "VAE 8, 2 latents"),
 ]
 

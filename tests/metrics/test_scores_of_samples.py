@@ -59,7 +59,7 @@ def test_density_and_coverage_have_their_means_where_samples_follow_the_data():
     assert abs(density.mean() - 1.0) < 3.5 * density.std() / np.sqrt(80)
 
 
-def test_quality_and_variety_are_told_apart(monkeypatch):
+def test_quality_and_variety_are_two_numbers(monkeypatch):
     """Real x on a line; fakes on one half of it, and half of them far away; rows in chunks."""
     monkeypatch.setattr(prdc, "ROWS", 7)
     real = np.arange(100.0)[:, None]

@@ -156,7 +156,9 @@ def test_a_signal_during_the_last_evaluation_leaves_it_to_the_next_process(go, t
             shutil.copytree(run, killed)
         return evaluate(state)
 
-    go(evaluate=slow)
+    with pytest.raises(SystemExit) as stopped:
+        go(evaluate=slow)
+    assert stopped.value.code == 0
     for folder in (run, killed):
         go(folder)
         told(folder)
