@@ -120,6 +120,178 @@ def game(
         raise TypeError(
             f"a game needs an Objective, such as objectives.HINGE; got {objective!r:.80}."
         )
+    begin = _scored_sides(generator, critic, sides, names)
+
+    def of_critic(params: Params, key: Key, batch: Batch) -> tuple[Array, Metrics]:
+        key_fake, key_penalty = jax.random.split(key)
+        score, real, fake = begin(params, key_fake, batch)
+        return critic_loss(
+            objective, score, key_penalty, real, fake, penalty=penalty, weight=weight
+        )
+
+    def of_generator(params: Params, key: Key, batch: Batch) -> tuple[Array, Metrics]:
+        return generator_loss(objective, *begin(params, key, batch))
+
+    return dict(zip(names, (of_critic, of_generator), strict=True))
+
+
+def with_replay(
+    objective: Objective,
+    generator: Any,
+    critic: Critic,
+    *,
+    penalty: Penalty | None = None,
+    weight: float = 1.0,
+    sides: Sides = generated,
+    names: tuple[str, str] = ("critic", "generator"),
+) -> dict[str, Loss]:
+    """A `game` whose critic also sees fakes of earlier steps, from a memory of N of them.
+
+    Shrivastava et al. (2017), arXiv:1612.07828, section 2.3, as in CycleGAN: `replayed` says how.
+
+    Args:
+      objective, generator, critic, penalty, weight, sides, names: as `game`.
+
+    Returns:
+      Losses with a memory: (params, key, batch, memory) -> (scalar, (metrics, memory)). The memory
+      is fakes [N, ...] as the critic is given them, N at least B, the same for all examples:
+      `train.init(params, players, key, memory=fakes, replicated=True)`.
+
+    Raises:
+      ValueError: a player takes a context, which a fake of an earlier step does not fit.
+    """
+    for model in (generator, critic):
+        if getattr(model, "context", None) is not None:
+            raise ValueError(
+                "with_replay needs players without a context, which fakes of earlier steps would "
+                f"not fit; {type(model).__name__} takes {model.context}."
+            )
+    plain = game(objective, generator, critic, sides=sides, names=names)
+    begin = _scored_sides(generator, critic, sides, names)
+
+    def of_critic(
+        params: Params, key: Key, batch: Batch, memory: PyTree
+    ) -> tuple[Array, tuple[Metrics, PyTree]]:
+        key_fake, key_replay, key_penalty = jax.random.split(key, 3)
+        score, real, fake = begin(params, key_fake, batch)
+        fake, memory = replayed(key_replay, memory, jax.lax.stop_gradient(fake))
+        options = {"penalty": penalty, "weight": weight}
+        loss, metrics = critic_loss(objective, score, key_penalty, real, fake, **options)
+        return loss, (metrics, memory)
+
+    def of_generator(
+        params: Params, key: Key, batch: Batch, memory: PyTree
+    ) -> tuple[Array, tuple[Metrics, PyTree]]:
+        loss, metrics = plain[names[1]](params, key, batch)
+        return loss, (metrics, memory)
+
+    return dict(zip(names, (of_critic, of_generator), strict=True))
+
+
+def replayed(key: Key, memory: PyTree, fresh: PyTree) -> tuple[PyTree, PyTree]:
+    """Half of the fresh samples exchanged, on average, for others of a memory.
+
+    Each fresh sample meets another place of the memory, at random; with probability 1/2 it is
+    stored there, and what was there takes its place.
+
+    Args:
+      key: of places and coins.
+      memory: leaves [N, ...].
+      fresh: leaves [B, ...], B at most N.
+
+    Returns:
+      The mixture, [B, ...], and the new memory.
+
+    Raises:
+      ValueError: the memory is smaller than a batch.
+    """
+    size, count = _size(memory), _size(fresh)
+    if count > size:
+        raise ValueError(
+            f"replayed needs a memory of at least the batch's {count} samples; got {size}."
+        )
+    key_place, key_coin = jax.random.split(key)
+    place = jax.random.permutation(key_place, size)[:count]
+    coin = jax.random.bernoulli(key_coin, 0.5, (count,))
+
+    def mixed(old: Array, new: Array) -> Array:
+        return jnp.where(coin.reshape(-1, *(1,) * (new.ndim - 1)), old[place], new)
+
+    def stored(old: Array, new: Array) -> Array:
+        kept = jnp.where(coin.reshape(-1, *(1,) * (new.ndim - 1)), new, old[place])
+        return old.at[place].set(kept)
+
+    return jax.tree.map(mixed, memory, fresh), jax.tree.map(stored, memory, fresh)
+
+
+def boundary_equilibrium(
+    generator: Any,
+    critic: Critic,
+    *,
+    diversity: float = 0.5,
+    rate: float = 1e-3,
+    sides: Sides = generated,
+    names: tuple[str, str] = ("critic", "generator"),
+) -> dict[str, Loss]:
+    r"""The boundary-equilibrium game, whose critic is minus an autoencoder's error L >= 0.
+
+        critic     L(x) - k L(x~)             k <- clip(k + rate (diversity L(x) - L(x~)), 0, 1)
+        generator  L(x~)
+
+    Berthelot, Schumm & Metz (2017), "BEGAN", arXiv:1703.10717, equations 4 to 6.
+
+    Args:
+      generator, sides, names: as `game`.
+      critic: a model whose score is -L, such as `models.implicit.Reconstruction`.
+      diversity: gamma in (0, 1], E L(x~) / E L(x) at equilibrium; lower gives less variety.
+      rate: lambda_k.
+
+    Returns:
+      Losses with a memory, k, a scalar that starts at 0:
+      `train.init(params, players, key, memory=jnp.zeros(()), replicated=True)`. The critic reports
+      {"convergence"}, E L(x) + |diversity E L(x) - E L(x~)|, and {"k"}.
+
+    Raises:
+      ValueError: diversity is not in (0, 1].
+    """
+    if not 0.0 < diversity <= 1.0:
+        raise ValueError(f"boundary_equilibrium needs diversity in (0, 1]; got {diversity}.")
+    begin = _scored_sides(generator, critic, sides, names)
+
+    def of_critic(
+        params: Params, key: Key, batch: Batch, k: Array
+    ) -> tuple[Array, tuple[Metrics, Array]]:
+        score, real, fake = begin(params, key, batch)
+        of_real, of_fake = -jnp.mean(_scores(score, real)), -jnp.mean(_scores(score, fake))
+        balance = diversity * of_real - of_fake
+        metrics = {"convergence": of_real + jnp.abs(balance), "k": k}
+        moved = jax.lax.stop_gradient(jnp.clip(k + rate * balance, 0.0, 1.0))
+        return of_real - k * of_fake, (metrics, moved)
+
+    def of_generator(
+        params: Params, key: Key, batch: Batch, k: Array
+    ) -> tuple[Array, tuple[Metrics, Array]]:
+        score, _, fake = begin(params, key, batch)
+        return -jnp.mean(_scores(score, fake)), ({}, k)
+
+    return dict(zip(names, (of_critic, of_generator), strict=True))
+
+
+def non_saturating(generator: Implicit, critic: Critic, *, r1: float = 0.0) -> dict[str, Loss]:
+    """The non-saturating `game`, with R1 of weight gamma = r1."""
+    penalty = r1_penalty if r1 else None
+    return game(NON_SATURATING, generator, critic, penalty=penalty, weight=r1)
+
+
+def wasserstein(generator: Implicit, critic: Critic, *, penalty: float = 10.0) -> dict[str, Loss]:
+    """The Wasserstein `game` with `gradient_penalty` of this weight."""
+    return game(WASSERSTEIN, generator, critic, penalty=gradient_penalty, weight=penalty)
+
+
+def _scored_sides(
+    generator: Any, critic: Critic, sides: Sides, names: tuple[str, str]
+) -> Callable[[Params, Key, Batch], tuple[Scores, PyTree, PyTree]]:
+    """A function of (params, key, batch) to (the critic's scores, real, fake)."""
     require(critic, Critic, "a game")
     if sides is generated:
         require(generator, Implicit, "a game")
@@ -136,28 +308,7 @@ def game(
         score = jax.vmap(lambda x, y: given(critic, y).score(own, x))
         return lambda x: score(x, y), real, fake
 
-    def of_critic(params: Params, key: Key, batch: Batch) -> tuple[Array, Metrics]:
-        key_fake, key_penalty = jax.random.split(key)
-        score, real, fake = begin(params, key_fake, batch)
-        return critic_loss(
-            objective, score, key_penalty, real, fake, penalty=penalty, weight=weight
-        )
-
-    def of_generator(params: Params, key: Key, batch: Batch) -> tuple[Array, Metrics]:
-        return generator_loss(objective, *begin(params, key, batch))
-
-    return dict(zip(names, (of_critic, of_generator), strict=True))
-
-
-def non_saturating(generator: Implicit, critic: Critic, *, r1: float = 0.0) -> dict[str, Loss]:
-    """The non-saturating `game`, with R1 of weight gamma = r1."""
-    penalty = r1_penalty if r1 else None
-    return game(NON_SATURATING, generator, critic, penalty=penalty, weight=r1)
-
-
-def wasserstein(generator: Implicit, critic: Critic, *, penalty: float = 10.0) -> dict[str, Loss]:
-    """The Wasserstein `game` with `gradient_penalty` of this weight."""
-    return game(WASSERSTEIN, generator, critic, penalty=gradient_penalty, weight=penalty)
+    return begin
 
 
 def _size(x: PyTree) -> int:
