@@ -19,7 +19,7 @@ from gm.distributions.counts import NegativeBinomial, Poisson
 from gm.distributions.coupled import CoupledLogisticMixtureHead, coupled_mixture
 from gm.distributions.discrete import Bernoulli, Categorical
 from gm.distributions.discretized import DiscretizedLogistic
-from gm.distributions.divergences import has_kl, kl_divergence, sampled_kl
+from gm.distributions.divergences import element_kl, has_kl, kl_divergence, sampled_kl
 from gm.distributions.element_randomness import randomness, randomness_of_event, sample_with
 from gm.distributions.elements import element, element_log_probs, tabulate
 from gm.distributions.heads import (
@@ -39,6 +39,13 @@ from gm.distributions.heads import (
 from gm.distributions.joint import Joint, sample_and_kl
 from gm.distributions.mixtures import Mixture
 from gm.distributions.pathwise import is_reparameterized, sample_and_log_prob
+from gm.distributions.relaxed import (
+    RelaxedBernoulli,
+    RelaxedCategorical,
+    one_hot,
+    relax,
+    straight_through,
+)
 from gm.distributions.simplex import Dirichlet
 from gm.distributions.support import enumerate_support
 from gm.distributions.transformed import Transformed
@@ -68,21 +75,27 @@ __all__ = [
     "NormalHead",
     "Poisson",
     "PoissonHead",
+    "RelaxedBernoulli",
+    "RelaxedCategorical",
     "Transformed",
     "Uniform",
     "coupled_mixture",
     "element",
+    "element_kl",
     "element_log_probs",
     "enumerate_support",
     "has_kl",
     "head_for",
     "is_reparameterized",
     "kl_divergence",
+    "one_hot",
     "randomness",
     "randomness_of_event",
+    "relax",
     "sample_and_kl",
     "sample_and_log_prob",
     "sample_with",
     "sampled_kl",
+    "straight_through",
     "tabulate",
 ]

@@ -42,6 +42,28 @@ def kl_divergence(q: Distribution, p: Distribution) -> Array:
     return _CLOSED_FORMS[type(q)](q, p)
 
 
+def element_kl(q: Distribution, p: Distribution) -> Array:
+    """KL(q_i || p_i) of every element, nats: [*event]; their sum is `kl_divergence(q, p)`.
+
+    Args:
+      q, p: two distributions of one type with independent elements over the same event.
+
+    Raises:
+      TypeError: there is no closed form, or elements are not independent (Dirichlet).
+    """
+    if not has_kl(q, p) or isinstance(q, Dirichlet):
+        raise TypeError(
+            "element_kl needs two distributions of one type with independent elements and a closed "
+            f"form, such as Normal or Categorical; got {type(q).__name__} and {type(p).__name__}."
+        )
+    shape = jax.tree.leaves(q)[0].shape
+    shape = shape[:-1] if isinstance(q, Categorical) else shape
+    raster = [
+        jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(shape) :]), d) for d in (q, p)
+    ]
+    return jax.vmap(_CLOSED_FORMS[type(q)])(*raster).reshape(shape)
+
+
 def has_kl(q: Distribution, p: Distribution) -> bool:
     """Whether `kl_divergence(q, p)` has a closed form."""
     return type(q) is type(p) and type(q) in _CLOSED_FORMS

@@ -9,6 +9,11 @@ model)` is what `gm.train.make_step` takes.
   likelihood      maximum likelihood: negative log-likelihood, bits per dimension
   order_agnostic  all orders of an autoregressive model at once
   variational     lower bounds on log p(x): ELBO, importance-weighted bound
+  weighted_bounds  Rényi, chi, MIWAE, PIWAE, CIWAE: bounds as functions of log weights
+  path_gradients  sticking the landing, doubly reparameterized: pathwise gradients of less variance
+  score_function  RLOO, VIMCO, NVIL: gradients for any posterior, discrete ones too
+  relaxations     Gumbel-softmax, straight-through and REBAR, for discrete posteriors
+  schedules       options of a loss as functions of the step: KL warm-up
   divergences     f-divergences of log probabilities and of log ratios; Rényi's
   lower_bounds    on divergences, from a critic of samples: f-GAN, NWJ, Donsker-Varadhan, InfoNCE
   gaussians       divergences and distances between Normals, in closed form
@@ -42,11 +47,16 @@ from gm.losses import (
     moments,
     objectives,
     order_agnostic,
+    path_gradients,
     penalties,
     quadrature,
+    relaxations,
+    schedules,
+    score_function,
     scores,
     transport,
     variational,
+    weighted_bounds,
 )
 
 __all__ = [
@@ -63,9 +73,14 @@ __all__ = [
     "moments",
     "objectives",
     "order_agnostic",
+    "path_gradients",
     "penalties",
     "quadrature",
+    "relaxations",
+    "schedules",
+    "score_function",
     "scores",
     "transport",
     "variational",
+    "weighted_bounds",
 ]

@@ -34,7 +34,7 @@ from gm.core import (
     require,
 )
 from gm.losses import batches
-from gm.numerics import exp_times
+from gm.numerics import exp_times, log_mean_exp
 
 Weights = float | tuple[float, ...] | Array
 
@@ -85,7 +85,7 @@ def iwae_bound(log_weights: Array) -> Array:
       Scalar bound in nats.
     """
     chex.assert_rank(log_weights, 1)
-    return jax.nn.logsumexp(log_weights) - jnp.log(log_weights.shape[0])
+    return log_mean_exp(log_weights)
 
 
 def enumerated_elbo(log_q: Array, log_joint: Array) -> Array:
@@ -133,6 +133,8 @@ def negative_elbo(
     analytic_kl: bool = True,
     beta: Weights = 1.0,
     free_nats: Weights = 0.0,
+    per_latent: bool = False,
+    free_nats_of_batch: bool = False,
 ) -> tuple[Array, Metrics]:
     """Negative ELBO, averaged over the batch.
 
@@ -144,27 +146,34 @@ def negative_elbo(
       num_samples: S, samples of z for each example.
       analytic_kl: each term of the KL in closed form where there is one, for less variance; False
         averages all over the same samples.
-      beta, free_nats: as in `elbo`.
+      beta, free_nats: as in `elbo`; `losses.schedules` makes them functions of the step.
+      per_latent: a term of the KL for each element of z in place of one for each part: weights and
+        free nats ("free bits") are then of every latent by itself.
+      free_nats_of_batch: whether a term's mean over the batch is compared with its free nats, as in
+        Kingma et al. (2016), equation 15, in place of the term of each example.
 
     Returns:
       Nats per example, and {"elbo", "kl", "log_likelihood"}; `elbo` has beta = 1 and no free nats.
-      Where the KL has several terms, {"kl_0", "kl_1", ...} too.
+      Where z has several parts, {"kl_0", "kl_1", ...} too.
 
     Raises:
-      TypeError: the model lacks a capability, samples of its posterior are not reparameterized, or
-        the batch is not a mapping.
+      TypeError: the model lacks a capability, samples of its posterior are not reparameterized, the
+        batch is not a mapping, or per_latent is asked of a KL without a closed form by elements.
       ValueError: x is not in the model's event space, num_samples is below 1, or weights do not fit
         the terms.
     """
-    x, y = _examples(model, batch, num_samples, "negative_elbo")
+    x, y = examples_for(model, batch, num_samples, "negative_elbo")
 
     def of_example(key: Key, x: Array, y: PyTree) -> tuple[Array, Array, Array]:
         one = given(model, y)
         q, p = one.encode(params, x), one.prior(params)
-        _require_pathwise(model, q, "negative_elbo")
+        require_pathwise(model, q, "negative_elbo")
 
         def of_sample(key: Key) -> tuple[Array, Array]:
-            z, terms = dist.sample_and_kl(key, q, p, analytic=analytic_kl)
+            if per_latent:
+                z, terms = q.sample(key), jnp.ravel(dist.element_kl(q, p))
+            else:
+                z, terms = dist.sample_and_kl(key, q, p, analytic=analytic_kl)
             return one.decode(params, z).log_prob(x), terms
 
         log_likelihood, terms = jax.vmap(of_sample)(jax.random.split(key, num_samples))
@@ -175,9 +184,11 @@ def negative_elbo(
     keys = jax.random.split(key, x.shape[0])
     each = jax.vmap(of_example)(keys, x, y)
     objective, terms, log_likelihood = (jnp.mean(values, axis=0) for values in each)
+    if free_nats_of_batch:
+        objective = elbo(log_likelihood[None], terms, beta=beta, free_nats=free_nats)
     kl = jnp.sum(terms)
     metrics = {"elbo": log_likelihood - kl, "kl": kl, "log_likelihood": log_likelihood}
-    if len(terms) > 1:
+    if len(terms) > 1 and not per_latent:
         metrics |= {f"kl_{i}": term for i, term in enumerate(terms)}
     return -objective, metrics
 
@@ -202,12 +213,12 @@ def negative_iwae(
         the batch is not a mapping.
       ValueError: x is not in the model's event space, or num_samples is below 1.
     """
-    x, y = _examples(model, batch, num_samples, "negative_iwae")
+    x, y = examples_for(model, batch, num_samples, "negative_iwae")
 
     def of_example(key: Key, x: Array, y: PyTree) -> tuple[Array, Array]:
         one = given(model, y)
         q = one.encode(params, x)
-        _require_pathwise(model, q, "negative_iwae")
+        require_pathwise(model, q, "negative_iwae")
         weights = _log_weights(one, params, q, key, x, num_samples)
         return iwae_bound(weights), jnp.mean(weights)
 
@@ -239,7 +250,7 @@ def negative_enumerated_elbo(
       ValueError: x is not in the model's event space, or z has more than 4,096 values.
     """
     del key
-    x, y = _examples(model, batch, 1, "negative_enumerated_elbo")
+    x, y = examples_for(model, batch, 1, "negative_enumerated_elbo")
 
     def of_example(x: Array, y: PyTree) -> tuple[Array, Array]:
         one = given(model, y)
@@ -265,7 +276,7 @@ def _for_each_term(value: Weights, kl: Array, name: str) -> Array:
     return value
 
 
-def _examples(model: Latent, batch: Batch, num_samples: int, name: str) -> tuple[Array, PyTree]:
+def examples_for(model: Latent, batch: Batch, num_samples: int, name: str) -> tuple[Array, PyTree]:
     """x: [B, *event] of a batch that a bound can be taken of, and its context or None."""
     require(model, Latent, name)
     if num_samples < 1:
@@ -273,7 +284,7 @@ def _examples(model: Latent, batch: Batch, num_samples: int, name: str) -> tuple
     return batches.examples(model.event, batch, name, model)
 
 
-def _require_pathwise(model: Latent, q: Distribution, name: str) -> None:
+def require_pathwise(model: Latent, q: Distribution, name: str) -> None:
     """TypeError unless gradients flow through samples of q: otherwise they would be wrong."""
     if not dist.is_reparameterized(q):
         raise TypeError(

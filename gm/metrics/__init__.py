@@ -6,6 +6,10 @@ expectation, `estimate` a statistic of samples.
 
     likelihood   evaluate(model, params, split): mean negative log-likelihood in nats
     importance   log p(x) of a latent-variable model from thousands of posterior samples
+    annealed     log p(x) between two bounds: annealed importance sampling, forward and reverse
+    certificate  every bound of one model on the same examples, in order
+    latents      active units, aggregated posterior against prior, information of z about x
+    disentanglement  codes against known factors: mutual information gap, factor accuracy
     mmd          squared maximum mean discrepancy of two samples, unbiased, with its error
     c2st         classifier two-sample test: accuracy in separating samples from data (ideally 0.5)
     classifier_accuracy  accuracy of a classifier of real data on class-conditional samples
@@ -22,12 +26,15 @@ expectation, `estimate` a statistic of samples.
 """
 
 from gm.metrics import (
+    annealed,
     baselines,
     c2st,
     classifier_accuracy,
     density_ratio,
+    disentanglement,
     frechet,
     importance,
+    latents,
     memorization,
     mmd,
     modes,
@@ -35,18 +42,24 @@ from gm.metrics import (
     permutation,
     prdc,
 )
+from gm.metrics.certificate import Certificate, certificate
 from gm.metrics.likelihood import evaluate
 from gm.metrics.score import Score
 
 __all__ = [
+    "Certificate",
     "Score",
+    "annealed",
     "baselines",
     "c2st",
+    "certificate",
     "classifier_accuracy",
     "density_ratio",
+    "disentanglement",
     "evaluate",
     "frechet",
     "importance",
+    "latents",
     "memorization",
     "mmd",
     "modes",
