@@ -7,6 +7,13 @@ adbench/datasets/Classical): .npz with X [N, D] and y [N], 1 for an anomaly. A h
 rows, at random, is for training; elements are standardized by it, and left out where they do not
 vary in it. The other half and all anomalies are scored by -log p, and the AUROC of the scores is
 averaged over --splits, then over data sets.
+
+Models of one element (histogram, Bernstein polynomial) stand for independent elements. Densities
+with edges get tails, so that what is beyond them has an order: a histogram a hundredth of an
+example outside, a Bernstein polynomial of Phi(x) those of the Normal. Kernels and copulas are
+fitted to --most rows, at random, for their cost is that of all pairs. Not here: models of discrete
+elements; the nearest-neighbour density of an interval and bandwidths of neighbours, which refuse
+values that repeat.
 """
 
 import dataclasses
@@ -17,10 +24,14 @@ from collections.abc import Callable
 import jax
 import numpy as np
 import tyro
+from scipy import special
 from sklearn import metrics
 
-from gm.core import Event
+from gm.core import Array, Event, Params
 from gm.models.classical import (
+    Bernstein,
+    FactorAnalysis,
+    GaussianCopula,
     Histogram,
     KernelDensity,
     Mixture,
@@ -31,7 +42,8 @@ from gm.models.classical import (
 )
 
 Scores = Callable[[np.ndarray, np.ndarray], np.ndarray]  # training rows, test rows -> log p
-MOST = 2000  # rows of a bandwidth search
+VARIANCE = 0.9  # that the factors of PPCA and factor analysis hold
+NARROW = 1e-3  # the least bandwidth, in standard deviations of the data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,68 +54,98 @@ class Config:
     splits: int = 1
     min_scale: float = 0.03
     """Of the components of mixtures, in standard deviations of the data."""
+    most: int = 2000
+    """Training rows of kernel densities and copulas."""
+    only: str = ""
+    """Data sets whose name holds this."""
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def log_probs(model: object, params: object, x: np.ndarray) -> jax.Array:
-    """[M], in blocks."""
-    return jax.lax.map(lambda one: model.log_prob(params, one), x, batch_size=256)
+@functools.partial(jax.jit, static_argnames="function")
+def rowwise(function: Callable, params: Params, x: Array) -> Array:
+    """function(params, x_m) of all rows [M, D], in blocks."""
+    return jax.lax.map(functools.partial(function, params), x, batch_size=256)
 
 
-def of_mixture(num: int, kind: Callable, floor: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def of_mixture(num: int, kind: Callable, floor: float, x: np.ndarray, y: np.ndarray) -> Array:
     """A mixture by EM, of fewer components where there are few rows."""
     size = x.shape[1]
     model = Mixture(Event((size,)), min(num, len(x) // 4), kind(size, min_scale=floor))
-    return log_probs(model, model.fit(x, jax.random.key(0), num_steps=100), y)
+    params = model.fit(x, jax.random.key(0), num_steps=100, tolerance=1e-3)
+    return rowwise(model.log_prob, params, y)
 
 
-def of_neighbours(k: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def of_factors(isotropic: bool, x: np.ndarray, y: np.ndarray) -> Array:
+    """As many factors as principal components hold VARIANCE."""
+    values = np.linalg.eigvalsh(np.cov(x.T))[::-1]
+    held = np.cumsum(values) / np.sum(values)
+    num = min(int(np.searchsorted(held, VARIANCE)) + 1, x.shape[1] - 1)
+    model = FactorAnalysis(Event((x.shape[1],)), num, isotropic=isotropic, min_scale=0.03)
+    return rowwise(model.log_prob, model.fit(x, num_steps=100, tolerance=1e-3), y)
+
+
+def of_neighbours(k: int, x: np.ndarray, y: np.ndarray) -> Array:
     """Minus the log-distance to the k-th neighbour: log p over D, so that 0 stays finite."""
     model = NearestNeighbors(Event((x.shape[1],)), k)
-    params = model.fit(x)
-    distance = jax.jit(
-        lambda y: jax.lax.map(lambda one: model.distance(params, one), y, batch_size=64)
-    )
-    return -np.asarray(distance(y))
+    return -rowwise(model.distance, model.fit(x), y)
 
 
-def of_kernels(rule: Callable, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A kernel density, whose bandwidth is found from at most MOST rows."""
+def of_kernels(rule: Callable, x: np.ndarray, y: np.ndarray, **options: float) -> Array:
+    """A kernel density."""
+    model = KernelDensity(Event((x.shape[1],)), lambda x, w: np.maximum(rule(x), NARROW), **options)
+    return model.log_probs(model.fit(x), y)
 
-    def some(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        few = x[:MOST]
-        shrink = (len(x) / len(few)) ** (-1.0 / (x.shape[1] + 4))
-        return np.maximum(rule(few) * shrink, 1e-3)
 
-    model = KernelDensity(Event((x.shape[1],)), some)
-    return np.asarray(model.log_probs(model.fit(x), y))
+def of_copula(x: np.ndarray, y: np.ndarray) -> Array:
+    """A Gaussian copula of kernel densities."""
+    marginal = KernelDensity(Event(()), bandwidths.normal_reference)
+    model = GaussianCopula(Event((x.shape[1],)), marginal)
+    return rowwise(model.log_prob, model.fit(x), y)
 
 
 def of_histograms(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Histograms of ten bins, independent; beyond them is a hundredth of an example."""
-    total = np.zeros(len(y))
+    total, model = np.zeros(len(y)), Histogram(Event(()), 10)
     for d in range(x.shape[1]):
-        model = Histogram(Event(()), 10)
         params = model.fit(x[:, d], smoothing=0.1)
-        width = np.ptp(x[:, d])
-        total += np.maximum(log_probs(model, params, y[:, d]), np.log(0.01 / len(x) / width))
+        least = np.log(0.01 / len(x) / np.ptp(x[:, d]))
+        total += np.maximum(rowwise(model.log_prob, params, y[:, d]), least)
     return total
+
+
+def of_polynomials(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Bernstein polynomials of Phi(x), independent: log p(Phi(x)) + log N(x; 0, 1)."""
+    total, model = np.zeros(len(y)), Bernstein(Event(()), 20)
+    for d in range(x.shape[1]):
+        params = model.fit(special.ndtr(x[:, d]), num_steps=50)
+        inside = rowwise(model.log_prob, params, special.ndtr(y[:, d]))
+        total += np.asarray(inside) - 0.5 * y[:, d].astype(np.float64) ** 2
+    return total
+
+
+def fewer(most: int, scores: Scores) -> Scores:
+    """The same of the first `most` training rows, whose order is random."""
+    return lambda x, y: scores(x[:most], y)
 
 
 def models(c: Config) -> dict[str, Scores]:
     """Every density of the table."""
-    of = functools.partial
-    gaussians = components.Gaussians
+    of, gaussians = functools.partial, components.Gaussians
+    diagonal, tied = components.DiagonalGaussians, components.TiedGaussians
+    some = functools.partial(fewer, c.most)
     return {
-        "independent histograms, 10 bins": of_histograms,
-        "Gaussian, diagonal": of(of_mixture, 1, components.DiagonalGaussians, 1e-3),
-        "Gaussian": of(of_mixture, 1, gaussians, 1e-3),
-        "mixture of 10 Gaussians, diagonal": of(
-            of_mixture, 10, components.DiagonalGaussians, c.min_scale
-        ),
-        "mixture of 10 Gaussians": of(of_mixture, 10, gaussians, c.min_scale),
-        "kernel density, Scott": of(of_kernels, bandwidths.scott),
-        "kernel density, likelihood": of(of_kernels, bandwidth_search.likelihood),
+        "histograms of 10 bins, independent": of_histograms,
+        "Bernstein, degree 20, independent": of_polynomials,
+        "Gaussian, diagonal": of(of_mixture, 1, diagonal, NARROW),
+        "Gaussian": of(of_mixture, 1, gaussians, NARROW),
+        "probabilistic PCA, 90 % of variance": of(of_factors, True),
+        "factor analysis, as many factors": of(of_factors, False),
+        "Gaussian copula of kernel densities": some(of_copula),
+        "10 Gaussians, diagonal": of(of_mixture, 10, diagonal, c.min_scale),
+        "10 Gaussians, tied": of(of_mixture, 10, tied, c.min_scale),
+        "10 Gaussians": of(of_mixture, 10, gaussians, c.min_scale),
+        "kernel density, Scott": some(of(of_kernels, bandwidths.scott)),
+        "kernel density, likelihood": some(of(of_kernels, bandwidth_search.likelihood)),
+        "kernel density, Abramson": some(of(of_kernels, bandwidths.scott, adaptive=0.5)),
         "nearest neighbour, k = 1": of(of_neighbours, 1),
         "nearest neighbours, k = 5": of(of_neighbours, 5),
     }
@@ -121,29 +163,35 @@ def split(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarr
     return *parts, y[test]
 
 
+def auroc(scores: Scores, train: np.ndarray, test: np.ndarray, anomaly: np.ndarray) -> float:
+    """The probability that an anomaly has a lower log p than a normal row; -inf is the lowest."""
+    log_p = np.asarray(scores(train, test), np.float64)
+    if np.any(np.isnan(log_p)):
+        raise ValueError("a density gives nan.")
+    return metrics.roc_auc_score(anomaly, -np.maximum(log_p, -1e300))
+
+
 def main(c: Config) -> None:
     """Prints the table of the data sets, then that of means."""
-    paths = sorted(c.folder.glob("*.npz"))
+    paths = [path for path in sorted(c.folder.glob("*.npz")) if c.only in path.stem]
     if not paths:
         raise SystemExit(f"anomalies.py needs a folder of .npz files of ADBench; got {c.folder}.")
     named = models(c)
     found = np.zeros((len(paths), c.splits, len(named)))
-    print(f"AUROC of {len(paths)} data sets, {c.splits} splits\n")
-    print(f"{'':20}" + "".join(f"{f'({j + 1})':>7}" for j in range(len(named))))
+    print(f"AUROC of {len(paths)} data sets, splits: {c.splits}\n")
+    print(f"{'':20}" + "".join(f"{f'({j + 1})':>6}" for j in range(len(named))))
     for i, path in enumerate(paths):
         with np.load(path, allow_pickle=False) as arrays:
             x, y = arrays["X"].astype(np.float64), arrays["y"].astype(int)
         for s in range(c.splits):
-            train, test, anomaly = split(x, y, s)
-            for j, scores in enumerate(named.values()):
-                score = np.nan_to_num(np.asarray(scores(train, test), np.float64))
-                found[i, s, j] = metrics.roc_auc_score(anomaly, -score)
-        row = "".join(f"{value:7.3f}" for value in np.mean(found[i], axis=0))
+            parts = split(x, y, s)
+            found[i, s] = [auroc(scores, *parts) for scores in named.values()]
+        row = "".join(f"{value:6.3f}" for value in np.mean(found[i], axis=0))
         print(f"{path.stem:20}{row}", flush=True)
     print("\nmean over data sets, and the deviation of this mean over splits\n")
     for j, name in enumerate(named):
         means = np.mean(found[:, :, j], axis=0)
-        print(f"({j + 1}) {name:36}{np.mean(means):.4f} +- {np.std(means):.4f}")
+        print(f"{f'({j + 1})':5}{name:38}{np.mean(means):.4f} +- {np.std(means):.4f}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Histograms, neighbours, polynomials, copulas: closed forms, brute force, scipy."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,6 +118,29 @@ def test_a_bernstein_polynomial_is_a_mixture_of_beta_densities():
     worth = np.mean(t / (t @ share)[:, None], axis=0)
     assert worth.max() < 1.01
     np.testing.assert_allclose(share @ worth, 1.0, rtol=1e-6)
+
+
+@dataclasses.dataclass(frozen=True)
+class NormalMarginal:
+    """N(0, 2^2), without parameters."""
+
+    event: Event = LINE
+
+    def log_prob(self, params, x):
+        return jax.scipy.stats.norm.logpdf(x, 0.0, 2.0)
+
+    def cdf(self, params, x):
+        return jax.scipy.stats.norm.cdf(x, 0.0, 2.0)
+
+
+def test_a_copula_of_normals_is_their_joint_density():
+    model = GaussianCopula(PLANE, NormalMarginal())
+    params = {"marginals": ({}, {}), "lower": jnp.array([-0.75], jnp.float32)}
+    cov = np.array([[1.0, -0.6], [-0.6, 1.0]])
+    np.testing.assert_allclose(model.correlation(params), cov, rtol=1e-6)
+    x = np.array([1.5, 3.0], np.float32)
+    want = stats.multivariate_normal([0, 0], 4.0 * cov).logpdf(x)
+    np.testing.assert_allclose(model.log_prob(params, x), want, rtol=1e-5)
 
 
 @pytest.mark.matrix
