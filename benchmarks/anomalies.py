@@ -123,8 +123,13 @@ def of_polynomials(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def fewer(most: int, scores: Scores) -> Scores:
-    """The same of the first `most` training rows, whose order is random."""
-    return lambda x, y: scores(x[:most], y)
+    """The same of the first `most` training rows, whose order is random, where they vary."""
+
+    def of_fewer(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        varies = np.ptp(x[:most], axis=0) > 0.0
+        return scores(x[:most, varies], y[:, varies])
+
+    return of_fewer
 
 
 def models(c: Config) -> dict[str, Scores]:

@@ -71,6 +71,14 @@ def test_neighbours_are_the_formula_and_weights_are_copies():
     np.testing.assert_allclose(model.log_scores(model.fit(many), queries), want, rtol=1e-4)
 
 
+def test_the_neighbours_among_many_are_those_of_a_sort():
+    x = np.round(normals(2003, 1), 2)  # some are equal
+    model = NearestNeighbors(Event((1,)), 7)
+    at = jax.jit(jax.vmap(model.distance, (None, 0)))(model.fit(x), x[:50])
+    want = np.sort(np.abs(x[:50] - x[None, :, 0]), axis=1)[:, 6]
+    np.testing.assert_allclose(at, want, atol=1e-6)
+
+
 def test_neighbours_on_an_interval_are_the_formula_normalised():
     x, copies = normals(30), np.random.default_rng(2).integers(1, 3, 30)
     model = IntervalNearestNeighbors(LINE, 4, -4.0, 5.0)
@@ -122,24 +130,26 @@ def test_a_bernstein_polynomial_is_a_mixture_of_beta_densities():
 
 @dataclasses.dataclass(frozen=True)
 class NormalMarginal:
-    """N(0, 2^2), without parameters."""
+    """N(0, s^2): {"scale": s}."""
 
     event: Event = LINE
 
     def log_prob(self, params, x):
-        return jax.scipy.stats.norm.logpdf(x, 0.0, 2.0)
+        return jax.scipy.stats.norm.logpdf(x, 0.0, params["scale"])
 
     def cdf(self, params, x):
-        return jax.scipy.stats.norm.cdf(x, 0.0, 2.0)
+        return jax.scipy.stats.norm.cdf(x, 0.0, params["scale"])
 
 
 def test_a_copula_of_normals_is_their_joint_density():
     model = GaussianCopula(PLANE, NormalMarginal())
-    params = {"marginals": ({}, {}), "lower": jnp.array([-0.75], jnp.float32)}
+    scales = np.array([2.0, 0.5], np.float32)
+    marginals = tuple({"scale": s} for s in scales)
+    params = {"marginals": marginals, "lower": jnp.array([-0.75], jnp.float32)}
     cov = np.array([[1.0, -0.6], [-0.6, 1.0]])
     np.testing.assert_allclose(model.correlation(params), cov, rtol=1e-6)
-    x = np.array([1.5, 3.0], np.float32)
-    want = stats.multivariate_normal([0, 0], 4.0 * cov).logpdf(x)
+    x = np.array([1.5, -0.6], np.float32)
+    want = stats.multivariate_normal([0, 0], cov * np.outer(scales, scales)).logpdf(x)
     np.testing.assert_allclose(model.log_prob(params, x), want, rtol=1e-5)
 
 

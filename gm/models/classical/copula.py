@@ -17,6 +17,8 @@ Joe 1997). Costs are those of the marginals and D^2.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -89,20 +91,31 @@ class Independent:
     def log_prob(self, params: Params, x: Array) -> Array:
         """log p(x) in nats, exact."""
         self.event.check(x)
-        return jnp.sum(jnp.stack(self.marginal_log_probs(params, x)))
+        return jnp.sum(self.marginal_log_probs(params, x))
 
-    def marginal_log_probs(self, params: Params, x: Array) -> list[Array]:
-        """log p_d(x_d) of every element."""
-        parts = zip(self.marginals, params["marginals"], jnp.ravel(x), strict=True)
-        return [m.log_prob(p, x_d.reshape(m.event.shape)) for m, p, x_d in parts]
+    def marginal_log_probs(self, params: Params, x: Array) -> Array:
+        """log p_d(x_d) of every element: [D]."""
+        x = jnp.ravel(x)
+        return self._of_each(lambda m, p, x: m.log_prob(p, x.reshape(m.event.shape)), params, x)
 
     def sample(self, params: Params, key: Key) -> Array:
         """Every element by itself: [*event]."""
         keys = jax.random.split(key, self.event.size)
-        parts = zip(self.marginals, params["marginals"], keys, strict=True)
-        return jnp.stack([m.sample(p, k).reshape(()) for m, p, k in parts]).reshape(
-            self.event.shape
-        )
+        x = self._of_each(lambda m, p, key: m.sample(p, key), params, keys)
+        return x.reshape(self.event.shape)
+
+    def _of_each(self, function: Callable[..., Array], params: Params, x: Array) -> Array:
+        """function(marginal, its parameters, x_d): [D]; one program for marginals of one kind."""
+        models, own = self.marginals, params["marginals"]
+
+        def one(model: Any, p: Params, x: Array) -> Array:
+            return function(model, p, x).reshape(())
+
+        shapes = {(jax.tree.structure(p), *map(jnp.shape, jax.tree.leaves(p))) for p in own}
+        if len(set(models)) == 1 and len(shapes) == 1:
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *own)
+            return jax.vmap(functools.partial(one, models[0]))(stacked, x)
+        return jnp.stack([one(*each) for each in zip(models, own, x, strict=True)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +165,8 @@ class GaussianCopula(Independent):
         """icdf of every element at Phi(z), z ~ N(0, R): [*event]."""
         noise = jax.random.normal(key, (self.event.size,), jnp.float32)
         u = special.ndtr(jnp.matmul(self._cholesky(params), noise, precision="highest"))
-        parts = zip(self.marginals, params["marginals"], u, strict=True)
-        x = [m.icdf(p, u_d).reshape(()) for m, p, u_d in parts]
-        return jnp.stack(x).reshape(self.event.shape)
+        x = self._of_each(lambda m, p, u: m.icdf(p, u), params, u)
+        return x.reshape(self.event.shape)
 
     def correlation(self, params: Params) -> Array:
         """R: [D, D]"""
@@ -163,8 +175,8 @@ class GaussianCopula(Independent):
 
     def _z(self, params: Params, x: Array) -> Array:
         """Normal scores: [D]"""
-        parts = zip(self.marginals, params["marginals"], jnp.ravel(x), strict=True)
-        u = jnp.stack([m.cdf(p, x_d.reshape(m.event.shape)) for m, p, x_d in parts])
+        x = jnp.ravel(x)
+        u = self._of_each(lambda m, p, x: m.cdf(p, x.reshape(m.event.shape)), params, x)
         return special.ndtri(jnp.clip(u, LEAST, 1.0 - LEAST))
 
     def _cholesky(self, params: Params) -> Array:
