@@ -35,8 +35,8 @@ def iterate(
 
     def goes_on(state: tuple) -> Array:
         _, before, last, i = state
-        return (i < num_steps) & ~(last - before < tolerance)
+        return (i < 1) | ((i < num_steps) & ~(last - before < tolerance))
 
     low = jnp.array(-jnp.inf, jnp.float32)
-    params, _, last, _ = jax.lax.while_loop(goes_on, again, again((params, low, low, 0)))
+    params, _, last, _ = jax.lax.while_loop(goes_on, again, (params, low, low, 0))
     return params, last
