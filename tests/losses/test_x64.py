@@ -11,8 +11,18 @@ import pytest
 
 from gm import distributions as dist
 from gm.core import Event
-from gm.losses import adversarial, fixed_points, likelihood, order_agnostic, variational
-from gm.metrics import importance, mmd
+from gm.losses import (
+    adversarial,
+    fixed_points,
+    likelihood,
+    order_agnostic,
+    path_gradients,
+    relaxations,
+    score_function,
+    variational,
+    weighted_bounds,
+)
+from gm.metrics import annealed, importance, mmd
 from gm.models.autoregressive import MADE, NADE, DeepNADE, Ensemble
 from gm.models.classical import Mixture, components
 from gm.models.implicit import Critic, Generator
@@ -28,6 +38,22 @@ ORDERS = Ensemble(MADE(BITS, BERNOULLI, (4,), mask_seed=0), 2)
 LATENT = VAE(BITS, BERNOULLI, MLP((4,), (4,), input_ndim=2), MLP((4,), (3, 1)), latent_dim=2)
 DISCRETE = tenants.Discrete()
 CLUSTERS = Mixture(PLANE, 2, components.DiagonalGaussians(2))
+
+
+class BitsOfBits(tenants.Discrete):
+    """z of three bits."""
+
+    def prior(self, params):
+        return dist.Bernoulli(params["prior"][0])
+
+    def encode(self, params, x):
+        return dist.Bernoulli(super().encode(params, x).logits[0])
+
+    def decode(self, params, z):
+        return dist.Bernoulli(z.astype(jnp.float32))
+
+
+BITS_OF_BITS = BitsOfBits()
 GENERATOR = Generator(PLANE, MLP((4,), (2,)), latent_dim=3)
 CRITIC = Critic(PLANE, MLP((4,), ()))
 SEEN = functools.partial(jax.ShapeDtypeStruct, (4, 3), jnp.int32)
@@ -62,6 +88,21 @@ CASES = {
     "enumerated elbo": of_batch(
         variational.negative_enumerated_elbo, DISCRETE.init, SEEN, DISCRETE
     ),
+    "any bound": of_batch(
+        weighted_bounds.negative_bound,
+        LATENT.init,
+        SEEN,
+        LATENT,
+        bound=functools.partial(weighted_bounds.renyi_bound, order=0.5),
+        encoder_bound=functools.partial(weighted_bounds.miwae_bound, num_groups=2),
+        num_samples=4,
+    ),
+    "dreg": of_batch(path_gradients.doubly_reparameterized_loss, LATENT.init, SEEN, LATENT),
+    "vimco": of_batch(score_function.vimco_loss, DISCRETE.init, SEEN, DISCRETE),
+    "rloo": of_batch(score_function.rloo_loss, DISCRETE.init, SEEN, DISCRETE),
+    "relaxed": of_batch(relaxations.relaxed_loss, BITS_OF_BITS.init, SEEN, BITS_OF_BITS),
+    "rebar": of_batch(relaxations.rebar_loss, BITS_OF_BITS.init, SEEN, BITS_OF_BITS),
+    "annealed": of_one(annealed.estimate, LATENT, BIT, num_chains=2, num_steps=3),
     "a step of EM": of_batch(fixed_points.fixed_point_loss, CLUSTERS.init, REAL, CLUSTERS),
     "critic": of_game("critic", adversarial.non_saturating, r1=1.0),
     "generator": of_game("generator", adversarial.non_saturating),
