@@ -44,7 +44,7 @@ class Config:
 
     sizes: tuple[int, ...] = (1, 10, 100, 1000)
     """K, samples of z."""
-    samples: int = 400_000
+    samples: int = 200_000
     """Of z for each row, of which there are so many over K estimates."""
     most: int = 200_000
     """Estimates, at most."""
