@@ -13,7 +13,7 @@ the parameters of the encoder and of the decoder,
 
 all vectors over the parameters of one part. The weights of the real z are bounded, but for "narrow
 q", narrower than the posterior: there they are not, and neither theory of the SNR holds.
-`--picture FILE` plots the encoder's SNR against K.
+`--table FILE --picture FILE` plots the encoder's SNR against K.
 """
 
 import dataclasses
@@ -48,7 +48,11 @@ class Config:
     """Of z for each row, of which there are so many over K estimates."""
     most: int = 200_000
     """Estimates, at most."""
-    picture: pathlib.Path | None = None
+    only: tuple[str, ...] = ()
+    """Names of the estimators; all by default."""
+    table: pathlib.Path | None = None
+    """A table of an earlier run, to plot instead of running."""
+    picture: pathlib.Path = pathlib.Path("estimators.png")
     """Where to write the plot."""
 
 
@@ -148,8 +152,8 @@ def estimators() -> dict[str, tuple[Any, Callable, bool, int]]:
         "ELBO, landing": (Real(), path_gradients.sticking_the_landing_loss, False, 1),
         "IWAE, pathwise": (Real(), variational.negative_iwae, True, 1),
         "IWAE, DReG": (Real(), path_gradients.doubly_reparameterized_loss, True, 1),
-        "IWAE, narrow q": (Real(0.28), variational.negative_iwae, True, 1),
-        "DReG, narrow q": (Real(0.28), path_gradients.doubly_reparameterized_loss, True, 1),
+        "IWAE, narrow q": (Real(scale=0.28), variational.negative_iwae, True, 1),
+        "DReG, narrow q": (Real(scale=0.28), path_gradients.doubly_reparameterized_loss, True, 1),
         "PIWAE, 10 groups": (Real(), piwae, True, 10),
         "ELBO, score": (Bits(), score_function.score_function_loss, False, 1),
         "ELBO, NVIL": (Bits(), nvil, False, 1),
@@ -198,10 +202,14 @@ def estimates(c: Config, model: Any, loss: Callable, size: int) -> dict[str, np.
 
 
 def main(c: Config) -> None:
-    """One row per estimator, K and part."""
+    """One row per estimator, K and part; or the plot of such rows."""
+    if c.table is not None:
+        picture(c.table.read_text("utf-8"), c.picture)
+        return
     print(f"{'estimator':18} {'K':>5} {'part':8} {'bias':>9} {'s.e.':>9} {'spread':>9} {'SNR':>9}")
-    lines: dict[str, tuple[list[int], list[float]]] = {}
     for name, (model, loss, tight, least) in estimators().items():
+        if c.only and name not in c.only:
+            continue
         for size in c.sizes:
             if size < least:
                 continue
@@ -215,21 +223,19 @@ def main(c: Config) -> None:
                 ratio = np.mean(np.abs(truth) / g.std(0))
                 row = " ".join(f"{number:9.4f}" for number in (*numbers, ratio))
                 print(f"{name:18} {size:5} {part:8} {row}", flush=True)
-                if part == "encoder":
-                    steps, values = lines.setdefault(name, ([], []))
-                    steps.append(size)
-                    values.append(ratio)
-    if c.picture:
-        chosen = (
-            "IWAE, pathwise",
-            "IWAE, DReG",
-            "PIWAE, 10 groups",
-            "IWAE, VIMCO",
-            "ELBO, landing",
-        )
-        shown = {name: lines[name] for name in chosen}
-        label = "signal-to-noise ratio of the encoder"
-        plot.save(plot.curves(shown, "K", label, log_x=True, log_y=True), c.picture)
+
+
+def picture(table: str, path: pathlib.Path) -> None:
+    """Plots the encoder's signal-to-noise ratio of a table of this benchmark."""
+    shown = ("IWAE, pathwise", "IWAE, DReG", "PIWAE, 10 groups", "IWAE, VIMCO", "ELBO, landing")
+    lines: dict[str, tuple[list[int], list[float]]] = {name: ([], []) for name in shown}
+    for row in table.splitlines():
+        name, rest = row[:18].strip(), row[18:].split()
+        if name in lines and rest[1] == "encoder":
+            for column, value in zip(lines[name], (int(rest[0]), float(rest[-1])), strict=True):
+                column.append(value)
+    label = "signal-to-noise ratio of the encoder's gradient"
+    plot.save(plot.curves(lines, "K", label, log_x=True, log_y=True), path)
 
 
 if __name__ == "__main__":
