@@ -8,7 +8,6 @@ programs once, in a process of its own, and is checked at other parameters with 
 minutes of one core for 32 keys.
 """
 
-import concurrent.futures
 import importlib
 import multiprocessing
 import os
@@ -67,17 +66,18 @@ def main(num_keys: int) -> int:
     """Prints a line for each model; returns how many are not as they should be."""
     module, faults = zoo(), 0
     print(f"{num_keys} keys each, jax {jax.__version__}\n\nright models\n")
-    with concurrent.futures.ProcessPoolExecutor(
-        WORKERS, multiprocessing.get_context("forkserver"), max_tasks_per_child=4
-    ) as pool:
-        futures = {n: pool.submit(seen, n, num_keys) for n in (*module.RIGHT, *module.WRONG)}
+    # An executor of concurrent.futures may wait for ever once its workers are replaced
+    # (github.com/python/cpython/issues/115634).
+    with multiprocessing.get_context("forkserver").Pool(WORKERS, maxtasksperchild=4) as pool:
+        names = (*module.RIGHT, *module.WRONG)
+        futures = {name: pool.apply_async(seen, (name, num_keys)) for name in names}
         for name in module.RIGHT:
-            fault, line = right(name, futures[name].result())
+            fault, line = right(name, futures[name].get())
             faults += fault > 0
             print(line, flush=True)
         print("\nwrong models\n")
         for name, (_, law) in module.WRONG.items():
-            fault, line = wrong(name, law, futures[name].result())
+            fault, line = wrong(name, law, futures[name].get())
             faults += fault > 0
             print(line, flush=True)
     print(f"\n{faults} models not as they should be")
