@@ -376,3 +376,17 @@ def test_laws_name_capabilities_of_core():
         for capability in law.capabilities:
             options = capability if isinstance(capability, tuple) else (capability,)
             assert set(options) <= {*core.CAPABILITIES, core.Bijection}
+
+
+def test_outputs_that_are_nowhere_finite_say_nothing_of_gradients():
+    """A density on a square, all points outside of it: as `a sigmoid that says -inf outside`."""
+    params = {"scale": np.ones(2, np.float32)}
+    for outputs, error in [(np.full(3, -np.inf), NotApplicable), (np.zeros(3), laws.LawBroken)]:
+        seen = outputs, [np.zeros(2, np.float32)]
+        trial = SimpleNamespace(
+            params=params,
+            rng=lambda name: np.random.default_rng(0),
+            measure_again=lambda params, measure, seen=seen: (seen,),
+        )
+        with pytest.raises(error):
+            any_model.gradients_reach_every_parameter(trial, seen)

@@ -131,7 +131,7 @@ def gradients_reach_every_parameter(
     paths = [
         jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(trial.params)
     ]
-    dead = set(range(len(paths)))
+    dead, some = set(range(len(paths))), False
     for attempt in range(4):  # a unit may be inactive at all points once, but not every time
         for i in sorted(dead):
             grad = seen[1][i]
@@ -145,8 +145,11 @@ def gradients_reach_every_parameter(
                 dead.discard(i)
         if not dead:
             return
+        some |= bool(np.any(np.isfinite(seen[0])))
         noise = trial.rng(f"attempt {attempt}")
         (seen,) = trial.measure_again(spaces.perturb(trial.params, noise, 2.0), outputs)
+    if not some:
+        raise NotApplicable("no x that was tried has a finite output")
     raise LawBroken(f"no gradient reaches {paths[min(dead)]}")
 
 
