@@ -17,11 +17,11 @@
     truncated_bptt_windows(text.train, 64)    # consecutive windows of a text in each batch row
     zipped(labelled=few.batches(16, seed=0), unlabelled=many.batches(112, seed=1))
 
-`toy` has densities in one and two dimensions with an exact log_prob, `sprites` images of known
-factors.
+`toy` has densities in one and two dimensions with an exact log_prob, `targets` those of variational
+inference, `sprites` images of known factors.
 """
 
-from gm.data import sprites, toy
+from gm.data import sprites, targets, toy
 from gm.data.arrays import from_arrays
 from gm.data.audio import write_wav
 from gm.data.batches import Batches
@@ -65,6 +65,7 @@ __all__ = [
     "load",
     "mu_law_decode",
     "sprites",
+    "targets",
     "toy",
     "truncated_bptt_windows",
     "write_wav",

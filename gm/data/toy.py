@@ -1,8 +1,9 @@
-"""Toy densities in one and two dimensions with an exact log_prob.
+"""Toy densities with an exact log_prob, most in one and two dimensions.
 
 Each is a frozen dataclass with an `event`, `log_prob(x)` of one example x: [D] in nats, and
 `sample(key)`. All but the checkerboard are mixtures of Gaussians; the moons and spirals have many
-narrow modes along a curve, so that their densities are exact.
+narrow modes along a curve, so that their densities are exact. `targets` has those of variational
+inference.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from gm.core import Array, Event, Key
 from gm.data.dataset import Dataset, make
 from gm.data.stored import Arrays
+from gm.data.targets import BANANA, EIGHT_SCHOOLS, FUNNEL, Banana, EightSchools, Funnel
 
 SIZES = (50_000, 5_000, 5_000)  # examples for training, validation and testing
 
@@ -194,6 +196,9 @@ RING8 = _even(_ring(8, radius=2.0), scale=0.02)
 GRID25 = _even(np.array([(a, b) for a in (-4, -2, 0, 2, 4) for b in (-4, -2, 0, 2, 4)]), scale=0.05)
 TWO_MOONS = _even(_moons(64), scale=0.1)
 SPIRALS = _even(_spirals(256), scale=0.1)
+FOUR_MODES = GaussianMixture(
+    ((-3.0, -3.0), (-3.0, 3.0), (3.0, -3.0), (3.0, 3.0)), (0.5,) * 4, (0.4, 0.3, 0.2, 0.1)
+)
 CHECKERBOARD = Checkerboard()
 
 DENSITIES = {
@@ -208,10 +213,15 @@ DENSITIES = {
     "two_moons": TWO_MOONS,
     "spirals": SPIRALS,
     "checkerboard": CHECKERBOARD,
+    "four_modes": FOUR_MODES,
+    "banana": BANANA,
+    "funnel": FUNNEL,
+    "eight_schools": EIGHT_SCHOOLS,
 }
+Density = GaussianMixture | Checkerboard | Banana | Funnel | EightSchools
 
 
-def sampled(name: str, density: GaussianMixture | Checkerboard) -> Dataset:
+def sampled(name: str, density: Density) -> Dataset:
     """Samples 50,000 training, 5,000 validation and 5,000 test examples with a fixed seed."""
     keys = jax.random.split(jax.random.key(0), sum(SIZES))
     x = np.asarray(jax.jit(jax.vmap(density.sample))(keys))

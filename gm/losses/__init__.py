@@ -14,6 +14,7 @@ model)` is what `gm.train.make_step` takes.
   score_function  RLOO, VIMCO, NVIL: gradients for any posterior, discrete ones too
   relaxations     Gumbel-softmax, straight-through and REBAR, for discrete posteriors
   schedules       options of a loss as functions of the step: KL warm-up
+  reverse_kl      a model fitted to an unnormalised density, without data
   divergences     f-divergences of log probabilities and of log ratios; Rényi's
   lower_bounds    on divergences, from a critic of samples: f-GAN, NWJ, Donsker-Varadhan, InfoNCE
   gaussians       divergences and distances between Normals, in closed form
@@ -51,6 +52,7 @@ from gm.losses import (
     penalties,
     quadrature,
     relaxations,
+    reverse_kl,
     schedules,
     score_function,
     scores,
@@ -77,6 +79,7 @@ __all__ = [
     "penalties",
     "quadrature",
     "relaxations",
+    "reverse_kl",
     "schedules",
     "score_function",
     "scores",

@@ -15,6 +15,7 @@ data (`experiment.Experiment`), a class of options, and `PRESETS`, named options
     class_conditional  class-conditional models, and the accuracy of a classifier on their samples
     texts              maximum likelihood for texts
     latent             bounds for latent-variable models
+    variational        scores of a flow against a density that is known
     games              adversarial training of a generator and a critic
     closed_form        fits without gradients, selected by validation
     folds              cross-validation on small data; each fold trains as one program

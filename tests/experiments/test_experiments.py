@@ -71,6 +71,11 @@ TRACED = [  # experiment, options, what result.json calls the model
     ("autoregressive", FLOW | {"num_bins": 4}, "autoregressive splines, 2 layers, 4 bins"),
     ("autoregressive", FLOW | DIGITS, "MAF, 2 layers"),
     ("moment_matching", GAN | {"num_directions": 4}, "generator 8"),
+    (
+        "variational",
+        FLOW | {"num_bins": 4, "eval_samples": 50},
+        "spline couplings, 2 layers, 4 bins",
+    ),
     ("vae", VAE | {"num_samples": 3}, "VAE 8, 2 latents"),
 ]
 

@@ -104,6 +104,15 @@ class Flow:
         z = self._base(context).sample(params["base"], key)
         return self.to_data(params, z, context)[0]
 
+    def sample_and_log_prob(
+        self, params: Params, key: Key, context: PyTree = None
+    ) -> tuple[Array, Array]:
+        """x ~ p(x | y) and log p(x | y) in nats, without an inverse."""
+        base = self._base(context)
+        z = base.sample(params["base"], key)
+        x, log_det = self.to_data(params, z, context)
+        return x, base.log_prob(params["base"], z) - log_det
+
     def _base(self, context: PyTree) -> Any:
         """The base, given y where it is conditional itself."""
         conditional = getattr(self.base, "context", None) is not None

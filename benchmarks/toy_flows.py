@@ -1,0 +1,87 @@
+"""The flows of `toys.py`, with how each is trained."""
+
+import dataclasses
+
+from gm.bijections import (
+    ActNorm,
+    Affine,
+    BlockAutoregressive,
+    Chain,
+    Coupling,
+    Inverse,
+    InvertibleConv,
+    Permutation,
+    Planar,
+    Radial,
+    Reshape,
+    Sylvester,
+    transformers,
+)
+from gm.core import Event
+from gm.models import flows
+from gm.networks import MLP
+
+PLANE = Event((2,))
+CHANNELS = Event((1, 1, 2))  # an image of one pixel, for Glow
+SWAP = Permutation((1, 0))
+SPLINE = transformers.Spline(32, 4.0, min_size=2e-4, min_slope=1e-4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A flow, the number of updates, examples in each, and the peak learning rate."""
+
+    flow: flows.Flow
+    num_steps: int
+    batch_size: int = 512
+    learning_rate: float = 2e-3
+
+
+def of(*parts: object) -> flows.Flow:
+    """A flow of some bijections, then an affine map that is fitted to the data."""
+    return flows.Flow(PLANE, flows.Standard(PLANE), Chain((*parts, Affine(PLANE))))
+
+
+def glow(num_steps: int) -> flows.Flow:
+    """The steps of Glow on one pixel of two channels."""
+    network = MLP((64, 64), (), input_ndim=3, output_scale=0.0)
+    parts = []
+    for i in range(num_steps):
+        step = Coupling(CHANNELS, transformers.Affine(), network)
+        parts += [step, InvertibleConv(CHANNELS, i), ActNorm(CHANNELS)]
+    around = Reshape(PLANE.shape, CHANNELS.shape), Reshape(CHANNELS.shape, PLANE.shape)
+    return of(around[0], *parts, around[1])
+
+
+def autoregressive(transformer: object, num_layers: int, hidden: tuple[int, ...]) -> flows.Flow:
+    """Layers whose transformer has its closed form in the direction of scoring."""
+    return flows.autoregressive_flow(PLANE, transformer, num_layers, hidden=hidden)
+
+
+BNAF = Inverse(BlockAutoregressive(PLANE, 48, 2))
+RECIPES = {
+    "affine": Recipe(flows.Flow(PLANE, flows.Standard(PLANE), Affine(PLANE, "full")), 0),
+    "planar": Recipe(of(*[Inverse(Planar(PLANE))] * 32), 6000, learning_rate=5e-3),
+    "radial": Recipe(of(*[Radial(PLANE)] * 32), 6000, learning_rate=5e-3),
+    "Sylvester": Recipe(of(*[Inverse(Sylvester(PLANE, 2, 2))] * 16), 6000, learning_rate=5e-3),
+    "NICE": Recipe(flows.nice(PLANE, 8), 4000),
+    "RealNVP": Recipe(flows.realnvp(PLANE, 8), 6000),
+    "Glow": Recipe(glow(8), 6000),
+    "spline coupling": Recipe(flows.coupling_flow(PLANE, SPLINE, 4), 6000),
+    "MAF": Recipe(flows.maf(PLANE, 8), 5000),
+    "IAF": Recipe(flows.iaf(PLANE, 8), 3000),
+    "spline MAF": Recipe(autoregressive(SPLINE, 2, (128, 128)), 6000),
+    "NAF": Recipe(
+        autoregressive(transformers.Inverse(transformers.DeepSigmoidal(16, 2)), 2, (64, 64)), 5000
+    ),
+    "mixture CDF": Recipe(
+        autoregressive(transformers.Inverse(transformers.MixtureCDF(24)), 2, (128, 128)), 6000
+    ),
+    "sum of squares": Recipe(
+        autoregressive(transformers.Inverse(transformers.SumOfSquares(4, 4)), 4, (64, 64)), 4000
+    ),
+    "BNAF": Recipe(of(*[BNAF, SWAP] * 3), 4000),
+    "FFJORD": Recipe(
+        flows.ffjord(PLANE, hidden=(64, 64), tolerance=1e-4), 1000, 256, learning_rate=5e-3
+    ),
+}

@@ -1,0 +1,186 @@
+"""Every flow on every density of the plane: KL(truth || model) in nats, by quadrature.
+
+    python benchmarks/toys.py [--only spline] [--folder runs/toys]
+
+Each flow is trained by maximum likelihood on fresh samples of each density: Adam with cosine decay,
+and the average of the parameters is scored. An affine map is fitted in closed form. What the folder
+has is not trained again, so that an interrupted run goes on. Of all that it has, it writes
+`benchmarks/results/toys.md` and `docs/images/toys.png`.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import toy_flows
+import tyro
+
+from gm import metrics, plot, train
+from gm.core import Array, Params
+from gm.data import toy
+from gm.metrics import provenance
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TOYS = ("two_moons", "ring8", "spirals", "checkerboard", "grid25")
+NODES = {"checkerboard": 48}  # of the quadrature along each side of a square; 16 of a Gaussian
+CHUNK = 100  # updates in one call of the device
+LIMITS = {"two_moons": 2.2, "ring8": 2.7, "spirals": 4.0, "checkerboard": 4.6, "grid25": 4.8}
+PIXELS = 160  # of a picture, along each side
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to train."""
+
+    only: str = ""
+    """Flows with this in their name."""
+    folder: pathlib.Path = pathlib.Path("runs/toys")
+    """For what each flow has come to."""
+    share: float = 1.0
+    """Of the number of updates."""
+
+
+def optimizer(recipe: toy_flows.Recipe, num_steps: int) -> optax.GradientTransformation:
+    """Adam, warmed up and with cosine decay, gradients clipped; averaged parameters."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, recipe.learning_rate, min(100, num_steps // 10), num_steps
+    )
+    return train.with_ema(optax.chain(optax.clip_by_global_norm(5.0), optax.adam(schedule)), 0.998)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+def advance(recipe: toy_flows.Recipe, num_steps: int, state: tuple, x: Array) -> tuple:
+    """One update for each batch of x: [T, B, 2]; returns the state, and nats: [T]."""
+    adam, log_prob = optimizer(recipe, num_steps), jax.vmap(recipe.flow.log_prob, (None, 0))
+
+    def step(state: tuple, x: Array) -> tuple[tuple, Array]:
+        params, opt_state = state
+        nats, grads = jax.value_and_grad(lambda p: -jnp.mean(log_prob(p, x)))(params)
+        updates, opt_state = adam.update(grads, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), nats
+
+    return jax.lax.scan(step, state, x)
+
+
+def fit(recipe: toy_flows.Recipe, density: Any, share: float) -> Params:
+    """The averaged parameters after training on fresh samples of a density."""
+    sample = jax.jit(jax.vmap(jax.vmap(density.sample)))
+    num_steps = int(share * recipe.num_steps) // CHUNK * CHUNK
+    key_init, key_data = jax.random.split(jax.random.key(0))
+    first = np.asarray(sample(jax.random.split(key_init, (1, 10_000))))[0]
+    params = recipe.flow.init(key_init, first)
+    if num_steps == 0:
+        return params
+    opt_state = optimizer(recipe, num_steps).init(params)
+    state = jax.tree.map(jnp.copy, (params, opt_state))
+    for chunk in range(num_steps // CHUNK):
+        key = jax.random.fold_in(key_data, chunk)
+        state, _ = advance(
+            recipe, num_steps, state, sample(jax.random.split(key, (CHUNK, recipe.batch_size)))
+        )
+    return jax.block_until_ready(train.averaging.averaged(*state))
+
+
+def from_truth(flow: Any, params: Params, name: str) -> tuple[float, float, float]:
+    """KL(truth || model) by quadrature; and of 20,000 samples, with its standard error."""
+    density = toy.DENSITIES[name]
+    nodes, weights = density.quadrature(NODES.get(name, 16))
+    keys = jax.random.split(jax.random.key(1), 20_000)
+    sampled = np.asarray(jax.jit(jax.vmap(density.sample))(keys))
+    truth = jax.jit(jax.vmap(density.log_prob))
+    gaps = []
+    for x in (nodes.astype(np.float32), sampled):
+        nats = metrics.likelihood.negative_log_probs(flow, params, x, batch_size=4096).values
+        gaps.append(np.asarray(truth(x), np.float64) + nats)
+    return float(weights @ gaps[0]), gaps[1].mean(), gaps[1].std() / np.sqrt(len(sampled))
+
+
+def picture_of(log_prob: Any, name: str) -> np.ndarray:
+    """The density on a grid: [PIXELS, PIXELS], as a share of bytes of the largest of the truth."""
+    side = np.linspace(-LIMITS[name], LIMITS[name], PIXELS, dtype=np.float32)
+    grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
+    found = [np.exp(np.asarray(jax.jit(jax.vmap(log_prob))(part))) for part in np.split(grid, 10)]
+    return np.concatenate(found).reshape(PIXELS, PIXELS)
+
+
+def run(name: str, recipe: toy_flows.Recipe, c: Config, path: pathlib.Path) -> None:
+    """Trains one flow on all toys, and writes what became of it."""
+    rows, pictures = {}, {}
+    for toy_name in TOYS:
+        begin = time.perf_counter()
+        params = fit(recipe, toy.DENSITIES[toy_name], c.share)
+        seconds = time.perf_counter() - begin
+        rows[toy_name] = (*from_truth(recipe.flow, params, toy_name), seconds)
+        pictures[toy_name] = picture_of(functools.partial(recipe.flow.log_prob, params), toy_name)
+        kl, estimate, error, _ = rows[toy_name]
+        print(f"{name:22} {toy_name:13} {kl:8.4f}", end=" ")
+        print(f"({estimate:.4f} ± {error:.4f} of samples), {seconds:.0f} s", flush=True)
+    size = sum(leaf.size for leaf in jax.tree.leaves(params))
+    about = {"numbers": np.array([rows[t] for t in TOYS]), "size": size}
+    about |= {"batch_size": recipe.batch_size, "steps": int(c.share * recipe.num_steps)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **about, **pictures)
+
+
+def table(found: dict[str, Any]) -> str:
+    """Markdown: KL of each flow from each toy, the parameters, the updates, the seconds."""
+    header = ("flow", *TOYS, "parameters", "updates x batch", "seconds a toy")
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    best = np.min([f["numbers"][:, 0] for f in found.values()], axis=0)
+    for name, f in found.items():
+        cells = [
+            f"**{kl:.4f}**" if kl == least else f"{kl:.4f}" if kl < 0.1 else f"{kl:.2f}"
+            for kl, least in zip(f["numbers"][:, 0], best, strict=True)
+        ]
+        steps = f"{f['steps']:,} x {f['batch_size']:,}" if f["steps"] else "closed form"
+        cells += [f"{f['size']:,}", steps, f"{f['numbers'][:, 3].mean():.0f}"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def picture(found: dict[str, Any]) -> Any:
+    """A row of densities for each toy: the truth, then every flow."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    truth = {t: picture_of(toy.DENSITIES[t].log_prob, t) for t in TOYS}
+    columns = {"truth": truth} | found
+    with matplotlib.rc_context(plot.STYLE | {"axes.titlesize": 7}):
+        figure = Figure(figsize=(0.95 * len(columns), 0.98 * len(TOYS)))
+        axes = figure.subplots(len(TOYS), len(columns))
+        figure.subplots_adjust(0.0, 0.0, 1.0, 0.96, 0.02, 0.02)
+        for row, t in zip(axes, TOYS, strict=True):
+            top = np.quantile(truth[t][truth[t] > 1e-3 * truth[t].max()], 0.9)
+            for ax, (name, of) in zip(row, columns.items(), strict=True):
+                shown = np.sqrt(np.clip(of[t] / top, 0.0, 1.0))
+                ax.imshow(shown, origin="lower", cmap=plot.DENSITY_MAP, vmin=0.0, vmax=1.0)
+                ax.set_axis_off()
+                if t == TOYS[0]:
+                    ax.set_title(name)
+    return figure
+
+
+def main(c: Config) -> None:
+    """Trains what is missing, then writes the table and the picture."""
+    for name, recipe in toy_flows.RECIPES.items():
+        path = c.folder / f"{name}.npz"
+        if c.only in name and not path.exists():
+            run(name, recipe, c, path)
+    paths = {name: c.folder / f"{name}.npz" for name in toy_flows.RECIPES}
+    found = {n: dict(np.load(path)) for n, path in paths.items() if path.exists()}
+    printed = table(found)
+    print(printed)
+    where = ROOT / "benchmarks" / "results" / "toys.md"
+    machine = f"{provenance.hardware()}, jax {jax.__version__}"
+    where.write_text(f"`python benchmarks/toys.py` on {machine}\n\n{printed}\n", "utf-8")
+    plot.save(picture(found), ROOT / "docs" / "images" / "toys.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

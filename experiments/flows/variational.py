@@ -1,0 +1,79 @@
+"""A flow fitted to a density that is known up to a constant: reverse KL, beside maximum likelihood.
+
+Rezende & Mohamed (2015), "Variational inference with normalizing flows", arXiv:1505.05770; its
+gradient by Roeder, Wu & Duvenaud (2017), arXiv:1703.09194. Reverse KL takes no data; maximum
+likelihood takes exact samples of the same target, and both are scored by both divergences. On one
+CPU core:
+
+python experiments/flows/variational.py
+    A banana; not run yet.
+python experiments/flows/variational.py funnel
+    Also eight_schools and four_modes; not run yet.
+python experiments/flows/variational.py funnel --forward
+    Maximum likelihood on samples.
+"""
+
+import dataclasses
+
+from gm.recipes import command, options
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(options.Flow):
+    """What to train on, and how."""
+
+    dataset: str = "banana"
+    forward: bool = False
+    """Maximum likelihood on 50,000 samples of the target, in place of reverse KL."""
+    path_gradient: bool = True
+    """The gradient of reverse KL along the samples' path alone."""
+    eval_samples: int = 50_000
+    """Samples of the flow for the effective sample size and the normaliser."""
+    num_layers: int = 6
+    num_bins: int = 8
+    bound: float = 5.0
+    keep_best: bool = False
+
+
+PRESETS = {name: Config(name) for name in ("banana", "funnel", "eight_schools", "four_modes")}
+
+if __name__ == "__main__":
+    ASKED = command.parse(PRESETS)  # before JAX is imported, so that --help is quick
+
+import functools
+
+from gm import data, metrics
+from gm.core import Params
+from gm.losses import likelihood as maximum_likelihood
+from gm.losses import reverse_kl
+from gm.models import flows
+from gm.recipes import likelihood, loading, variational
+from gm.recipes.experiment import Experiment
+
+
+def build(c: Config) -> Experiment:
+    """Spline couplings, by reverse KL or by maximum likelihood."""
+    dataset = loading.load(c, "vectors")
+    target = dataset.density.log_prob
+    model = flows.spline_coupling(
+        dataset.event, c.num_layers, num_bins=c.num_bins, bound=c.bound, hidden=c.hidden
+    )
+    name = f"spline couplings, {c.num_layers} layers, {c.num_bins} bins"
+    loss, principle = maximum_likelihood.negative_log_likelihood, "maximum likelihood"
+    if not c.forward:
+        options = {"num_samples": c.batch_size, "path_gradient": c.path_gradient}
+        loss = functools.partial(reverse_kl.reverse_kl, log_target=target, **options)
+        principle = "reverse KL, path gradient" if c.path_gradient else "reverse KL"
+
+    def score(params: Params, split: data.Split) -> dict[str, metrics.Score]:
+        return variational.scores(model, params, target, split.x, c.eval_samples)
+
+    examples = 5_000 if c.forward else 0
+    found = likelihood.experiment(
+        c, dataset, model, name, loss=loss, examples=examples, principle=principle
+    )
+    return dataclasses.replace(found, score=score)
+
+
+if __name__ == "__main__":
+    command.run(ASKED, build)
