@@ -5,11 +5,13 @@ from typing import Any
 from gm import distributions as dist
 from gm import networks
 from gm.core import Event
+from gm.models import flows
 from gm.models.autoregressive import FVSBN, MADE, NADE, CausalModel, DeepNADE, PixelModel
 
 MNIST, DIGITS = Event((28, 28), 2), Event((8, 8), 17)
 COLOUR = Event((16, 16, 3), 256)
 TEXT, SOUND = Event((256,), 65), Event((1024,), 256)
+REALS = Event((64,))
 BITS = dist.BernoulliHead()
 
 
@@ -52,4 +54,7 @@ MODELS: dict[str, Any] = {
     "WaveNet 18x32, sound of 1024": over(
         SOUND, networks.WaveNet(channels=32, skip_channels=64, dilations=DILATIONS)
     ),
+    "MAF 5x128, 64 reals": flows.maf(REALS, 5, hidden=(128,)),
+    "spline MAF 5x128, 64 reals": flows.spline_maf(REALS, 5, hidden=(128,)),
+    "IAF 5x128, scoring": flows.iaf(REALS, 5, hidden=(128,)),
 }
