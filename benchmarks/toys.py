@@ -152,9 +152,9 @@ def picture(found: dict[str, Any]) -> Any:
     truth = {t: picture_of(toy.DENSITIES[t].log_prob, t) for t in TOYS}
     columns = {"truth": truth} | found
     with matplotlib.rc_context(plot.STYLE | {"axes.titlesize": 7}):
-        figure = Figure(figsize=(0.95 * len(columns), 0.98 * len(TOYS)))
+        figure = Figure(figsize=(0.95 * len(columns), 0.98 * len(TOYS)), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.0, hspace=0.0)
         axes = figure.subplots(len(TOYS), len(columns))
-        figure.subplots_adjust(0.0, 0.0, 1.0, 0.96, 0.02, 0.02)
         for row, t in zip(axes, TOYS, strict=True):
             top = np.quantile(truth[t][truth[t] > 1e-3 * truth[t].max()], 0.9)
             for ax, (name, of) in zip(row, columns.items(), strict=True):

@@ -22,6 +22,11 @@ DATASETS = {
     "wine_quality/white": "White wine",
     "fsdd_decimated_mulaw": "Spoken digits at 4 kHz, 256 mu-law levels",
     "grid25": "25 Gaussians on a grid",
+    "two_moons": "Two moons",
+    "banana": "A banana (Haario, Saksman & Tamminen)",
+    "funnel": "A funnel of 10 dimensions (Neal)",
+    "eight_schools": "Eight schools, a posterior of 10 dimensions (Rubin)",
+    "four_modes": "Four Gaussians of unequal weight",
 }
 
 
@@ -38,7 +43,7 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     """Fills in the tables of measured numbers."""
-    tables = {"results": results, "sampling": sampling, "training": training}
+    tables = {"results": results, "sampling": sampling, "training": training, "toys": toys}
     for name, make in tables.items():
         if f"<!-- {name} -->" in markdown:
             markdown = markdown.replace(f"<!-- {name} -->", make())
@@ -103,6 +108,12 @@ def sampling():
         cells = [found.get(size, "-") for size in sizes] + [naive[name] or "-"]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def toys():
+    """KL(truth || model) of every flow from every density of the plane."""
+    text = (ROOT / "benchmarks" / "results" / "toys.md").read_text("utf-8")
+    return text[text.index("| flow ") :].strip()
 
 
 def training():

@@ -25,8 +25,8 @@ LOG_TWO_PI = math.log(2.0 * math.pi)
 class Banana:
     """x_1 ~ N(0, s²), x_2 | x_1 ~ N(b (x_1² - s²), 1).
 
-    Haario, Saksman & Tamminen (1999), "Adaptive proposal distribution for random walk Metropolis
-    algorithm": s = 10, and b = 0.03 for the moderately twisted one.
+    Haario, Saksman & Tamminen (1999), Computational Statistics 14: s = 10, and b = 0.03 for the
+    moderately twisted one.
 
     Attributes:
       scale: s.

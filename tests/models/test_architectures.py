@@ -7,6 +7,7 @@ import pytest
 from gm import laws
 from gm.bijections import Affine, Coupling, Inverse, MaskedAutoregressive, Reshape, transformers
 from gm.core import Event
+from gm.losses import likelihood
 from gm.models import flows
 
 CUBE = Event((2, 2, 1))
@@ -24,6 +25,28 @@ def test_layers_move_every_element_and_differ_in_their_masks():
     for event in (Event((1,)), Event((4,), 2)):
         with pytest.raises(ValueError, match="a real event of at least 2 elements"):
             flows.spline_coupling(event)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 8])
+def test_every_element_is_moved_and_is_kept_whatever_their_number(size):
+    for num_layers in range(2, 7):
+        parts = flows.realnvp(Event((size,)), num_layers).bijection.parts
+        masks = np.array([part.mask for part in parts if isinstance(part, Coupling)])
+        assert masks.shape == (num_layers, size)
+        assert np.all(np.any(~masks, axis=0))
+        assert np.all(np.any(masks, axis=0))
+
+
+def test_integers_are_refused_until_they_are_dequantized(key):
+    x, plane = np.arange(20).reshape(10, 2), Event((2,))
+    flow = flows.maf(plane, 1, hidden=(2,))
+    with pytest.raises(ValueError, match=r"needs real values; got int64\. Dequantize the data"):
+        flow.init(key, x)
+    with pytest.raises(ValueError, match=r"needs real values; got int64\. Dequantize the data"):
+        likelihood.negative_log_likelihood(flow, {}, key, {"x": x})
+    for make in (flows.realnvp, flows.spline_coupling, flows.iaf, flows.naf, flows.ffjord):
+        with pytest.raises(ValueError, match=r"(?i)a real event.*dequantize.*UniformDequantiz"):
+            make(Event((2,), 5))
 
 
 def test_autoregressive_layers_go_in_both_orders_and_iaf_is_their_inverse():

@@ -77,7 +77,8 @@ def coupling_flow(
     if event.discrete or size < 2:
         raise ValueError(
             f"A coupling flow needs a real event of at least 2 elements; got {event}. An element "
-            "alone is moved by Elementwise or MaskedAutoregressive."
+            "alone is moved by Elementwise or MaskedAutoregressive; integers are dequantized first "
+            "(gm.data.UniformDequantization)."
         )
     network = network or MLP(hidden, (), output_scale=0.0)
     masks = [
