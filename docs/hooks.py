@@ -43,7 +43,8 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     """Fills in the tables of measured numbers."""
-    tables = {"results": results, "sampling": sampling, "training": training, "toys": toys}
+    tables = {"results": results, "sampling": sampling, "training": training}
+    tables |= {"toys": toys, "reverse": reverse}
     for name, make in tables.items():
         if f"<!-- {name} -->" in markdown:
             markdown = markdown.replace(f"<!-- {name} -->", make())
@@ -114,6 +115,25 @@ def toys():
     """KL(truth || model) of every flow from every density of the plane."""
     text = (ROOT / "benchmarks" / "results" / "toys.md").read_text("utf-8")
     return text[text.index("| flow ") :].strip()
+
+
+def reverse():
+    """Both divergences of flows fitted by reverse KL and by maximum likelihood, and ESS."""
+    rows = []
+    for path in sorted((EXPERIMENTS / "results").glob("variational_*/result.json")):
+        found = {row["metric"]: row for row in json.loads(path.read_text("utf-8"))}
+        first = next(iter(found.values()))
+        numbers = [with_error(r["value"], r["standard_error"]) for r in found.values()]
+        rows.append((first["dataset"], first["principle"], *numbers))
+        names = list(found)
+    header = ("target", "principle", *names)
+    lines = [f"| {' | '.join(map(_plain, header))} |", "|---" * len(header) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _plain(text):
+    """A text in a cell of a table."""
+    return text.replace("|", "\\|")
 
 
 def training():
