@@ -61,27 +61,27 @@ def autoregressive(transformer: object, num_layers: int, hidden: tuple[int, ...]
 BNAF = Inverse(BlockAutoregressive(PLANE, 48, 2))
 RECIPES = {
     "affine": Recipe(flows.Flow(PLANE, flows.Standard(PLANE), Affine(PLANE, "full")), 0),
-    "planar": Recipe(of(*[Inverse(Planar(PLANE))] * 32), 6000, learning_rate=5e-3),
-    "radial": Recipe(of(*[Radial(PLANE)] * 32), 6000, learning_rate=5e-3),
-    "Sylvester": Recipe(of(*[Inverse(Sylvester(PLANE, 2, 2))] * 16), 6000, learning_rate=5e-3),
-    "NICE": Recipe(flows.nice(PLANE, 8), 4000),
-    "RealNVP": Recipe(flows.realnvp(PLANE, 8), 6000),
-    "Glow": Recipe(glow(8), 6000),
-    "spline coupling": Recipe(flows.coupling_flow(PLANE, SPLINE, 4), 6000),
-    "MAF": Recipe(flows.maf(PLANE, 8), 5000),
-    "IAF": Recipe(flows.iaf(PLANE, 8), 3000),
-    "spline MAF": Recipe(autoregressive(SPLINE, 2, (128, 128)), 6000),
+    "planar": Recipe(of(*[Inverse(Planar(PLANE))] * 32), 3000, learning_rate=5e-3),
+    "radial": Recipe(of(*[Radial(PLANE)] * 32), 3000, learning_rate=5e-3),
+    "Sylvester": Recipe(of(*[Inverse(Sylvester(PLANE, 2, 2))] * 16), 2000, learning_rate=5e-3),
+    "NICE": Recipe(flows.nice(PLANE, 8), 2000),
+    "RealNVP": Recipe(flows.realnvp(PLANE, 8), 3000),
+    "Glow": Recipe(glow(8), 3000),
+    "spline coupling": Recipe(flows.coupling_flow(PLANE, SPLINE, 4), 4000, learning_rate=3e-3),
+    "MAF": Recipe(flows.maf(PLANE, 8), 3000),
+    "IAF": Recipe(flows.iaf(PLANE, 8), 2000),
+    "spline MAF": Recipe(autoregressive(SPLINE, 2, (128, 128)), 5000, 512, 3e-3),
     "NAF": Recipe(
-        autoregressive(transformers.Inverse(transformers.DeepSigmoidal(16, 2)), 2, (64, 64)), 5000
+        autoregressive(transformers.Inverse(transformers.DeepSigmoidal(16, 2)), 2, (64, 64)), 3000
     ),
     "mixture CDF": Recipe(
-        autoregressive(transformers.Inverse(transformers.MixtureCDF(24)), 2, (128, 128)), 6000
+        autoregressive(transformers.Inverse(transformers.MixtureCDF(24)), 2, (128, 128)), 4000
     ),
     "sum of squares": Recipe(
-        autoregressive(transformers.Inverse(transformers.SumOfSquares(4, 4)), 4, (64, 64)), 4000
+        autoregressive(transformers.Inverse(transformers.SumOfSquares(4, 4)), 4, (64, 64)), 2000
     ),
-    "BNAF": Recipe(of(*[BNAF, SWAP] * 3), 4000),
+    "BNAF": Recipe(of(*[BNAF, SWAP] * 3), 2000),
     "FFJORD": Recipe(
-        flows.ffjord(PLANE, hidden=(64, 64), tolerance=1e-4), 1000, 256, learning_rate=5e-3
+        flows.ffjord(PLANE, hidden=(64, 64), tolerance=1e-4), 500, 256, learning_rate=5e-3
     ),
 }

@@ -1,6 +1,6 @@
 """Every flow on every density of the plane: KL(truth || model) in nats, by quadrature.
 
-    python benchmarks/toys.py [--only spline] [--folder runs/toys]
+    python benchmarks/toys.py [--only 'spline MAF'] [--folder runs/toys]
 
 Each flow is trained by maximum likelihood on fresh samples of each density: Adam with cosine decay,
 and the average of the parameters is scored. An affine map is fitted in closed form. What the folder
@@ -28,7 +28,7 @@ from gm.metrics import provenance
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOYS = ("two_moons", "ring8", "spirals", "checkerboard", "grid25")
-NODES = {"checkerboard": 48}  # of the quadrature along each side of a square; 16 of a Gaussian
+NODES = {"checkerboard": 48, "ring8": 64, "grid25": 40, "two_moons": 20}
 CHUNK = 100  # updates in one call of the device
 LIMITS = {"two_moons": 2.2, "ring8": 2.7, "spirals": 4.0, "checkerboard": 4.6, "grid25": 4.8}
 PIXELS = 160  # of a picture, along each side
@@ -39,7 +39,9 @@ class Config:
     """What to train."""
 
     only: str = ""
-    """Flows with this in their name."""
+    """One flow, by its name; all by default."""
+    toy: str = ""
+    """Densities with this in their name."""
     folder: pathlib.Path = pathlib.Path("runs/toys")
     """For what each flow has come to."""
     share: float = 1.0
@@ -109,56 +111,56 @@ def picture_of(log_prob: Any, name: str) -> np.ndarray:
     return np.concatenate(found).reshape(PIXELS, PIXELS)
 
 
-def run(name: str, recipe: toy_flows.Recipe, c: Config, path: pathlib.Path) -> None:
-    """Trains one flow on all toys, and writes what became of it."""
-    rows, pictures = {}, {}
-    for toy_name in TOYS:
-        begin = time.perf_counter()
-        params = fit(recipe, toy.DENSITIES[toy_name], c.share)
-        seconds = time.perf_counter() - begin
-        rows[toy_name] = (*from_truth(recipe.flow, params, toy_name), seconds)
-        pictures[toy_name] = picture_of(functools.partial(recipe.flow.log_prob, params), toy_name)
-        kl, estimate, error, _ = rows[toy_name]
-        print(f"{name:22} {toy_name:13} {kl:8.4f}", end=" ")
-        print(f"({estimate:.4f} ± {error:.4f} of samples), {seconds:.0f} s", flush=True)
-    size = sum(leaf.size for leaf in jax.tree.leaves(params))
-    about = {"numbers": np.array([rows[t] for t in TOYS]), "size": size}
-    about |= {"batch_size": recipe.batch_size, "steps": int(c.share * recipe.num_steps)}
+def run(recipe: toy_flows.Recipe, name: str, share: float, path: pathlib.Path) -> None:
+    """Trains one flow on one toy, and writes what became of it."""
+    begin = time.perf_counter()
+    params = fit(recipe, toy.DENSITIES[name], share)
+    seconds = time.perf_counter() - begin
+    kl, estimate, error = from_truth(recipe.flow, params, name)
+    print(f"{path.parent.name:16} {name:13} {kl:8.4f}", end=" ")
+    print(f"({estimate:.4f} ± {error:.4f} of samples), {seconds:.0f} s", flush=True)
+    about = {"kl": kl, "estimate": estimate, "error": error, "seconds": seconds}
+    about["size"] = sum(leaf.size for leaf in jax.tree.leaves(params))
+    about |= {"batch_size": recipe.batch_size, "steps": int(share * recipe.num_steps)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **about, **pictures)
+    density = picture_of(functools.partial(recipe.flow.log_prob, params), name)
+    np.savez(path, **about, density=density)
 
 
-def table(found: dict[str, Any]) -> str:
+def table(found: dict[str, dict[str, Any]]) -> str:
     """Markdown: KL of each flow from each toy, the parameters, the updates, the seconds."""
     header = ("flow", *TOYS, "parameters", "updates x batch", "seconds a toy")
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    best = np.min([f["numbers"][:, 0] for f in found.values()], axis=0)
-    for name, f in found.items():
-        cells = [
-            f"**{kl:.4f}**" if kl == least else f"{kl:.4f}" if kl < 0.1 else f"{kl:.2f}"
-            for kl, least in zip(f["numbers"][:, 0], best, strict=True)
-        ]
-        steps = f"{f['steps']:,} x {f['batch_size']:,}" if f["steps"] else "closed form"
-        cells += [f"{f['size']:,}", steps, f"{f['numbers'][:, 3].mean():.0f}"]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    least = {t: min(float(of[t]["kl"]) for of in found.values()) for t in TOYS}
+    for name, of in found.items():
+        values = {t: float(of[t]["kl"]) for t in TOYS}
+        shown = {t: f"{kl:.4f}" if kl < 0.1 else f"{kl:.2f}" for t, kl in values.items()}
+        cells = [f"**{shown[t]}**" if values[t] == least[t] else shown[t] for t in TOYS]
+        one = of[TOYS[0]]
+        steps = f"{one['steps']:,} x {one['batch_size']:,}" if one["steps"] else "closed form"
+        seconds = np.mean([of[t]["seconds"] for t in TOYS])
+        lines.append(
+            f"| {name} | {' | '.join(cells)} | {one['size']:,} | {steps} | {seconds:.0f} |"
+        )
     return "\n".join(lines)
 
 
-def picture(found: dict[str, Any]) -> Any:
+def picture(found: dict[str, dict[str, Any]]) -> Any:
     """A row of densities for each toy: the truth, then every flow."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    truth = {t: picture_of(toy.DENSITIES[t].log_prob, t) for t in TOYS}
+    truth = {t: {"density": picture_of(toy.DENSITIES[t].log_prob, t)} for t in TOYS}
     columns = {"truth": truth} | found
     with matplotlib.rc_context(plot.STYLE | {"axes.titlesize": 7}):
         figure = Figure(figsize=(0.95 * len(columns), 0.98 * len(TOYS)), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.0, hspace=0.0)
         axes = figure.subplots(len(TOYS), len(columns))
         for row, t in zip(axes, TOYS, strict=True):
-            top = np.quantile(truth[t][truth[t] > 1e-3 * truth[t].max()], 0.9)
+            exact = truth[t]["density"]
+            top = np.quantile(exact[exact > 1e-3 * exact.max()], 0.9)
             for ax, (name, of) in zip(row, columns.items(), strict=True):
-                shown = np.sqrt(np.clip(of[t] / top, 0.0, 1.0))
+                shown = np.sqrt(np.clip(of[t]["density"] / top, 0.0, 1.0))
                 ax.imshow(shown, origin="lower", cmap=plot.DENSITY_MAP, vmin=0.0, vmax=1.0)
                 ax.set_axis_off()
                 if t == TOYS[0]:
@@ -167,13 +169,16 @@ def picture(found: dict[str, Any]) -> Any:
 
 
 def main(c: Config) -> None:
-    """Trains what is missing, then writes the table and the picture."""
+    """Trains what is missing, then writes the table and the picture of what is there."""
+    paths = {n: {t: c.folder / n / f"{t}.npz" for t in TOYS} for n in toy_flows.RECIPES}
     for name, recipe in toy_flows.RECIPES.items():
-        path = c.folder / f"{name}.npz"
-        if c.only in name and not path.exists():
-            run(name, recipe, c, path)
-    paths = {name: c.folder / f"{name}.npz" for name in toy_flows.RECIPES}
-    found = {n: dict(np.load(path)) for n, path in paths.items() if path.exists()}
+        for t in TOYS:
+            if (c.only or name) == name and c.toy in t and not paths[name][t].exists():
+                run(recipe, t, c.share, paths[name][t])
+    whole = {n: of for n, of in paths.items() if all(path.exists() for path in of.values())}
+    found = {n: {t: dict(np.load(path)) for t, path in of.items()} for n, of in whole.items()}
+    if not found:
+        return
     printed = table(found)
     print(printed)
     where = ROOT / "benchmarks" / "results" / "toys.md"
