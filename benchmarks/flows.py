@@ -123,7 +123,7 @@ def of_zuko(c: Config, kind: str, x: np.ndarray) -> tuple[Calls, int]:
     """zuko's."""
     sizes = {"transforms": c.num_layers, "hidden_features": (c.hidden, c.hidden)}
     make = {
-        "RealNVP": functools.partial(zuko.flows.NICE),
+        "RealNVP": zuko.flows.RealNVP,
         "MAF": zuko.flows.MAF,
         "spline MAF": functools.partial(zuko.flows.NSF, bins=c.num_bins),
     }[kind]
