@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from gm import distributions as dist
 from gm.bijections import (
     ActNorm,
     Affine,
@@ -19,6 +20,7 @@ from gm.bijections import (
 )
 from gm.core import Event
 from gm.models import flows
+from gm.models.autoregressive import MADE
 from gm.networks import MLP
 
 PLANE = Event((2,))
@@ -33,8 +35,8 @@ class Recipe:
 
     flow: flows.Flow
     num_steps: int
-    batch_size: int = 512
-    learning_rate: float = 2e-3
+    batch_size: int = 256
+    learning_rate: float = 3e-3
 
 
 def of(*parts: object) -> flows.Flow:
@@ -58,30 +60,35 @@ def autoregressive(transformer: object, num_layers: int, hidden: tuple[int, ...]
     return flows.autoregressive_flow(PLANE, transformer, num_layers, hidden=hidden)
 
 
+def maf_of_mixtures(num_layers: int, num_components: int) -> flows.Flow:
+    """MAF MoG of the paper: affine layers over a MADE whose elements are mixtures of Normals."""
+    base = MADE(PLANE, dist.MixtureOfNormalsHead(num_components), (128, 128), direct=False)
+    return dataclasses.replace(flows.maf(PLANE, num_layers), base=base)
+
+
 BNAF = Inverse(BlockAutoregressive(PLANE, 48, 2))
 RECIPES = {
     "affine": Recipe(flows.Flow(PLANE, flows.Standard(PLANE), Affine(PLANE, "full")), 0),
-    "planar": Recipe(of(*[Inverse(Planar(PLANE))] * 32), 3000, learning_rate=5e-3),
-    "radial": Recipe(of(*[Radial(PLANE)] * 32), 3000, learning_rate=5e-3),
-    "Sylvester": Recipe(of(*[Inverse(Sylvester(PLANE, 2, 2))] * 16), 2000, learning_rate=5e-3),
-    "NICE": Recipe(flows.nice(PLANE, 8), 2000),
-    "RealNVP": Recipe(flows.realnvp(PLANE, 8), 3000),
-    "Glow": Recipe(glow(8), 3000),
-    "spline coupling": Recipe(flows.coupling_flow(PLANE, SPLINE, 4), 4000, learning_rate=3e-3),
-    "MAF": Recipe(flows.maf(PLANE, 8), 3000),
-    "IAF": Recipe(flows.iaf(PLANE, 8), 2000),
-    "spline MAF": Recipe(autoregressive(SPLINE, 2, (128, 128)), 5000, 512, 3e-3),
+    "planar": Recipe(of(*[Inverse(Planar(PLANE))] * 16), 2000, learning_rate=1e-2),
+    "radial": Recipe(of(*[Radial(PLANE)] * 16), 2000, learning_rate=1e-2),
+    "Sylvester": Recipe(of(*[Inverse(Sylvester(PLANE, 2, 2))] * 8), 2000, learning_rate=1e-2),
+    "NICE": Recipe(flows.nice(PLANE, 8), 1500),
+    "RealNVP": Recipe(flows.realnvp(PLANE, 8), 2000),
+    "Glow": Recipe(glow(8), 2000),
+    "spline coupling": Recipe(flows.coupling_flow(PLANE, SPLINE, 4), 5000),
+    "MAF": Recipe(flows.maf(PLANE, 8), 2000),
+    "MAF, mixture base": Recipe(maf_of_mixtures(2, 16), 5000),
+    "IAF": Recipe(flows.iaf(PLANE, 8), 1500),
+    "spline MAF": Recipe(autoregressive(SPLINE, 2, (128, 128)), 10_000),
     "NAF": Recipe(
-        autoregressive(transformers.Inverse(transformers.DeepSigmoidal(16, 2)), 2, (64, 64)), 3000
+        autoregressive(transformers.Inverse(transformers.DeepSigmoidal(16, 2)), 2, (64, 64)), 2000
     ),
     "mixture CDF": Recipe(
-        autoregressive(transformers.Inverse(transformers.MixtureCDF(24)), 2, (128, 128)), 4000
+        autoregressive(transformers.Inverse(transformers.MixtureCDF(24)), 2, (128, 128)), 5000
     ),
     "sum of squares": Recipe(
-        autoregressive(transformers.Inverse(transformers.SumOfSquares(4, 4)), 4, (64, 64)), 2000
+        autoregressive(transformers.Inverse(transformers.SumOfSquares(4, 4)), 3, (64, 64)), 1500
     ),
-    "BNAF": Recipe(of(*[BNAF, SWAP] * 3), 2000),
-    "FFJORD": Recipe(
-        flows.ffjord(PLANE, hidden=(64, 64), tolerance=1e-4), 500, 256, learning_rate=5e-3
-    ),
+    "BNAF": Recipe(of(*[BNAF, SWAP] * 2), 1500),
+    "FFJORD": Recipe(flows.ffjord(PLANE, hidden=(64, 64), tolerance=1e-4), 400),
 }

@@ -1,16 +1,18 @@
-"""Every flow on every density of the plane: KL(truth || model) in nats, by quadrature.
+"""Every flow on every density of the plane: KL(truth || model) in nats.
 
     python benchmarks/toys.py [--only 'spline MAF'] [--folder runs/toys]
 
 Each flow is trained by maximum likelihood on fresh samples of each density, evenly spread by a
 randomly shifted sequence: Adam with cosine decay, and the average of the parameters is scored. An
-affine map is fitted in closed form. What the folder has is not trained again, so that an
+affine map is fitted in closed form. The divergence is a mean over 131,072 points of eight such
+sequences, and its error their spread. What the folder has is not trained again, so that an
 interrupted run goes on. Of all that it has, it writes `benchmarks/results/toys.md` and
 `docs/images/toys.png`.
 """
 
 import dataclasses
 import functools
+import math
 import pathlib
 import time
 from typing import Any
@@ -29,7 +31,6 @@ from gm.metrics import provenance
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOYS = ("two_moons", "ring8", "spirals", "checkerboard", "grid25")
-NODES = {"checkerboard": 48, "ring8": 64, "grid25": 40, "two_moons": 20}
 ROOT_3 = 1.2207440846  # x^4 = x + 1: its powers make an even sequence of three dimensions
 CHUNK = 100  # updates in one call of the device
 LIMITS = {"two_moons": 2.2, "ring8": 2.7, "spirals": 4.0, "checkerboard": 4.6, "grid25": 4.8}
@@ -111,18 +112,14 @@ def fit(recipe: toy_flows.Recipe, density: Any, share: float) -> Params:
     return jax.block_until_ready(train.averaging.averaged(*state))
 
 
-def from_truth(flow: Any, params: Params, name: str) -> tuple[float, float, float]:
-    """KL(truth || model) by quadrature; and of 20,000 samples, with its standard error."""
-    density = toy.DENSITIES[name]
-    nodes, weights = density.quadrature(NODES.get(name, 16))
-    keys = jax.random.split(jax.random.key(1), 20_000)
-    sampled = np.asarray(jax.jit(jax.vmap(density.sample))(keys))
-    truth = jax.jit(jax.vmap(density.log_prob))
-    gaps = []
-    for x in (nodes.astype(np.float32), sampled):
+def from_truth(flow: Any, params: Params, density: Any) -> tuple[float, float]:
+    """KL(truth || model), the mean over eight rules of 16,384 even points, and its error."""
+    truth, means = jax.jit(jax.vmap(density.log_prob)), []
+    for key in jax.random.split(jax.random.key(1), 8):
+        x = np.asarray(samples(density, key, 2**14))
         nats = metrics.likelihood.negative_log_probs(flow, params, x, batch_size=4096).values
-        gaps.append(np.asarray(truth(x), np.float64) + nats)
-    return float(weights @ gaps[0]), gaps[1].mean(), gaps[1].std() / np.sqrt(len(sampled))
+        means.append(np.mean(np.asarray(truth(x), np.float64) + nats))
+    return float(np.mean(means)), float(np.std(means, ddof=1) / math.sqrt(8))
 
 
 def picture_of(log_prob: Any, name: str) -> np.ndarray:
@@ -138,10 +135,9 @@ def run(recipe: toy_flows.Recipe, name: str, share: float, path: pathlib.Path) -
     begin = time.perf_counter()
     params = fit(recipe, toy.DENSITIES[name], share)
     seconds = time.perf_counter() - begin
-    kl, estimate, error = from_truth(recipe.flow, params, name)
-    print(f"{path.parent.name:16} {name:13} {kl:8.4f}", end=" ")
-    print(f"({estimate:.4f} ± {error:.4f} of samples), {seconds:.0f} s", flush=True)
-    about = {"kl": kl, "estimate": estimate, "error": error, "seconds": seconds}
+    kl, error = from_truth(recipe.flow, params, toy.DENSITIES[name])
+    print(f"{path.parent.name:18} {name:13} {kl:8.5f} ± {error:.5f}, {seconds:.0f} s", flush=True)
+    about = {"kl": kl, "error": error, "seconds": seconds}
     about["size"] = sum(leaf.size for leaf in jax.tree.leaves(params))
     about |= {"batch_size": recipe.batch_size, "steps": int(share * recipe.num_steps)}
     path.parent.mkdir(parents=True, exist_ok=True)
