@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from gm import distributions as dist
 from gm.bijections import (
     ActNorm,
     Affine,
@@ -20,7 +19,6 @@ from gm.bijections import (
 )
 from gm.core import Event
 from gm.models import flows
-from gm.models.autoregressive import MADE
 from gm.networks import MLP
 
 PLANE = Event((2,))
@@ -60,12 +58,6 @@ def autoregressive(transformer: object, num_layers: int, hidden: tuple[int, ...]
     return flows.autoregressive_flow(PLANE, transformer, num_layers, hidden=hidden)
 
 
-def maf_of_mixtures(num_layers: int, num_components: int) -> flows.Flow:
-    """MAF MoG of the paper: affine layers over a MADE whose elements are mixtures of Normals."""
-    base = MADE(PLANE, dist.MixtureOfNormalsHead(num_components), (128, 128), direct=False)
-    return dataclasses.replace(flows.maf(PLANE, num_layers), base=base)
-
-
 BNAF = Inverse(BlockAutoregressive(PLANE, 48, 2))
 RECIPES = {
     "affine": Recipe(flows.Flow(PLANE, flows.Standard(PLANE), Affine(PLANE, "full")), 0),
@@ -77,7 +69,6 @@ RECIPES = {
     "Glow": Recipe(glow(8), 2000),
     "spline coupling": Recipe(flows.coupling_flow(PLANE, SPLINE, 4), 5000),
     "MAF": Recipe(flows.maf(PLANE, 8), 2000),
-    "MAF, mixture base": Recipe(maf_of_mixtures(2, 16), 5000),
     "IAF": Recipe(flows.iaf(PLANE, 8), 1500),
     "spline MAF": Recipe(autoregressive(SPLINE, 2, (128, 128)), 10_000),
     "NAF": Recipe(
