@@ -24,6 +24,9 @@ from gm.networks import MLP
 PLANE = Event((2,))
 CHANNELS = Event((1, 1, 2))  # an image of one pixel, for Glow
 SWAP = Permutation((1, 0))
+AFFINE = transformers.Affine(
+    2.0
+)  # scales of a layer between 1/7 and 7: larger ones are unstable here
 SPLINE = transformers.Spline(32, 4.0, min_size=2e-4, min_slope=1e-4)
 
 
@@ -47,7 +50,7 @@ def glow(num_steps: int) -> flows.Flow:
     network = MLP((64, 64), (), input_ndim=3, output_scale=0.0)
     parts = []
     for i in range(num_steps):
-        step = Coupling(CHANNELS, transformers.Affine(), network)
+        step = Coupling(CHANNELS, AFFINE, network)
         parts += [step, InvertibleConv(CHANNELS, i), ActNorm(CHANNELS)]
     around = Reshape(PLANE.shape, CHANNELS.shape), Reshape(CHANNELS.shape, PLANE.shape)
     return of(around[0], *parts, around[1])
@@ -65,11 +68,11 @@ RECIPES = {
     "radial": Recipe(of(*[Radial(PLANE)] * 16), 2000, learning_rate=1e-2),
     "Sylvester": Recipe(of(*[Inverse(Sylvester(PLANE, 2, 2))] * 8), 2000, learning_rate=1e-2),
     "NICE": Recipe(flows.nice(PLANE, 8), 1500),
-    "RealNVP": Recipe(flows.realnvp(PLANE, 8), 2000),
+    "RealNVP": Recipe(flows.coupling_flow(PLANE, AFFINE, 8), 2000),
     "Glow": Recipe(glow(8), 2000),
     "spline coupling": Recipe(flows.coupling_flow(PLANE, SPLINE, 4), 5000),
-    "MAF": Recipe(flows.maf(PLANE, 8), 2000),
-    "IAF": Recipe(flows.iaf(PLANE, 8), 1500),
+    "MAF": Recipe(flows.autoregressive_flow(PLANE, AFFINE, 8), 2000),
+    "IAF": Recipe(flows.autoregressive_flow(PLANE, AFFINE, 8, inverse=True), 1500),
     "spline MAF": Recipe(autoregressive(SPLINE, 2, (128, 128)), 10_000),
     "NAF": Recipe(
         autoregressive(transformers.Inverse(transformers.DeepSigmoidal(16, 2)), 2, (64, 64)), 2000

@@ -41,8 +41,8 @@ PIXELS = 160  # of a picture, along each side
 class Config:
     """What to train."""
 
-    only: str = ""
-    """One flow, by its name; all by default."""
+    only: tuple[str, ...] = ()
+    """Flows by their names; all by default."""
     toy: str = ""
     """Densities with this in their name."""
     folder: pathlib.Path = pathlib.Path("runs/toys")
@@ -73,6 +73,7 @@ def advance(recipe: toy_flows.Recipe, num_steps: int, state: tuple, x: Array) ->
     return jax.lax.scan(step, state, x)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def samples(density: Any, key: Key, size: int) -> Array:
     """Samples [size, 2] of a density that fill it more evenly than independent ones.
 
@@ -97,8 +98,7 @@ def samples(density: Any, key: Key, size: int) -> Array:
 
 def fit(recipe: toy_flows.Recipe, density: Any, share: float) -> Params:
     """The averaged parameters after training on fresh samples of a density."""
-    sample = functools.partial(samples, density, size=recipe.batch_size)
-    batches = jax.jit(jax.vmap(sample))
+    batches = jax.jit(jax.vmap(lambda key: samples(density, key, recipe.batch_size)))
     num_steps = int(share * recipe.num_steps) // CHUNK * CHUNK
     key_init, key_data = jax.random.split(jax.random.key(0))
     params = recipe.flow.init(key_init, np.asarray(samples(density, key_init, 10_000)))
@@ -117,17 +117,19 @@ def from_truth(flow: Any, params: Params, density: Any) -> tuple[float, float]:
     truth, means = jax.jit(jax.vmap(density.log_prob)), []
     for key in jax.random.split(jax.random.key(1), 8):
         x = np.asarray(samples(density, key, 2**14))
-        nats = metrics.likelihood.negative_log_probs(flow, params, x, batch_size=4096).values
-        means.append(np.mean(np.asarray(truth(x), np.float64) + nats))
+        means.append(np.mean(np.asarray(truth(x), np.float64) - log_probs(flow, params, x)))
     return float(np.mean(means)), float(np.std(means, ddof=1) / math.sqrt(8))
 
 
-def picture_of(log_prob: Any, name: str) -> np.ndarray:
-    """The density on a grid: [PIXELS, PIXELS], as a share of bytes of the largest of the truth."""
+def log_probs(flow: Any, params: Params, x: np.ndarray) -> np.ndarray:
+    """log p of each of x: [N, 2]."""
+    return -metrics.likelihood.negative_log_probs(flow, params, x, batch_size=4096).values
+
+
+def grid(name: str) -> np.ndarray:
+    """Points of the picture of a toy: [PIXELS PIXELS, 2]."""
     side = np.linspace(-LIMITS[name], LIMITS[name], PIXELS, dtype=np.float32)
-    grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
-    found = [np.exp(np.asarray(jax.jit(jax.vmap(log_prob))(part))) for part in np.split(grid, 10)]
-    return np.concatenate(found).reshape(PIXELS, PIXELS)
+    return np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
 
 
 def run(recipe: toy_flows.Recipe, name: str, share: float, path: pathlib.Path) -> None:
@@ -141,7 +143,7 @@ def run(recipe: toy_flows.Recipe, name: str, share: float, path: pathlib.Path) -
     about["size"] = sum(leaf.size for leaf in jax.tree.leaves(params))
     about |= {"batch_size": recipe.batch_size, "steps": int(share * recipe.num_steps)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    density = picture_of(functools.partial(recipe.flow.log_prob, params), name)
+    density = np.exp(log_probs(recipe.flow, params, grid(name))).reshape(PIXELS, PIXELS)
     np.savez(path, **about, density=density)
 
 
@@ -168,7 +170,10 @@ def picture(found: dict[str, dict[str, Any]]) -> Any:
     import matplotlib
     from matplotlib.figure import Figure
 
-    truth = {t: {"density": picture_of(toy.DENSITIES[t].log_prob, t)} for t in TOYS}
+    truth = {}
+    for t in TOYS:
+        exact = np.exp(jax.jit(jax.vmap(toy.DENSITIES[t].log_prob))(grid(t)))
+        truth[t] = {"density": exact.reshape(PIXELS, PIXELS)}
     columns = {"truth": truth} | found
     with matplotlib.rc_context(plot.STYLE | {"axes.titlesize": 7}):
         figure = Figure(figsize=(0.95 * len(columns), 0.98 * len(TOYS)), layout="constrained")
@@ -191,7 +196,7 @@ def main(c: Config) -> None:
     paths = {n: {t: c.folder / n / f"{t}.npz" for t in TOYS} for n in toy_flows.RECIPES}
     for name, recipe in toy_flows.RECIPES.items():
         for t in TOYS:
-            if (c.only or name) == name and c.toy in t and not paths[name][t].exists():
+            if name in (c.only or toy_flows.RECIPES) and c.toy in t and not paths[name][t].exists():
                 run(recipe, t, c.share, paths[name][t])
     whole = {n: of for n, of in paths.items() if all(path.exists() for path in of.values())}
     found = {n: {t: dict(np.load(path)) for t, path in of.items()} for n, of in whole.items()}

@@ -30,13 +30,15 @@ class Config(options.Flow):
     eval_samples: int = 50_000
     """Samples of the flow for the effective sample size and the normaliser."""
     num_layers: int = 6
-    num_steps: int = 2_000
-    num_bins: int = 8
+    num_steps: int = 4_000
+    num_bins: int = 0
     bound: float = 5.0
+    learning_rate: float = 1e-3
     keep_best: bool = False
 
 
-PRESETS = {name: Config(name) for name in ("banana", "funnel", "eight_schools", "four_modes")}
+PRESETS = {name: Config(name) for name in ("banana", "funnel", "eight_schools")}
+PRESETS["four_modes"] = Config("four_modes", num_bins=16)
 
 if __name__ == "__main__":
     ASKED = command.parse(PRESETS)  # before JAX is imported, so that --help is quick
@@ -53,13 +55,15 @@ from gm.recipes.experiment import Experiment
 
 
 def build(c: Config) -> Experiment:
-    """Spline couplings, by reverse KL or by maximum likelihood."""
+    """A flow of affine or spline couplings, by reverse KL or by maximum likelihood."""
     dataset = loading.load(c, "vectors")
     target = dataset.density.log_prob
-    model = flows.spline_coupling(
-        dataset.event, c.num_layers, num_bins=c.num_bins, bound=c.bound, hidden=c.hidden
-    )
-    name = f"spline couplings, {c.num_layers} layers, {c.num_bins} bins"
+    sizes = {"num_layers": c.num_layers, "hidden": c.hidden}
+    if c.num_bins:
+        model = flows.spline_coupling(dataset.event, num_bins=c.num_bins, bound=c.bound, **sizes)
+        name = f"spline couplings, {c.num_layers} layers, {c.num_bins} bins"
+    else:
+        model, name = flows.realnvp(dataset.event, **sizes), f"RealNVP, {c.num_layers} layers"
     loss, principle = maximum_likelihood.negative_log_likelihood, "maximum likelihood"
     if not c.forward:
         options = {"num_samples": c.batch_size, "path_gradient": c.path_gradient}

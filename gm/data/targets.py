@@ -25,16 +25,16 @@ LOG_TWO_PI = math.log(2.0 * math.pi)
 class Banana:
     """x_1 ~ N(0, s²), x_2 | x_1 ~ N(b (x_1² - s²), 1).
 
-    Haario, Saksman & Tamminen (1999), Computational Statistics 14: s = 10, and b = 0.03 for the
-    moderately twisted one.
+    Haario, Saksman & Tamminen (1999), Computational Statistics 14, whose moderately twisted one is
+    `Banana(10.0, 0.03)`.
 
     Attributes:
       scale: s.
       bend: b.
     """
 
-    scale: float = 10.0
-    bend: float = 0.03
+    scale: float = 2.0
+    bend: float = 0.25
 
     @property
     def event(self) -> Event:
