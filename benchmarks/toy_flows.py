@@ -10,6 +10,7 @@ from gm.bijections import (
     Coupling,
     Inverse,
     InvertibleConv,
+    MaskedAutoregressive,
     Permutation,
     Planar,
     Radial,
@@ -27,7 +28,11 @@ SWAP = Permutation((1, 0))
 AFFINE = transformers.Affine(
     2.0
 )  # scales of a layer between 1/7 and 7: larger ones are unstable here
-SPLINE = transformers.Spline(32, 4.0, min_size=2e-4, min_slope=1e-4)
+
+
+def spline(num_bins: int, bound: float = 4.0) -> transformers.Spline:
+    """A spline that can be steep and flat enough for modes as narrow as those of ring8."""
+    return transformers.Spline(num_bins, bound, min_size=2e-4, min_slope=1e-4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +66,15 @@ def autoregressive(transformer: object, num_layers: int, hidden: tuple[int, ...]
     return flows.autoregressive_flow(PLANE, transformer, num_layers, hidden=hidden)
 
 
+def spline_maf() -> flows.Flow:
+    """Three autoregressive layers in both orders; those next to the data spend their bins there."""
+    layers = [
+        MaskedAutoregressive(PLANE, spline(24, bound), (128, 128), order=order)
+        for bound, order in ((4.0, (0, 1)), (2.2, (1, 0)), (2.2, (0, 1)))
+    ]
+    return of(*layers)
+
+
 BNAF = Inverse(BlockAutoregressive(PLANE, 48, 2))
 RECIPES = {
     "affine": Recipe(flows.Flow(PLANE, flows.Standard(PLANE), Affine(PLANE, "full")), 0),
@@ -70,15 +84,15 @@ RECIPES = {
     "NICE": Recipe(flows.nice(PLANE, 8), 1500),
     "RealNVP": Recipe(flows.coupling_flow(PLANE, AFFINE, 8), 2000),
     "Glow": Recipe(glow(8), 2000),
-    "spline coupling": Recipe(flows.coupling_flow(PLANE, SPLINE, 4), 5000),
+    "spline coupling": Recipe(flows.coupling_flow(PLANE, spline(24), 4), 4000),
     "MAF": Recipe(flows.autoregressive_flow(PLANE, AFFINE, 8), 2000),
     "IAF": Recipe(flows.autoregressive_flow(PLANE, AFFINE, 8, inverse=True), 1500),
-    "spline MAF": Recipe(autoregressive(SPLINE, 2, (128, 128)), 10_000),
+    "spline MAF": Recipe(spline_maf(), 8000, 128),
     "NAF": Recipe(
         autoregressive(transformers.Inverse(transformers.DeepSigmoidal(16, 2)), 2, (64, 64)), 2000
     ),
     "mixture CDF": Recipe(
-        autoregressive(transformers.Inverse(transformers.MixtureCDF(24)), 2, (128, 128)), 5000
+        autoregressive(transformers.Inverse(transformers.MixtureCDF(24)), 2, (128, 128)), 4000
     ),
     "sum of squares": Recipe(
         autoregressive(transformers.Inverse(transformers.SumOfSquares(4, 4)), 3, (64, 64)), 1500
