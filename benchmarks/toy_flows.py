@@ -25,9 +25,7 @@ from gm.networks import MLP
 PLANE = Event((2,))
 CHANNELS = Event((1, 1, 2))  # an image of one pixel, for Glow
 SWAP = Permutation((1, 0))
-AFFINE = transformers.Affine(
-    2.0
-)  # scales of a layer between 1/7 and 7: larger ones are unstable here
+AFFINE = transformers.Affine(2.0)  # scales between 1/7 and 7; with larger ones training diverges
 
 
 def spline(num_bins: int, bound: float = 4.0) -> transformers.Spline:
