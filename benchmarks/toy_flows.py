@@ -82,15 +82,15 @@ RECIPES = {
     "NICE": Recipe(flows.nice(PLANE, 8), 1500),
     "RealNVP": Recipe(flows.coupling_flow(PLANE, AFFINE, 8), 2000),
     "Glow": Recipe(glow(8), 2000),
-    "spline coupling": Recipe(flows.coupling_flow(PLANE, spline(24), 4), 4000),
+    "spline coupling": Recipe(flows.coupling_flow(PLANE, spline(24), 4), 3000),
     "MAF": Recipe(flows.autoregressive_flow(PLANE, AFFINE, 8), 2000),
-    "IAF": Recipe(flows.autoregressive_flow(PLANE, AFFINE, 8, inverse=True), 1500),
-    "spline MAF": Recipe(spline_maf(), 8000, 128),
+    "IAF": Recipe(flows.autoregressive_flow(PLANE, AFFINE, 4, inverse=True), 500),
+    "spline MAF": Recipe(spline_maf(), 6000, 128),
     "NAF": Recipe(
         autoregressive(transformers.Inverse(transformers.DeepSigmoidal(16, 2)), 2, (64, 64)), 2000
     ),
     "mixture CDF": Recipe(
-        autoregressive(transformers.Inverse(transformers.MixtureCDF(24)), 2, (128, 128)), 4000
+        autoregressive(transformers.Inverse(transformers.MixtureCDF(24)), 2, (128, 128)), 3000
     ),
     "sum of squares": Recipe(
         autoregressive(transformers.Inverse(transformers.SumOfSquares(4, 4)), 3, (64, 64)), 1500

@@ -30,7 +30,7 @@ class Config(options.Flow):
     eval_samples: int = 50_000
     """Samples of the flow for the effective sample size and the normaliser."""
     num_layers: int = 6
-    num_steps: int = 4_000
+    num_steps: int = 2_000
     num_bins: int = 0
     bound: float = 5.0
     learning_rate: float = 1e-3
