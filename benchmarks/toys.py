@@ -23,6 +23,7 @@ import numpy as np
 import optax
 import toy_flows
 import tyro
+from PIL import Image
 
 from gm import metrics, plot, train
 from gm.core import Array, Key, Params
@@ -207,7 +208,10 @@ def main(c: Config) -> None:
     where = ROOT / "benchmarks" / "results" / "toys.md"
     machine = f"{provenance.hardware()}, jax {jax.__version__}"
     where.write_text(f"`python benchmarks/toys.py` on {machine}\n\n{printed}\n", "utf-8")
-    plot.save(picture(found), ROOT / "docs" / "images" / "toys.png", dpi=110)
+    path = plot.save(picture(found), ROOT / "docs" / "images" / "toys.png", dpi=90)
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(48)
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":
