@@ -85,7 +85,7 @@ RECIPES = {
     "spline coupling": Recipe(flows.coupling_flow(PLANE, spline(24), 4), 3000),
     "MAF": Recipe(flows.autoregressive_flow(PLANE, AFFINE, 8), 2000),
     "IAF": Recipe(flows.autoregressive_flow(PLANE, AFFINE, 4, inverse=True), 500),
-    "spline MAF": Recipe(spline_maf(), 6000, 128),
+    "spline MAF": Recipe(spline_maf(), 4000, 160),
     "NAF": Recipe(
         autoregressive(transformers.Inverse(transformers.DeepSigmoidal(16, 2)), 2, (64, 64)), 2000
     ),
