@@ -121,11 +121,11 @@ def reverse():
     """Both divergences of flows fitted by reverse KL and by maximum likelihood, and ESS."""
     rows = []
     for path in sorted((EXPERIMENTS / "results").glob("variational_*/result.json")):
-        found = {row["metric"]: row for row in json.loads(path.read_text("utf-8"))}
-        first = next(iter(found.values()))
-        numbers = [with_error(r["value"], r["standard_error"]) for r in found.values()]
-        rows.append((first["dataset"], first["principle"], *numbers))
-        names = list(found)
+        every = json.loads(path.read_text("utf-8"))
+        found = [row for row in every if not row["metric"].endswith((" validation", " step"))]
+        numbers = [with_error(row["value"], row["standard_error"]) for row in found]
+        rows.append((found[0]["dataset"], found[0]["principle"], *numbers))
+        names = [f"{row['metric']}, {row['unit']}" for row in found]
     header = ("target", "principle", *names)
     lines = [f"| {' | '.join(map(_plain, header))} |", "|---" * len(header) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])

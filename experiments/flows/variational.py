@@ -6,11 +6,13 @@ likelihood takes exact samples of the same target, and both are scored by both d
 CPU core:
 
 python experiments/flows/variational.py
-    A banana; not run yet.
+    A banana, RealNVP: 0.0008 nats from the truth, effective sample size 99.9 %, in 21 s.
+python experiments/flows/variational.py four_modes
+    Four Gaussians, splines: settles on the one of weight 0.3, 1.204 = -log 0.3 nats from the truth.
 python experiments/flows/variational.py funnel
-    Also eight_schools and four_modes; not run yet.
-python experiments/flows/variational.py funnel --forward
-    Maximum likelihood on samples.
+    Also eight_schools; not run yet.
+python experiments/flows/variational.py banana --forward
+    Maximum likelihood on samples: 0.0011 nats from the truth, effective sample size 99.9 %.
 """
 
 import dataclasses
