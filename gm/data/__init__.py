@@ -18,10 +18,10 @@
     zipped(labelled=few.batches(16, seed=0), unlabelled=many.batches(112, seed=1))
 
 `toy` has densities in one and two dimensions with an exact log_prob, `targets` those of variational
-inference, `sprites` images of known factors.
+inference, `sprites` images of known factors, `documents` bags of words.
 """
 
-from gm.data import sprites, targets, toy
+from gm.data import documents, sprites, targets, toy
 from gm.data.arrays import from_arrays
 from gm.data.audio import write_wav
 from gm.data.batches import Batches
@@ -58,6 +58,7 @@ __all__ = [
     "UniformDequantization",
     "Zipped",
     "decode",
+    "documents",
     "encode",
     "from_arrays",
     "from_examples",

@@ -39,6 +39,7 @@ from gm.distributions.heads import (
 from gm.distributions.joint import Joint, sample_and_kl
 from gm.distributions.mixtures import Mixture
 from gm.distributions.pathwise import is_reparameterized, sample_and_log_prob
+from gm.distributions.proportions import proportions_posterior
 from gm.distributions.relaxed import (
     RelaxedBernoulli,
     RelaxedCategorical,
@@ -89,6 +90,7 @@ __all__ = [
     "is_reparameterized",
     "kl_divergence",
     "one_hot",
+    "proportions_posterior",
     "randomness",
     "randomness_of_event",
     "relax",

@@ -20,6 +20,7 @@ expectation, `estimate` a statistic of samples.
     frechet      Fréchet distance of features (FID), and its value at infinitely many samples
     prdc         precision, recall, density, coverage: quality and variety apart
     memorization  are samples copies of the training set?
+    topics       perplexity by document completion, and coherence, of topic models
     baselines    independent pixels and file compressors, which every model should beat
     results      result.json files, and `gm results`, which generates a table from them
     provenance   the hardware, revision and command of a result
@@ -41,6 +42,7 @@ from gm.metrics import (
     neighbors,
     permutation,
     prdc,
+    topics,
 )
 from gm.metrics.certificate import Certificate, certificate
 from gm.metrics.likelihood import evaluate
@@ -66,4 +68,5 @@ __all__ = [
     "neighbors",
     "permutation",
     "prdc",
+    "topics",
 ]

@@ -16,6 +16,7 @@ data (`experiment.Experiment`), a class of options, and `PRESETS`, named options
     texts              maximum likelihood for texts
     latent             bounds for latent-variable models
     variational        scores of a flow against a density that is known
+    topics             topic models of documents: reading, scores, reports
     games              adversarial training of a generator and a critic
     closed_form        fits without gradients, selected by validation
     folds              cross-validation on small data; each fold trains as one program

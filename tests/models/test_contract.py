@@ -47,7 +47,7 @@ from gm.models.classical import (
 )
 from gm.models.flows import Flow, Standard
 from gm.models.implicit import Critic, Generator
-from gm.models.latent import VAE
+from gm.models.latent import VAE, LatentDirichletAllocation
 from gm.networks import (
     GRU,
     LSTM,
@@ -135,6 +135,7 @@ ROWS = {
 }
 
 MATRIX = {
+    "LDA": LatentDirichletAllocation(Event((3,), 3), 2, concentration=0.8),
     "Diagonal BiLSTM, class-conditional": CausalModel(
         SQUARE,
         dist.BernoulliHead(),
