@@ -9,7 +9,7 @@ the parameters of the encoder and of the decoder,
 
     bias    |mean - exact| / |exact|, and the standard error of that mean in the same unit
     spread  sqrt(trace of the covariance) / |exact|, of one estimate
-    SNR     mean over the parameters of |exact_i| / standard deviation_i
+    SNR     mean over the parameters of |exact_i| / standard deviation_i; inf where one has no noise
 
 all vectors over the parameters of one part. The weights of the real z are bounded, but for "narrow
 q", narrower than the posterior: there they are not, and neither theory of the SNR holds.
@@ -220,7 +220,8 @@ def main(c: Config) -> None:
                 scale, error = np.linalg.norm(truth), g.std(0) / np.sqrt(len(g))
                 bias = np.linalg.norm(g.mean(0) - truth) / scale
                 numbers = bias, np.linalg.norm(error) / scale, np.linalg.norm(g.std(0)) / scale
-                ratio = np.mean(np.abs(truth) / g.std(0))
+                with np.errstate(divide="ignore"):
+                    ratio = np.mean(np.abs(truth) / g.std(0))
                 row = " ".join(f"{number:9.4f}" for number in (*numbers, ratio))
                 print(f"{name:18} {size:5} {part:8} {row}", flush=True)
 
@@ -234,6 +235,7 @@ def picture(table: str, path: pathlib.Path) -> None:
         if name in lines and rest[1] == "encoder":
             for column, value in zip(lines[name], (int(rest[0]), float(rest[-1])), strict=True):
                 column.append(value)
+    lines = {name: line for name, line in lines.items() if line[0]}
     label = "signal-to-noise ratio of the encoder's gradient"
     plot.save(plot.curves(lines, "K", label, log_x=True, log_y=True), path)
 

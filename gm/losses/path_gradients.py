@@ -11,8 +11,8 @@ paths alone:
 Roeder, Wu & Duvenaud (2017), arXiv:1703.09194; Tucker et al. (2019), arXiv:1810.04152. Both are
 unbiased, and zero without noise where q is the posterior. IWAE's usual gradient of the encoder
 has a signal-to-noise ratio that falls as 1 / sqrt(S) (Rainforth et al., 2018, arXiv:1802.04537);
-that of DReG does not (`benchmarks/estimators.py`). The gradient of the parameters that reach
-the bound through `prior` and `decode` is the usual one.
+that of DReG does not where the weights are bounded (`benchmarks/estimators.py`). The gradient of
+the parameters that reach the bound through `prior` and `decode` is the usual one.
 
 The score is held off by a second `encode` with constant parameters, whose `log_prob` is evaluated
 at z: for a posterior that is an inverse autoregressive flow this is its slow direction.
