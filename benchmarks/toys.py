@@ -152,14 +152,16 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     """Markdown: KL of each flow from each toy, the parameters, the updates, the seconds."""
     header = ("flow", *TOYS, "parameters", "updates x batch", "seconds a toy")
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    least = {t: min(float(of[t]["kl"]) for of in found.values()) for t in TOYS}
+    least = {t: min(float(of[t]["kl"]) for of in found.values() if t in of) for t in TOYS}
     for name, of in found.items():
-        values = {t: float(of[t]["kl"]) for t in TOYS}
-        shown = {t: f"{kl:.4f}" if kl < 0.1 else f"{kl:.2f}" for t, kl in values.items()}
-        cells = [f"**{shown[t]}**" if values[t] == least[t] else shown[t] for t in TOYS]
-        one = of[TOYS[0]]
+        cells = []
+        for t in TOYS:
+            kl = float(of[t]["kl"]) if t in of else math.nan
+            shown = "-" if math.isnan(kl) else f"{kl:.4f}" if kl < 0.1 else f"{kl:.2f}"
+            cells.append(f"**{shown}**" if kl == least[t] else shown)
+        one = next(iter(of.values()))
         steps = f"{one['steps']:,} x {one['batch_size']:,}" if one["steps"] else "closed form"
-        seconds = np.mean([of[t]["seconds"] for t in TOYS])
+        seconds = np.mean([of[t]["seconds"] for t in of])
         lines.append(
             f"| {name} | {' | '.join(cells)} | {one['size']:,} | {steps} | {seconds:.0f} |"
         )
@@ -184,9 +186,10 @@ def picture(found: dict[str, dict[str, Any]]) -> Any:
             exact = truth[t]["density"]
             top = np.quantile(exact[exact > 1e-3 * exact.max()], 0.9)
             for ax, (name, of) in zip(row, columns.items(), strict=True):
-                shown = np.sqrt(np.clip(of[t]["density"] / top, 0.0, 1.0))
-                ax.imshow(shown, origin="lower", cmap=plot.DENSITY_MAP, vmin=0.0, vmax=1.0)
                 ax.set_axis_off()
+                if t in of:
+                    shown = np.sqrt(np.clip(of[t]["density"] / top, 0.0, 1.0))
+                    ax.imshow(shown, origin="lower", cmap=plot.DENSITY_MAP, vmin=0.0, vmax=1.0)
                 if t == TOYS[0]:
                     ax.set_title(name)
     return figure
@@ -199,10 +202,11 @@ def main(c: Config) -> None:
         for t in TOYS:
             if name in (c.only or toy_flows.RECIPES) and c.toy in t and not paths[name][t].exists():
                 run(recipe, t, c.share, paths[name][t])
-    whole = {n: of for n, of in paths.items() if all(path.exists() for path in of.values())}
-    found = {n: {t: dict(np.load(path)) for t, path in of.items()} for n, of in whole.items()}
-    if not found:
-        return
+    found = {
+        n: {t: dict(np.load(path)) for t, path in of.items() if path.exists()}
+        for n, of in paths.items()
+    }
+    found = {n: of for n, of in found.items() if of}
     printed = table(found)
     print(printed)
     where = ROOT / "benchmarks" / "results" / "toys.md"
