@@ -23,7 +23,7 @@ from gm.networks.causal import (
     Window,
     parallel,
 )
-from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder, ConvNet
+from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder, ConvNet, ResidualConvNet
 from gm.networks.layers import Conv, Dense
 from gm.networks.masked import MaskedDense, MaskedMLP, evenly_spaced_degrees
 from gm.networks.masked_conv import MaskedConv, RowConv
@@ -68,6 +68,7 @@ __all__ = [
     "RecurrentLayer",
     "RecurrentNetwork",
     "ResidualBlock",
+    "ResidualConvNet",
     "ResidualMLP",
     "RowConv",
     "RowLSTM",

@@ -134,11 +134,48 @@ class ConvNet(Frozen):
         h = joined(x, None if context is None else context[..., None, None, :])
         for number, channels in enumerate(self.channels):
             h = self.activation(Conv(channels, 1 if number else 3, dtype=self.dtype)(h))
-        init = nn.initializers.variance_scaling(
-            max(self.output_scale, 1e-12) ** 2, "fan_in", "truncated_normal"
-        )
-        y = Conv(math.prod(self.output_shape[2:]), dtype=self.dtype, kernel_init=init)(h)
+        y = _last(self, h)
         return y.reshape(*batch, *self.output_shape).astype(jnp.float32)
+
+
+class ResidualConvNet(Frozen):
+    """Image to image of the same size: a 3x3 convolution, residual blocks, a 3x3 convolution.
+
+    Attributes:
+      channels: of the residual stream.
+      output_shape: (H, W, ...) of one output, whose further axes are channels.
+      num_blocks: residual blocks, `ConvBlock`.
+      activation: as in `ConvBlock`.
+      output_scale: multiplies the initial weights of the last layer, as in `MLP`.
+      dtype: of the factors of every product; all else is in float32 (`layers`).
+    """
+
+    channels: int
+    output_shape: tuple[int, ...]
+    num_blocks: int = 2
+    activation: Callable[[Array], Array] = nn.silu
+    output_scale: float = 1.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, context: Array | None = None) -> Array:
+        """x: [..., H, W, C] -> [..., *output_shape]; a context [..., E] is E more channels."""
+        batch = x.shape[:-3]
+        h = joined(x, None if context is None else context[..., None, None, :])
+        h = Conv(self.channels, dtype=self.dtype)(h)
+        for _ in range(self.num_blocks):
+            h = ConvBlock(self.channels, self.activation, self.dtype)(h)
+        y = _last(self, self.activation(_norm(h)))
+        return y.reshape(*batch, *self.output_shape).astype(jnp.float32)
+
+
+def _last(module: ConvNet | ResidualConvNet, h: Array) -> Array:
+    """The last convolution, with as many channels as the further axes of the output hold."""
+    init = nn.initializers.variance_scaling(
+        max(module.output_scale, 1e-12) ** 2, "fan_in", "truncated_normal"
+    )
+    size = math.prod(module.output_shape[2:])
+    return Conv(size, dtype=module.dtype, kernel_init=init)(h)
 
 
 def _blocks(module: ConvEncoder | ConvDecoder, level: int, x: Array) -> Array:

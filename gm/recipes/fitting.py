@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -107,6 +108,16 @@ def in_steps(
     if best is None or not best.risen:
         return Fitted(*last, seconds)
     return _chosen(c, best, last, seconds)
+
+
+def init_of(
+    model: Any, dataset: data.Dataset, examples: int
+) -> tuple[Callable[[Key], Params], bool]:
+    """model.init, from so many training examples unless they are 0; and whether it is traced."""
+    if not examples:
+        return model.init, True
+    x = np.asarray(next(dataset.train.in_order(examples))["x"])
+    return functools.partial(model.init, x=x), False
 
 
 def _init(

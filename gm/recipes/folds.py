@@ -59,8 +59,10 @@ def experiment(
             test, validation, rest = standardized(*split_fold(x, i))
             key_fold = jax.random.fold_in(key, i)
             params = fit_fold(c, chooser or model, key_fold, rest, validation)
-            nats.append(-np.asarray(jax.vmap(jax.jit(model.log_prob), (None, 0))(params, test)))
-            print(f"fold {i + 1} of {c.num_folds}: {metrics.Score.mean(nats[-1])}")
+            nats.append(negative_log_probs(model, params, test))
+            known = np.mean(negative_log_probs(chooser or model, params, validation))
+            print(f"fold {i + 1} of {c.num_folds}: {metrics.Score.mean(nats[-1])}", end="")
+            print(f"; {known:.3f} in validation")
             kept = params if kept is None else kept
         scores = {METRIC: metrics.Score.mean(np.concatenate(nats))}
         return Fitted(kept, c.num_rounds * STEPS, time.perf_counter() - begin, scores=scores)
@@ -85,6 +87,11 @@ def experiment(
         published=published or {},
         standardized=standard,
     )
+
+
+def negative_log_probs(model: Any, params: Params, x: np.ndarray) -> np.ndarray:
+    """-log p(x) of each of x: [N, *event], nats."""
+    return -np.asarray(jax.jit(jax.vmap(model.log_prob, (None, 0)))(params, x))
 
 
 def split_fold(x: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -116,7 +123,11 @@ def fit_fold(
     def step(state, key):
         params, opt_state = state
         key_batch, key_loss = jax.random.split(key)
-        batch = {"x": x[jax.random.randint(key_batch, (c.batch_size,), 0, len(x))]}
+        chosen = x[jax.random.randint(key_batch, (c.batch_size,), 0, len(x))]
+        if c.noise:
+            key_loss, key_noise = jax.random.split(key_loss)
+            chosen += c.noise * jax.random.normal(key_noise, chosen.shape, chosen.dtype)
+        batch = {"x": chosen}
         grads = jax.grad(lambda p: loss(model, p, key_loss, batch)[0])(params)
         updates, opt_state = optimizer.update(grads, opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), None

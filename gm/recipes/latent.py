@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,6 +25,8 @@ def experiment(
     model: Any,
     name: str,
     *,
+    examples: int = 0,
+    counts: Mapping[str, int] | None = None,
     published: Published | None = None,
 ) -> Experiment:
     """A latent-variable model, trained by the ELBO or, with several samples, the IWAE bound.
@@ -33,8 +36,12 @@ def experiment(
       dataset: the data set.
       model: the model to score and to sample.
       name: the name of the model in reports.
+      examples: as in `likelihood.experiment`.
+      counts: {metric: samples per example} of the bounds to report, the first of one sample; by
+        default the ELBO, and `eval_samples` of the options.
       published: values of the literature, {data set: {metric: (value, source)}}.
     """
+    counts = counts or {BOUND: 1, ESTIMATE: c.eval_samples}
     key_validate, key_score = jax.random.split(jax.random.key(c.seed))
     loss, principle = variational.negative_elbo, "ELBO"
     if c.num_samples > 1:
@@ -45,12 +52,15 @@ def experiment(
         split = dataset.validation
         return {"nats": metrics.evaluate(model, params, split, key=key_validate).value}
 
-    def bound(params: Params, split: data.Split, num_samples: int = 1) -> metrics.Score:
+    def score(params: Params, split: data.Split) -> dict[str, metrics.Score]:
+        return {metric: bound(params, split, count) for metric, count in counts.items()}
+
+    def bound(params: Params, split: data.Split, num_samples: int) -> metrics.Score:
         return metrics.evaluate(model, params, split, key=key_score, num_samples=num_samples)
 
-    def score(params: Params, split: data.Split) -> dict[str, metrics.Score]:
-        found = {BOUND: bound(params, split)}
-        return found | {ESTIMATE: bound(params, split, c.eval_samples)}
+    def brief(params: Params, split: data.Split) -> dict[str, metrics.Score]:
+        metric, count = next(iter(counts.items()))
+        return {metric: bound(params, split, count)}
 
     def picture(params: Params, path: pathlib.Path) -> None:
         samples.beside_data(dataset, model, params, c.seed, path)
@@ -59,7 +69,9 @@ def experiment(
         schedule = optax.cosine_decay_schedule(c.learning_rate, c.num_steps)
         adam = train.with_ema(optax.adamw(schedule, weight_decay=c.weight_decay), c.ema_decay)
         learner, show = (functools.partial(loss, model), adam), {"schedule": schedule}
-        return fitting.in_steps(c, dataset, model.init, learner, validate, picture, **show)
+        init, traced = fitting.init_of(model, dataset, examples)
+        show["traced_init"] = traced
+        return fitting.in_steps(c, dataset, init, learner, validate, picture, **show)
 
     return Experiment(
         dataset,
@@ -69,7 +81,7 @@ def experiment(
         fit,
         score,
         picture,
-        brief=lambda params, split: {BOUND: bound(params, split)},
+        brief=brief,
         published=published or {},
         num_members=c.members,
     )

@@ -18,6 +18,7 @@ from gm.recipes import fitting, options, samples
 from gm.recipes.experiment import Experiment, Fitted, Published
 
 METRIC = "negative log-likelihood"
+BITS = "bits per dimension"
 FROM_TRUTH = "KL(truth || model)"
 
 
@@ -58,15 +59,14 @@ def experiment(
 
     def fit() -> Fitted:
         step = functools.partial(loss, core.in_precision(trained, c.dtype))
-        own, init = {"schedule": schedule(c)}, model.init
-        if examples:
-            first = next(dataset.train.in_order(examples))["x"]
-            init = functools.partial(model.init, x=np.asarray(first))
-            own["traced_init"] = False
+        init, traced = fitting.init_of(model, dataset, examples)
+        own = {"schedule": schedule(c), "traced_init": traced}
         return fitting.in_steps(c, dataset, init, (step, optimizer(c)), validate, picture, **own)
 
     def score(params: Params, split: data.Split) -> dict[str, metrics.Score]:
         found = {METRIC: evaluate(c, model, params, split)}
+        if split.bound:  # of dequantized integers, for which the literature has bits
+            found[BITS] = found[METRIC].bits_per_dim(split.scored_event)
         if hasattr(dataset.density, "quadrature"):
             found[FROM_TRUTH] = from_truth(dataset.density, model, params)
         return found

@@ -48,6 +48,9 @@ class Folds(Updates):
 the first."""
     num_rounds: int = 25
     """Rounds of 200 updates; the parameters after the round with the best validation are kept."""
+    noise: float = 0.0
+    """Standard deviation of normal noise on training examples, fresh at each update, where the \
+data's is 1: smoother densities."""
     weight_decay: float = 0.1
     """Weight decay of AdamW, as a multiple of the learning rate."""
 
@@ -113,6 +116,8 @@ class Flow(MaximumLikelihood):
     """Layers of the flow."""
     num_bins: int = 16
     """Bins of the rational-quadratic splines; 0 for affine layers."""
+    num_components: int = 0
+    """Logistics of layers of mixture CDFs, which take the place of splines where there are any."""
     bound: float = 3.0
     """The splines act on [-bound, bound], where the data has standard deviation 1."""
     hidden: tuple[int, ...] = (64, 64)

@@ -27,6 +27,7 @@ GAN = {"num_steps": 2, "hidden": (8,), "batch_size": 8, "latent_dim": 2}
 WAVENET = {"num_steps": 2, "channels": 4, "dilations": (1, 2), "eval_samples": 20}
 FLOW = {"num_steps": 2, "num_layers": 2, "hidden": (8,), "batch_size": 8}
 DIGITS = {"dataset": "digits_dequantized", "num_bins": 0, "logit_margin": 0.05}
+IMAGES = FLOW | {"num_levels": 1, "num_blocks": 1, "channels": 2}
 LABELLED = ", class-conditional"
 TRACED = [  # experiment, options, what result.json calls the model
     ("fvsbn", {}, "FVSBN"),
@@ -75,6 +76,26 @@ TRACED = [  # experiment, options, what result.json calls the model
         "variational",
         FLOW | {"num_bins": 4, "eval_samples": 50},
         "spline couplings, 2 layers, 4 bins",
+    ),
+    (
+        "autoregressive",
+        FLOW | DIGITS | {"num_components": 2},
+        "MAF of mixture CDFs, 2 layers, 2 logistics",
+    ),
+    (
+        "images",
+        IMAGES,
+        "multi-scale couplings, 1 levels, 1 blocks, 2 channels, mixtures of 5 logistics",
+    ),
+    (
+        "images",
+        IMAGES | {"num_components": 0, "num_bins": 3, "glow": True},
+        "Glow 1x2, 2 channels, splines of 3 bins",
+    ),
+    (
+        "dequantization",
+        FLOW | {"variational": True},
+        "MAF of mixture CDFs, 2 layers, 5 logistics, variational dequantization",
     ),
     ("vae", VAE | {"num_samples": 3}, "VAE 8, 2 latents"),
 ]

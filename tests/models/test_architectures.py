@@ -9,6 +9,7 @@ from gm.bijections import Affine, Coupling, Inverse, MaskedAutoregressive, Resha
 from gm.core import Event
 from gm.losses import likelihood
 from gm.models import flows
+from gm.networks import ResidualConvNet
 
 CUBE = Event((2, 2, 1))
 
@@ -73,6 +74,44 @@ def test_a_flow_started_from_examples_has_standardized_them(key):
     mean, std = x.mean(0, np.float64), x.std(0, dtype=np.float64)
     want = -0.5 * ((x - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(got, want.sum((1, 2, 3)), rtol=1e-3)
+
+
+def test_couplings_from_coarse_to_fine_see_only_what_is_coarser_or_noise(key):
+    """The noise of a level's pixels: a Jacobian with the pattern of the order, and its determinant.
+
+    The bottom right pixels of blocks of 2x2 go on to the next level; bottom left, top right, top
+    left are the order in which the others are moved.
+    """
+    image = Event((4, 4))
+    network = ResidualConvNet(2, (), 1, output_scale=1.0)
+    affine = transformers.Affine(1.0)
+    flow = flows.multiscale(
+        image, 1, transformer=affine, network=network, hidden=(4,), num_coarse=2
+    )
+    params = flow.init(key, np.random.default_rng(0).normal(size=(8, 4, 4)).astype(np.float32))
+    x = jax.random.normal(key, (4, 4))
+
+    @jax.jit
+    def both(x):
+        z, log_det = flow.to_noise(params, x)
+        jacobian = jax.jacobian(lambda x: flow.to_noise(params, x)[0])(x)
+        return log_det, jacobian, flow.to_data(params, z)
+
+    log_det, jacobian, (back, log_det_back) = both(x)
+    np.testing.assert_allclose(back, x, atol=1e-5)
+    np.testing.assert_allclose(log_det, -log_det_back, rtol=1e-4)
+    jacobian = np.asarray(jacobian, np.float64).reshape(16, 16)
+    np.testing.assert_allclose(log_det, np.linalg.slogdet(jacobian)[1], rtol=1e-4)
+    # Of the level's noise, [2, 2, 4]: the last four channels are of the coarse image alone.
+    of_coarse = jacobian.reshape(2, 2, 4, 4, 4)[:, :, 3]
+    seen = np.abs(of_coarse).max((0, 1)) > 0
+    np.testing.assert_array_equal(seen, np.outer([0, 1, 0, 1], [0, 1, 0, 1]))
+    first = np.abs(jacobian.reshape(2, 2, 4, 4, 4)[0, 0, 2]) > 0  # bottom left: moved first
+    assert first[1, 0]
+    assert first[0, 0]
+    assert not first[1, 2]
+    with pytest.raises(ValueError, match="even height and width"):
+        flows.multiscale(Event((6, 6)), 2)
 
 
 @pytest.mark.matrix

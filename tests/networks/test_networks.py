@@ -15,6 +15,7 @@ from gm.networks import (
     ConvEncoder,
     MaskedMLP,
     ResidualBlock,
+    ResidualConvNet,
     ResidualMLP,
 )
 
@@ -80,11 +81,17 @@ def decoder(p, z):
     return conv(p["Conv_2"], silu(group_norm(p["GroupNorm_0"], x[:7, :9], 1)))
 
 
+def residual_conv_net(p, x):
+    h = conv_block(p["ConvBlock_0"], conv(p["Conv_0"], x), (1, 1))
+    return conv(p["Conv_1"], silu(group_norm(p["GroupNorm_0"], h, 1)))
+
+
 CASES = {
     "MLP": (MLP((7, 5), (3, 2), input_ndim=2), (4, 2), mlp),
     "ResidualMLP": (ResidualMLP(6, 2, (3,), output_activation=jnp.tanh), (4,), residual_mlp),
     "ConvBlock": (ConvBlock(8), (5, 4, 3), lambda p, x: conv_block(p, x, (1, 2))),
     "ConvEncoder": (ConvEncoder((4, 8), (3,)), (7, 10, 2), encoder),
+    "ResidualConvNet": (ResidualConvNet(4, (4, 5, 3, 2), 1), (4, 5, 2), residual_conv_net),
     "ConvDecoder": (ConvDecoder((8, 4), (7, 9, 2)), (3,), decoder),
 }
 

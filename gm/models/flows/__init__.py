@@ -9,7 +9,6 @@ from gm.models.flows.architectures import (
     autoregressive_flow,
     coupling_flow,
     ffjord,
-    glow,
     iaf,
     maf,
     naf,
@@ -19,10 +18,13 @@ from gm.models.flows.architectures import (
     spline_coupling,
     spline_maf,
 )
+from gm.models.flows.dequantized import Dequantized
 from gm.models.flows.flow import Flow
+from gm.models.flows.images import glow, multiscale
 from gm.models.flows.standard import Standard
 
 __all__ = [
+    "Dequantized",
     "Flow",
     "Standard",
     "autoregressive_flow",
@@ -31,6 +33,7 @@ __all__ = [
     "glow",
     "iaf",
     "maf",
+    "multiscale",
     "naf",
     "nice",
     "of_logits",

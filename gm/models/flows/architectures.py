@@ -10,7 +10,6 @@ map A last, which `flow.init(key, x)` fits to examples: it standardizes them. An
 |---|---|---|
 | couplings | L networks | L networks |
 | `maf`, `spline_maf`, `naf` | L networks | L networks, one element at a time |
-| `glow` | L networks | L networks |
 | `ffjord` | as many networks as the solver takes steps, times 6 | the same |
 | `iaf` | L networks, one element at a time | L networks |
 """
@@ -18,23 +17,21 @@ map A last, which `flow.init(key, x)` fits to examples: it standardizes them. An
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
+from gm import distributions as dist
 from gm.bijections import (
-    ActNorm,
     Affine,
     Chain,
     Continuous,
     Coupling,
     Elementwise,
     Inverse,
-    InvertibleConv,
     MaskedAutoregressive,
-    MultiScale,
     Reshape,
-    Squeeze,
     alternating,
     halves,
     transformers,
@@ -43,9 +40,7 @@ from gm.bijections.coupling import check_all_moved
 from gm.core import Event, PyTree
 from gm.models.flows.flow import Flow
 from gm.models.flows.standard import Standard
-from gm.networks import MLP, ConvNet
-
-MODERATE = transformers.Affine(2.0)  # scales of a layer between 1/7 and 7
+from gm.networks import MLP
 
 
 def coupling_flow(
@@ -55,6 +50,7 @@ def coupling_flow(
     *,
     hidden: tuple[int, ...] = (64, 64),
     network: Any = None,
+    family: Callable[..., Any] = dist.Normal,
     context: PyTree = None,
 ) -> Flow:
     """A flow of coupling layers over the elements in raster order.
@@ -67,6 +63,7 @@ def coupling_flow(
       num_layers: L, at least 2.
       hidden: units in each hidden layer of each network, whose outputs start at zero.
       network: the conditioner in place of that MLP, as in `Coupling`.
+      family: of the noise, as in `Standard`.
       context: the space of y for p(x | y), as in `Flow`.
 
     Raises:
@@ -85,12 +82,12 @@ def coupling_flow(
         (alternating if i % 4 > 1 and size > 2 else halves)(size, keep=i % 2 == 0)
         for i in range(num_layers)
     ]
-    layers = [Coupling(flat, transformer, network, m, _vector_size(context)) for m in masks]
+    layers = [Coupling(flat, transformer, network, m, vector_size(context)) for m in masks]
     check_all_moved(layers, "A coupling flow")
     parts = [*layers, Affine(flat)]
     if event != flat:
         parts.append(Reshape(flat.shape, event.shape))
-    return Flow(event, Standard(flat), Chain(parts), context)
+    return Flow(event, Standard(flat, family), Chain(parts), context)
 
 
 def autoregressive_flow(
@@ -100,6 +97,7 @@ def autoregressive_flow(
     *,
     hidden: tuple[int, ...] = (64, 64),
     inverse: bool = False,
+    family: Callable[..., Any] = dist.Normal,
     context: PyTree = None,
 ) -> Flow:
     """A flow of masked autoregressive layers, in raster order and its reverse in turn.
@@ -110,16 +108,18 @@ def autoregressive_flow(
       num_layers: L.
       hidden: units in each hidden layer of each network.
       inverse: makes sampling the quick direction (IAF), in place of scoring (MAF).
+      family: of the noise, as in `Standard`; after mixture CDFs, `dist.Logistic` gives each
+        conditional the tails of a logistic.
       context: the space of y for p(x | y), as in `Flow`.
     """
     layers = []
     for i in range(num_layers):
         order = tuple(range(event.size))[:: -1 if i % 2 else 1]
         layer = MaskedAutoregressive(
-            event, transformer, hidden, order=order, context_dim=_vector_size(context)
+            event, transformer, hidden, order=order, context_dim=vector_size(context)
         )
         layers.append(Inverse(layer) if inverse else layer)
-    return Flow(event, Standard(event), Chain([*layers, Affine(event)]), context)
+    return Flow(event, Standard(event, family), Chain([*layers, Affine(event)]), context)
 
 
 def nice(event: Event, num_layers: int = 8, **options: Any) -> Flow:
@@ -211,49 +211,9 @@ def ffjord(
     """
     network = MLP(hidden, (), activation=jax.nn.softplus, output_scale=0.1)
     layer = Continuous(
-        event, network, num_probes, tolerance=tolerance, context_dim=_vector_size(context)
+        event, network, num_probes, tolerance=tolerance, context_dim=vector_size(context)
     )
     return Flow(event, Standard(event), Chain([layer, Affine(event)]), context)
-
-
-def glow(
-    event: Event,
-    num_levels: int = 2,
-    num_steps: int = 8,
-    *,
-    transformer: transformers.Transformer = MODERATE,
-    channels: tuple[int, ...] = (64, 64),
-    logit_margin: float | None = None,
-    context: PyTree = None,
-) -> Flow:
-    """Glow. Kingma & Dhariwal (2018), arXiv:1807.03039.
-
-    At each level, from data to noise: squeezing, then steps of activation normalization, a 1x1
-    convolution and a coupling layer of channels; then half of the channels are noise, given the
-    others, by one more coupling layer. `flow.init(key, x)` starts from a batch of examples.
-
-    Args:
-      event: [H, W] or [H, W, C], real; height and width are multiples of 2^num_levels.
-      num_levels: levels.
-      num_steps: steps of each level.
-      transformer: of the coupling layers; a spline Glow takes `transformers.Spline(8, 8.0)`.
-      channels: hidden channels of each network, `networks.ConvNet`.
-      logit_margin: for data in [0, 1], which RealNVP takes logits of: `transformers.Sigmoid`'s
-        margin; None leaves the data as they are.
-      context: the space of y for p(x | y), as in `Flow`.
-
-    Raises:
-      ValueError: the event is no image of such a size, or is discrete.
-    """
-    network = ConvNet(channels, (), output_scale=0.0)
-    options = {"network": network, "context_dim": _vector_size(context)}
-    image = Event((*event.shape, 1), event.num_values) if len(event.shape) == 2 else event
-    parts = _glow_level(image, num_levels, num_steps, transformer, options)
-    if image != event:
-        parts.append(Reshape(image.shape, event.shape))
-    if logit_margin is not None:
-        parts.append(Elementwise(event, transformers.Sigmoid(logit_margin)))
-    return Flow(event, Standard(image), Chain(parts), context)
 
 
 def of_logits(flow: Flow, margin: float = 1e-6) -> Flow:
@@ -272,36 +232,6 @@ def of_logits(flow: Flow, margin: float = 1e-6) -> Flow:
     return dataclasses.replace(flow, bijection=Chain((flow.bijection, squash)))
 
 
-def _glow_level(
-    event: Event,
-    num_levels: int,
-    num_steps: int,
-    transformer: transformers.Transformer,
-    options: dict[str, Any],
-) -> list[Any]:
-    """The parts of one level and those inside it, from noise to data, both in the event's shape."""
-    squeeze = Squeeze(event)
-    inner = squeeze.squeezed
-    size = inner.shape[-1]
-    parts = [Reshape(event.shape, inner.shape)]
-    if num_levels > 1:
-        rest = Event((*inner.shape[:-1], size - size // 2))
-        later = Chain(_glow_level(rest, num_levels - 1, num_steps, transformer, options))
-        given_rest = tuple(i >= size // 2 for i in range(size))  # the mask: the rest is kept
-        parts += [
-            MultiScale(inner, later),
-            Coupling(inner, transformer, mask=given_rest, **options),
-        ]
-    for step in range(num_steps):
-        seed = num_levels * num_steps + step
-        parts += [
-            Coupling(inner, transformer, **options),
-            InvertibleConv(inner, seed),
-            ActNorm(inner),
-        ]
-    return [*parts, Inverse(squeeze)]
-
-
-def _vector_size(context: PyTree) -> int:
+def vector_size(context: PyTree) -> int:
     """E, the length of the vector that a bijection is given for y."""
     return sum(event.vector_size for event in jax.tree.leaves(context))
