@@ -23,12 +23,12 @@ class Config(options.Flow):
     num_layers: int = 4
 
 
-MNIST = Config("mnist_dequantized", num_layers=2, num_components=4, hidden=(300,))
+MNIST = Config("mnist_dequantized", num_layers=2, num_components=3, hidden=(200,))
 PRESETS = {
     "two_moons": Config(),
     "digits": Config("digits_dequantized", num_bins=8, weight_decay=1.0, num_steps=3_000),
     "mnist": dataclasses.replace(
-        MNIST, logit_margin=1e-6, batch_size=100, num_steps=1_200, ema_decay=0.99
+        MNIST, logit_margin=1e-6, batch_size=100, num_steps=500, ema_decay=0.99
     ),
 }
 

@@ -50,7 +50,7 @@ MNIST = Config("mnist_dequantized", num_components=4, batch_size=32)
 PRESETS = {
     "digits": Config(num_steps=3_000, weight_decay=1.0),
     "glow": dataclasses.replace(GLOW, num_steps=3_000, weight_decay=1.0),
-    "mnist": dataclasses.replace(MNIST, channels=16, num_blocks=1, num_steps=1_500, ema_decay=0.99),
+    "mnist": dataclasses.replace(MNIST, channels=16, num_blocks=1, num_steps=600, ema_decay=0.98),
     "mnist_long": dataclasses.replace(
         MNIST, channels=96, num_blocks=4, num_steps=100_000, **options.ACCELERATOR
     ),
