@@ -99,7 +99,11 @@ def test_a_level_is_kept_at_both_ends_of_its_cell(num_values):
         """Noise at 0 or just below 1."""
 
         event, context = Event(levels.shape), Event(levels.shape)
-        to_noise = to_data = None
+
+        def to_noise(self, u, z):
+            return z, jnp.zeros(())
+
+        to_data = to_noise
 
         def sample_and_log_prob(self, u, key, context):
             return jnp.full(levels.shape, u), jnp.zeros(())
@@ -121,4 +125,4 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(ValueError, match=r"noise of .* given a context of 1 real"):
             Dequantized(LEVELS, FLOW, noise)
     with pytest.raises(TypeError, match="to_noise"):
-        Dequantized(LEVELS, FLOW, dist.Uniform)
+        Dequantized(LEVELS, FLOW, Standard(LINE))
