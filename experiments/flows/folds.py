@@ -28,10 +28,11 @@ class Config(options.Folds):
     batch_size: int = 100
     learning_rate: float = 2e-3
     weight_decay: float = 0.5
-    num_rounds: int = 50
+    num_rounds: int = 8
+    noise: float = 0.1
 
 
-PRESETS = {"wine_red": Config(), "wine_white": Config("wine_quality/white", num_rounds=60)}
+PRESETS = {"wine_red": Config(), "wine_white": Config("wine_quality/white", num_rounds=15)}
 
 if __name__ == "__main__":
     ASKED = command.parse(PRESETS)  # before JAX is imported, so that --help is quick
