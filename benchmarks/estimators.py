@@ -236,7 +236,7 @@ def picture(table: str, path: pathlib.Path) -> None:
             for column, value in zip(lines[name], (int(rest[0]), float(rest[-1])), strict=True):
                 column.append(value)
     lines = {name: line for name, line in lines.items() if line[0]}
-    label = "signal-to-noise ratio of the encoder's gradient"
+    label = "SNR of the encoder's gradient"
     plot.save(plot.curves(lines, "K", label, log_x=True, log_y=True), path)
 
 
