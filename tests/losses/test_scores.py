@@ -28,36 +28,44 @@ def test_score_matching_of_a_normal_has_the_moments_of_the_data():
     def loss(p):
         return jnp.mean(jax.vmap(lambda x: scores.explicit(lambda y: score_of(p, y), x))(x))
 
-    params = (jnp.asarray(x.mean(0)), jnp.asarray(1 / x.var(0)))
-    for slope in jax.grad(loss)(params):
+    params = (x.mean(0), 1 / x.var(0))
+    of = jax.jit(jax.value_and_grad(loss))
+    least, slopes = of(params)
+    for slope in slopes:
         np.testing.assert_allclose(slope, 0.0, atol=1e-12)
-    assert loss(params) < loss((params[0] + 0.1, params[1]))
+    assert least < of((params[0] + 0.1, params[1]))[0]
 
 
 def test_slices_have_the_mean_of_the_whole(key):
-    matrix = jnp.array([[1.0, 0.5, 0.0], [0.2, -1.0, 0.3], [0.0, 0.1, 2.0]])
-    score, x = (lambda x: jnp.tanh(matrix @ x)), jnp.array([0.3, -0.2, 0.5])
-    whole = scores.explicit(score, x)
-    found = jax.vmap(lambda k: scores.sliced(k, score, x, num_slices=4))(
-        jax.random.split(key, 2000)
-    )
+    matrix = np.array([[1.0, 0.5, 0.0], [0.2, -1.0, 0.3], [0.0, 0.1, 2.0]])
+    score, x = (lambda x: jnp.tanh(matrix @ x)), np.array([0.3, -0.2, 0.5])
+    one = np.array([0.4])
+
+    @jax.jit
+    def estimates(key):
+        keys = jax.random.split(key, 2000)
+        many = jax.vmap(lambda k: scores.sliced(k, score, x, num_slices=4))(keys)
+        of_one = jax.vmap(lambda k: scores.sliced(k, jnp.tanh, one))(keys[:3])
+        return many, of_one, scores.explicit(score, x), scores.explicit(jnp.tanh, one)
+
+    found, of_one, whole, want = jax.tree.map(np.asarray, estimates(key))
     assert abs(found.mean() - whole) < 4 * found.std() / np.sqrt(2000)
-    one = jnp.array([0.4])
-    for seed in range(3):
-        got = scores.sliced(jax.random.key(seed), jnp.tanh, one)
-        np.testing.assert_allclose(got, scores.explicit(jnp.tanh, one))
+    np.testing.assert_allclose(of_one, np.full(3, want))
 
 
 def test_denoising_is_least_at_the_score_of_the_noised_data(key):
     """Of x = 0 always: -y / sigma^2, where the loss is zero; else sigma^2 |error|^2 / 2."""
-    x, scale = jnp.zeros(3), 0.7
-    keys = jax.random.split(key, 4000)
+    x, scale = np.zeros(3), 0.7
 
-    def of(score):
-        return jax.vmap(lambda k: scores.denoising(k, score, x, scale))(keys).mean()
+    @jax.jit
+    def of(key, off):
+        def loss(key):
+            return scores.denoising(key, lambda y: -y / scale**2 + off, x, scale)
 
-    np.testing.assert_allclose(of(lambda y: -y / scale**2), 0.0, atol=1e-12)
-    np.testing.assert_allclose(of(lambda y: -y / scale**2 + 2.0), 0.5 * scale**2 * 12.0, rtol=1e-9)
+        return jax.vmap(loss)(jax.random.split(key, 4000)).mean()
+
+    np.testing.assert_allclose(of(key, 0.0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(of(key, 2.0), 0.5 * scale**2 * 12.0, rtol=1e-9)
 
 
 def test_noise_contrastive_estimation_finds_the_constant_too():
