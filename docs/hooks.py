@@ -13,6 +13,8 @@ from gm.metrics.score import with_error
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXPERIMENTS = ROOT / "experiments"
 DATASETS = {
+    "ap": "Associated Press articles (2,246 documents, 10,473 terms)",
+    "20ng_etm": "20 Newsgroups (3,072 terms)",
     "binarized_mnist": "Binarized MNIST (the fixed set of Larochelle & Murray)",
     "digits": "Digits (8x8 images of scikit-learn, 17 levels)",
     "tiny_shakespeare": "Tiny Shakespeare",
