@@ -8,7 +8,8 @@ python experiments/flows/autoregressive.py
 python experiments/flows/autoregressive.py digits
     8x8 digits, dequantized: a bound; not run yet.
 python experiments/flows/autoregressive.py mnist
-    MNIST of 256 levels, dequantized, MAF: a bound in bits/dim; not run yet.
+    MNIST of 256 levels, dequantized, two layers of mixture CDFs, one epoch: 1.556 bits/dim, a
+    bound, in 9 minutes beside other work (the paper: 1.89 with affine layers, MADE MoG 1.41).
 """
 
 import dataclasses

@@ -7,7 +7,8 @@ are dequantized, so that all numbers are bounds. On 2 CPU cores:
 python experiments/flows/images.py
     8x8 digits; not run yet.
 python experiments/flows/images.py mnist
-    MNIST of 256 levels; not run yet.
+    MNIST of 256 levels, a third of an epoch: 1.308 bits/dim in 11 minutes beside other work
+    (published after days on GPUs: RealNVP 1.06, Glow 1.05).
 python experiments/flows/images.py glow
     8x8 digits, Glow; not run yet.
 python experiments/flows/images.py mnist_long
