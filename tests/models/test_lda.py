@@ -198,3 +198,11 @@ def test_coherence_is_the_pointwise_mutual_information_of_documents():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_completion_infers_from_the_observed_half_alone():
+    """Terms that tell their topic: E theta_1 = a / (2 a + 10) after ten words of the other one."""
+    observed, scored = np.array([[10, 0]]), np.array([[0, 1]])
+    terms, a = np.array([[0, 1]], np.int32), np.full(2, 0.5)
+    found = scores.document_completion(np.eye(2), a, terms, observed, scored)
+    np.testing.assert_allclose(found.value, 11.0 / 0.5, rtol=1e-5)
