@@ -13,8 +13,8 @@ with edges get tails, so that what is beyond them has an order: a histogram a hu
 example outside, a Bernstein polynomial of Phi(x) those of the Normal. Kernels and copulas are
 fitted to --most rows, at random, for their cost is that of all pairs. Not here: models of discrete
 elements; the nearest-neighbour density of an interval and bandwidths of neighbours, which refuse
-values that repeat. The committed table was put together with --kept from several runs, on cores shared
-with other work.
+values that repeat. The committed table was put together with --kept from several runs, on cores
+shared with other work; all but the row of shuttle, which a profile of the same functions gave.
 """
 
 import dataclasses
