@@ -58,7 +58,7 @@ def wasserstein_1d(
     if numerics.on_host(*arrays):
         wide = [a if a is None else np.asarray(a, np.float64) for a in arrays]
         return jnp.asarray(_merged(np, *wide, p), jnp.result_type(x, y, jnp.float32))
-    return _merged(jnp, *arrays, p)
+    return _merged(jnp, *(a if a is None else jnp.asarray(a) for a in arrays), p)
 
 
 def _merged(

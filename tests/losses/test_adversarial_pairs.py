@@ -118,12 +118,12 @@ def test_a_bidirectional_game_is_played_over_pairs(key):
     )
     b, s, a = np.array([1.0, -1.0], np.float32), np.array([0.5, 2.0], np.float32), np.float32(0.7)
     params, batch, z = {"critic": a, "generator": (b, s)}, {"x": DATA}, DATA - s
-    _, metrics = losses["critic"](params, key, batch)
+    _, metrics = jax.jit(losses["critic"])(params, key, batch)
     np.testing.assert_allclose(metrics["score_data"], a * np.mean((DATA * z).sum(1)), rtol=1e-4)
     np.testing.assert_allclose(metrics["score_fake"], a * 2 * 0.25, atol=0.1)  # E z.(z + b)
     slope = 0.5 * a**2 * np.mean((DATA**2 + z**2).sum(1))
     np.testing.assert_allclose(metrics["penalty"], slope, rtol=1e-4)
-    grads, _ = jax.grad(losses["generator"], has_aux=True)(params, key, batch)
+    grads, _ = jax.jit(jax.grad(losses["generator"], has_aux=True))(params, key, batch)
     of_b, of_s = grads["generator"]
     np.testing.assert_allclose(of_s, -a * DATA.mean(0), rtol=1e-4)
     np.testing.assert_allclose(of_b, np.zeros(2), atol=0.08)  # -a E z
@@ -156,10 +156,11 @@ def test_a_game_is_played_over_data_of_several_parts(key):
     )
     np.testing.assert_allclose(metrics["score_fake"], a * 4.0, rtol=0.2)  # E 2 z.(z + b)
     real, fake = (batch["x"], batch["x"])
-    same = penalties.gradient_penalty(jax.vmap(lambda x: a * x[0] @ x[1]), key, real, fake)
+    of = jax.jit(penalties.gradient_penalty, static_argnums=0)
+    same = of(jax.vmap(lambda x: a * x[0] @ x[1]), key, real, fake)
     norms = a * np.sqrt((DATA**2 + other**2).sum(1))
     np.testing.assert_allclose(same, np.mean((norms - 1.0) ** 2), rtol=1e-4)
-    grads, _ = jax.grad(game["generator"], has_aux=True)(params, key, batch)
+    grads, _ = jax.jit(jax.grad(game["generator"], has_aux=True))(params, key, batch)
     np.testing.assert_allclose(grads["generator"], np.zeros(2), atol=0.2)  # -a E 2 z
     for wrong, message in [
         (DATA, "needs x like"),

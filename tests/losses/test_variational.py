@@ -246,7 +246,7 @@ def test_a_hierarchy_has_a_term_for_each_part_with_its_own_weight_and_free_nats(
     want = metrics["log_likelihood"] - 2.0 * 5.0 - 3.0 * metrics["kl_1"]
     np.testing.assert_allclose(loss, -want, rtol=1e-5)
     with pytest.raises(ValueError, match=r"a beta that is one number .*\(2,\); got shape \(3,\)"):
-        variational.negative_elbo(Chain(), SHIFTED, key, {"x": X[:2]}, beta=(1.0, 1.0, 1.0))
+        negative_elbo(Chain(), SHIFTED, key, {"x": X[:2]}, beta=(1.0, 1.0, 1.0))
 
 
 class Moved(LinearGaussian):
@@ -265,8 +265,8 @@ def test_a_conditional_model_is_given_its_context(key):
     for loss in (negative_iwae, functools.partial(negative_elbo, analytic_kl=False)):
         value, _ = loss(Moved(), EXACT, key, batch, num_samples=1)
         np.testing.assert_allclose(value, -MARGINAL.logpdf(X).mean(), rtol=1e-4)
-    plain, _ = variational.negative_iwae(MODEL, EXACT, key, {"x": batch["x"]}, num_samples=1)
-    value, _ = variational.negative_iwae(MODEL, EXACT, key, batch, num_samples=1)
+    plain, _ = negative_iwae(MODEL, EXACT, key, {"x": batch["x"]}, num_samples=1)
+    value, _ = negative_iwae(MODEL, EXACT, key, batch, num_samples=1)
     assert value == plain  # labels are no matter to a model of x alone
 
 

@@ -52,19 +52,25 @@ def test_the_density_is_a_gaussian_of_low_rank_and_noise(x):
     np.testing.assert_allclose(found, want, rtol=1e-5)
     isotropic = PARAMS | {"log_scale": np.float32(0.3)}
     want = stats.multivariate_normal(PARAMS["mean"], covariance(isotropic)).logpdf(x[0])
-    np.testing.assert_allclose(PPCA.log_prob(isotropic, x[0]), want, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(PPCA.log_prob)(isotropic, x[0]), want, rtol=1e-5)
 
 
 def test_the_posterior_is_that_of_joint_gaussians_and_its_bound_is_tight(x):
     gain = PARAMS["loading"].T @ np.linalg.inv(COV)
     want = gain @ (x[0] - PARAMS["mean"])
     posterior = stats.multivariate_normal(want, np.eye(K) - gain @ PARAMS["loading"])
-    q = FA.encode(PARAMS, x[0])
-    np.testing.assert_allclose(FA.represent(PARAMS, x[0]), want, atol=1e-5)
+
+    @jax.jit
+    def of(z, x):
+        joint = FA.prior(PARAMS).log_prob(z) + FA.decode(PARAMS, z).log_prob(x)
+        q = FA.encode(PARAMS, x).log_prob(z)
+        return FA.represent(PARAMS, x), q, joint - q, FA.log_prob(PARAMS, x)
+
     for z in RNG.normal(size=(3, K)).astype(np.float32):
-        np.testing.assert_allclose(q.log_prob(z), posterior.logpdf(z), rtol=1e-4)
-        joint = FA.prior(PARAMS).log_prob(z) + FA.decode(PARAMS, z).log_prob(x[0])
-        np.testing.assert_allclose(joint - q.log_prob(z), FA.log_prob(PARAMS, x[0]), rtol=1e-4)
+        mean, q, bound, log_prob = of(z, x[0])
+        np.testing.assert_allclose(mean, want, atol=1e-5)
+        np.testing.assert_allclose(q, posterior.logpdf(z), rtol=1e-4)
+        np.testing.assert_allclose(bound, log_prob, rtol=1e-4)
 
 
 def test_what_is_missing_is_a_gaussian_given_what_is_observed(x):
@@ -75,18 +81,21 @@ def test_what_is_missing_is_a_gaussian_given_what_is_observed(x):
     gain = COV[np.ix_(~seen, seen)] @ np.linalg.inv(COV[np.ix_(seen, seen)])
     mean = PARAMS["mean"][~seen] + gain @ shift
     cov = COV[np.ix_(~seen, ~seen)] - gain @ COV[np.ix_(seen, ~seen)]
-    given = FA.condition(PARAMS, one, seen)
+
+    @jax.jit
+    def of(one, seen):
+        full, sampled = (FA.impute(PARAMS, one, seen, key) for key in (None, jax.random.key(0)))
+        given, each = FA.condition(PARAMS, one, seen), FA.conditionals_given(PARAMS, one, seen)
+        return given, each, full, sampled, FA.log_prob(PARAMS, one, observed=seen)
+
+    given, each, full, sampled, found = jax.tree.map(np.asarray, of(one, seen))
     np.testing.assert_allclose(given["mean"][~seen], mean, atol=1e-5)
     np.testing.assert_allclose(covariance(given)[np.ix_(~seen, ~seen)], cov, atol=1e-5)
-    each = FA.conditionals_given(PARAMS, one, seen)
     np.testing.assert_allclose(each.scale[~seen], np.sqrt(np.diag(cov)), rtol=1e-5)
-    full = FA.impute(PARAMS, one, seen)
     np.testing.assert_allclose(full[~seen], mean, atol=1e-5)
     np.testing.assert_array_equal(full[seen], x[0][seen])
-    sampled = FA.impute(PARAMS, one, seen, jax.random.key(0))
     assert np.all((sampled == full) == seen)
     alone = stats.multivariate_normal(PARAMS["mean"][seen], COV[np.ix_(seen, seen)])
-    found = FA.log_prob(PARAMS, one, observed=seen)
     np.testing.assert_allclose(found, alone.logpdf(x[0][seen]), rtol=1e-5)
 
 
@@ -126,12 +135,14 @@ def test_a_fit_with_missing_entries_is_a_maximum_of_what_is_observed(model, hole
     """No step lowers the likelihood, and its gradient is zero at the end."""
     x, observed = holed
 
+    @jax.jit
+    @jax.value_and_grad
     def loss(params):
         one = jax.vmap(lambda x, o: model.log_prob(params, x, observed=o))
         return -jnp.mean(one(jnp.asarray(x), jnp.asarray(observed)))
 
     params = model.fit(x, tolerance=0.0)
-    gradient = jax.jit(jax.grad(loss))(params)
+    least, gradient = loss(params)
     for leaf in jax.tree.leaves(gradient):
         np.testing.assert_allclose(leaf, 0.0, atol=5e-3)
     moving, step, seen = model.init(jax.random.key(0)), jax.jit(model.fit_step), []
@@ -139,7 +150,7 @@ def test_a_fit_with_missing_entries_is_a_maximum_of_what_is_observed(model, hole
         moving, metrics = step(moving, None, x)
         seen.append(float(metrics["log_prob"]))
     assert np.all(np.diff(seen) > -1e-5)
-    np.testing.assert_allclose(step(params, None, x)[1]["log_prob"], -loss(params), rtol=1e-5)
+    np.testing.assert_allclose(step(params, None, x)[1]["log_prob"], -least, rtol=1e-5)
 
 
 def test_weights_count_examples(x, holed):
