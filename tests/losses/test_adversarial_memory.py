@@ -71,6 +71,12 @@ def test_the_balance_moves_towards_equal_shares_and_weighs_the_fakes(key):
     balance = 0.8 * of_real - fake
     np.testing.assert_allclose(after, min(0.3 + 0.1 * balance, 1.0), rtol=1e-5)
     np.testing.assert_allclose(metrics["convergence"], of_real + abs(balance), rtol=1e-5)
+    for start in (0.0, 1.0):  # a step of 100 ends at the other limit
+        swift = adversarial.boundary_equilibrium(
+            Shifted(), Distance(), diversity=0.8, rate=100.0 if start == 0.0 else -100.0
+        )
+        _, (_, last) = swift["critic"](PARAMS, key, {"x": DATA}, np.float32(start))
+        assert last == 1.0 - start
     with pytest.raises(ValueError, match=r"diversity in \(0, 1\]; got 0"):
         adversarial.boundary_equilibrium(Shifted(), Distance(), diversity=0.0)
 
