@@ -210,3 +210,25 @@ def test_what_has_no_plan_is_refused(points):
         entropic.sinkhorn(x[:, :1], y, 1.0)
     with pytest.raises(ValueError, match="at least 1 example on both sides; got 0 and 5"):
         entropic.sinkhorn(x[:0], y, 1.0)
+
+
+def test_masses_at_one_place_differ_by_their_own_divergence():
+    """OT of m and n there is a minimum over one number, the mass that is moved."""
+    price, epsilon, m, n = 2.0, 0.5, 1.5, 0.4
+
+    def kl(a, b):
+        return a * np.log(a / b) - a + b
+
+    def moved(m, n):
+        def cost(a):
+            return price * (kl(a, m) + kl(a, n)) + epsilon * kl(a, m * n)
+
+        return optimize.minimize_scalar(cost, bounds=(1e-6, 9.0), options={"xatol": 1e-10}).fun
+
+    want = moved(m, n) - 0.5 * (moved(m, m) + moved(n, n)) + 0.5 * epsilon * (m - n) ** 2
+    one = np.zeros((1, 2))
+    weights = {"weights_x": np.full(1, m), "weights_y": np.full(1, n)}
+    got = entropic.sinkhorn_divergence(
+        one, one, epsilon, marginal=price, tolerance=1e-10, **weights
+    )
+    np.testing.assert_allclose(got, want, rtol=1e-6)
