@@ -36,8 +36,9 @@ from gm.distributions.heads import (
     PoissonHead,
     head_for,
 )
-from gm.distributions.joint import Joint, sample_and_kl
+from gm.distributions.joint import Joint, Reversed, sample_and_kl
 from gm.distributions.mixtures import Mixture
+from gm.distributions.of_models import OfModel
 from gm.distributions.pathwise import is_reparameterized, sample_and_log_prob
 from gm.distributions.proportions import proportions_posterior
 from gm.distributions.relaxed import (
@@ -50,6 +51,7 @@ from gm.distributions.relaxed import (
 from gm.distributions.simplex import Dirichlet
 from gm.distributions.support import enumerate_support
 from gm.distributions.transformed import Transformed
+from gm.distributions.whole_mixtures import MixtureOfEvents
 
 __all__ = [
     "Bernoulli",
@@ -67,6 +69,7 @@ __all__ = [
     "LogisticHead",
     "MarkovChain",
     "Mixture",
+    "MixtureOfEvents",
     "MixtureOfLaplacesHead",
     "MixtureOfLogisticsHead",
     "MixtureOfNormalsHead",
@@ -74,10 +77,12 @@ __all__ = [
     "NegativeBinomialHead",
     "Normal",
     "NormalHead",
+    "OfModel",
     "Poisson",
     "PoissonHead",
     "RelaxedBernoulli",
     "RelaxedCategorical",
+    "Reversed",
     "Transformed",
     "Uniform",
     "coupled_mixture",

@@ -75,6 +75,35 @@ class Joint(Scored):
         return z, sum(log_probs[1:], log_probs[0])
 
 
+@pytree
+class Reversed(Scored):
+    """The distribution of z with its parts in reverse order: a hierarchy counted from below.
+
+    Attributes:
+      joint: of (z_L, ..., z_1).
+    """
+
+    joint: Joint
+
+    @property
+    def reparameterized(self) -> bool:
+        """Whether every part is reparameterized."""
+        return self.joint.reparameterized
+
+    def log_prob(self, z: tuple[PyTree, ...]) -> Array:
+        """log p(z), nats, for z = (z_1, ..., z_L)."""
+        return self.joint.log_prob(z[::-1])
+
+    def sample(self, key: Key) -> tuple[PyTree, ...]:
+        """One z = (z_1, ..., z_L)."""
+        return self.joint.sample(key)[::-1]
+
+    def sample_and_log_prob(self, key: Key) -> tuple[tuple[PyTree, ...], Array]:
+        """One z and log p(z), nats."""
+        z, log_prob = self.joint.sample_and_log_prob(key)
+        return z[::-1], log_prob
+
+
 def sample_and_kl(
     key: Key, q: Distribution, p: Distribution, *, analytic: bool = True
 ) -> tuple[PyTree, Array]:

@@ -15,6 +15,8 @@ model)` is what `gm.train.make_step` takes.
   relaxations     Gumbel-softmax, straight-through and REBAR, for discrete posteriors
   schedules       options of a loss as functions of the step: KL warm-up
   reverse_kl      a model fitted to an unnormalised density, without data
+  wake_sleep      learning p and q by samples of each other, for latents without pathwise gradients
+  vector_quantization  the losses of a VQ-VAE, codes by gradient or moving averages
   divergences     f-divergences of log probabilities and of log ratios; Rényi's
   lower_bounds    on divergences, from a critic of samples: f-GAN, NWJ, Donsker-Varadhan, InfoNCE
   gaussians       divergences and distances between Normals, in closed form
@@ -24,6 +26,7 @@ model)` is what `gm.train.make_step` takes.
   entropic        entropic transport: Sinkhorn's plan, divergence and map
   moments         maximum mean discrepancy, energy distance, kernel Stein discrepancy
   scores          score matching and noise-contrastive estimation
+  contrastive_divergence  samples of a Markov chain against data, for unnormalized models
   fixed_points    fits that iterate without gradients (EM), in steps that training can drive
   minimum_distance  the nearest model, for distances of samples and divergences of densities
   adversarial     games of a generator and a critic: any objective with any penalty
@@ -36,6 +39,7 @@ model)` is what `gm.train.make_step` takes.
 
 from gm.losses import (
     adversarial,
+    contrastive_divergence,
     divergences,
     entropic,
     exponential_families,
@@ -58,11 +62,14 @@ from gm.losses import (
     scores,
     transport,
     variational,
+    vector_quantization,
+    wake_sleep,
     weighted_bounds,
 )
 
 __all__ = [
     "adversarial",
+    "contrastive_divergence",
     "divergences",
     "entropic",
     "exponential_families",
@@ -85,5 +92,7 @@ __all__ = [
     "scores",
     "transport",
     "variational",
+    "vector_quantization",
+    "wake_sleep",
     "weighted_bounds",
 ]

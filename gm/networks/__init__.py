@@ -23,7 +23,14 @@ from gm.networks.causal import (
     Window,
     parallel,
 )
-from gm.networks.conv import ConvBlock, ConvDecoder, ConvEncoder, ConvNet, ResidualConvNet
+from gm.networks.conv import (
+    ConvBlock,
+    ConvDecoder,
+    ConvEncoder,
+    ConvNet,
+    ConvResize,
+    ResidualConvNet,
+)
 from gm.networks.layers import Conv, Dense
 from gm.networks.masked import MaskedDense, MaskedMLP, evenly_spaced_degrees
 from gm.networks.masked_conv import MaskedConv, RowConv
@@ -51,6 +58,7 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "ConvNet",
+    "ConvResize",
     "Dense",
     "DiagonalBiLSTM",
     "GatedPixelCNN",

@@ -108,6 +108,49 @@ class ConvDecoder(Frozen):
         return x.astype(jnp.float32)
 
 
+class ConvResize(Frozen):
+    """Image to image of another size: one convolution that resizes, then residual blocks.
+
+    Smaller images by a stride, larger ones by nearest-neighbour resizing; what is grown beyond the
+    output is cut off. For the layers of a hierarchy (`models.latent.LadderVAE`).
+
+    Attributes:
+      channels: of the blocks.
+      output_shape: (H, W, ...) of one output, whose further axes are channels.
+      num_blocks, activation, dtype: as in `ConvEncoder`.
+      output_scale: multiplies the initial weights of the last layer, as in `MLP`.
+    """
+
+    channels: int
+    output_shape: tuple[int, ...]
+    num_blocks: int = 1
+    activation: Callable[[Array], Array] = nn.silu
+    output_scale: float = 1.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x: [..., H, W, C] -> [..., *output_shape]"""
+        batch, (height, width) = x.shape[:-3], self.output_shape[:2]
+        grow = max(-(-height // x.shape[-3]), -(-width // x.shape[-2]))
+        shrink = max(-(-x.shape[-3] // height), -(-x.shape[-2] // width))
+        x = jnp.repeat(jnp.repeat(x, grow, axis=-3), grow, axis=-2)
+        h = Conv(self.channels, stride=shrink, dtype=self.dtype)(x)[..., :height, :width, :]
+        if h.shape[-3:-1] != (height, width):
+            raise ValueError(
+                f"ConvResize shrinks by whole factors; from {x.shape[-3:-1]} to "
+                f"{(height, width)} it cannot: {h.shape[-3:-1]} is what a stride of {shrink} gives."
+            )
+        for _ in range(self.num_blocks):
+            h = ConvBlock(self.channels, self.activation, self.dtype)(h)
+        init = nn.initializers.variance_scaling(
+            max(self.output_scale, 1e-12) ** 2, "fan_in", "truncated_normal"
+        )
+        size = math.prod(self.output_shape[2:])
+        y = Conv(size, dtype=self.dtype, kernel_init=init)(self.activation(_norm(h)))
+        return y.reshape(*batch, *self.output_shape).astype(jnp.float32)
+
+
 class ConvNet(Frozen):
     """Image to image of the same size: convolutions 3x3, 1x1, ..., 3x3, as between Glow's layers.
 

@@ -47,7 +47,20 @@ from gm.models.classical import (
 )
 from gm.models.flows import Flow, Standard
 from gm.models.implicit import Critic, Generator
-from gm.models.latent import VAE, LatentDirichletAllocation
+from gm.models.latent import (
+    RBM,
+    VAE,
+    VQVAE,
+    Codebook,
+    FiniteScalar,
+    LadderVAE,
+    LatentDirichletAllocation,
+    Rung,
+    VampPrior,
+    WithPrior,
+    posteriors,
+    sigmoid_belief_network,
+)
 from gm.networks import (
     GRU,
     LSTM,
@@ -74,6 +87,19 @@ LINE = Event(())
 PLANE = Event((2,))
 SQUARE = Event((3, 3), 2)
 COLOURS = Event((2, 2, 2), 2)
+
+
+def binary_vae(outputs=4, latent_dim=2, posterior=None):
+    encoder, decoder = MLP((8,), (outputs,), input_ndim=2), MLP((8,), (5, 1))
+    head = dist.BernoulliHead()
+    return VAE(BITS, head, encoder, decoder, latent_dim=latent_dim, posterior=posterior)
+
+
+def ladder(**options):
+    low = Rung((1,), MLP((), (6,), input_ndim=2), MLP((), (1, 2)), MLP((4,), (5, 1)))
+    top = Rung((1,), MLP((4,), (6,)), MLP((), (1, 2)), MLP((4,), (1, 2)))
+    return LadderVAE(BITS, dist.BernoulliHead(), (low, top), **options)
+
 
 ROWS = {
     "MADE two layers, an order": MADE(
@@ -116,6 +142,17 @@ ROWS = {
         MLP((8,), (5, 1)),
         latent_dim=2,
     ),
+    "VAE, VampPrior": VampPrior(binary_vae(2, 1), 3),
+    "ladder VAE": ladder(),
+    "VQ-VAE": VQVAE(
+        BITS,
+        dist.BernoulliHead(),
+        MLP((), (2, 2), input_ndim=2),
+        MLP((8,), (5, 1), input_ndim=2),
+        Codebook(3, 2),
+        (2,),
+        MADE(Event((2,), 3), dist.CategoricalHead(3), hidden=(5,)),
+    ),
     "VAE of two layers": tenants.TwoLayers(),
     "VAE of discrete latents": tenants.Discrete(),
     "VAE, class-conditional": VAE(
@@ -141,6 +178,31 @@ MATRIX = {
         dist.BernoulliHead(),
         PixelRNN(layer=DiagonalBiLSTM, channels=3, num_layers=2, first_size=3, head_channels=4),
         Event((), 2),
+    ),
+    "VAE, inverse autoregressive posterior": binary_vae(
+        7, posterior=posteriors.inverse_autoregressive(2, 3, hidden=(6,))
+    ),
+    "VAE, prior of a flow": WithPrior(binary_vae(), flows.maf(PLANE, 1, hidden=(6,))),
+    "RBM": RBM(BITS, 3),
+    "sigmoid belief network of two layers": sigmoid_belief_network(BITS, (2, 2)),
+    "VAE, posterior of full covariance": binary_vae(7, posterior=posteriors.full_covariance(2, 3)),
+    "VAE, planar posterior": binary_vae(7, posterior=posteriors.planar(2, 3, 2)),
+    "VAE, Sylvester posterior": binary_vae(7, posterior=posteriors.sylvester(2, 3, 1, 2)),
+    "VAE, prior of a mixture": WithPrior(
+        binary_vae(), Mixture(PLANE, 3, components.DiagonalGaussians(2))
+    ),
+    "VAE, autoregressive prior": WithPrior(
+        binary_vae(), MADE(PLANE, dist.MixtureOfNormalsHead(2), hidden=(6,))
+    ),
+    "ladder VAE, steps from the prior": ladder(relative=True),
+    "RBM of many hidden bits": RBM(BITS, 7),
+    "VQ-VAE, finite scalar quantization": VQVAE(
+        BITS,
+        dist.BernoulliHead(),
+        MLP((), (2, 2), input_ndim=2),
+        MLP((8,), (5, 1), input_ndim=2),
+        FiniteScalar((3, 2)),
+        (2,),
     ),
     "VAE of a cluster and a place in it": tenants.Mixed(),
     "variational dequantization": flows.Dequantized(
