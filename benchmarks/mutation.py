@@ -146,7 +146,8 @@ def _pytest(root: pathlib.Path, tests: tuple[str, ...], log: pathlib.Path) -> No
     import pytest
 
     imported = "ignore::pytest.PytestAssertRewriteWarning"  # hypothesis, before pytest could see it
-    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", imported, *tests])
+    marks = "not slow"  # variants, which CI runs once, notice too
+    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", imported, "-m", marks, *tests])
     sys.stdout.flush()
     os._exit(code)  # no threads of the libraries are waited for
 

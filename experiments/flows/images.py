@@ -12,8 +12,8 @@ python experiments/flows/images.py mnist
 python experiments/flows/images.py glow
     8x8 digits, Glow; not run yet.
 python experiments/flows/images.py mnist_long
-    MNIST to convergence, for a GPU; not run yet. Likewise cifar10_subset and cifar10_subset_spline:
-    Glow on the first images of CIFAR-10, in a file; --dataset cifar10_dequantized for all of them.
+    MNIST to convergence, for a GPU; not run yet. Likewise cifar10 and cifar10_spline: Glow with
+    affine and with spline couplings; --dataset FILE.npz trains on a part of the images.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ class Config(options.Flow):
 
 GLOW = Config(num_components=0, glow=True, logit_margin=0.05, learning_rate=1e-3)
 CIFAR10 = dataclasses.replace(
-    GLOW, dataset="cifar10_subset.npz", num_levels=3, num_layers=16, channels=256, batch_size=64
+    GLOW, dataset="cifar10_dequantized", num_levels=3, num_layers=16, channels=256, batch_size=64
 )
 MNIST = Config("mnist_dequantized", num_components=4, batch_size=32)
 PRESETS = {
@@ -55,8 +55,8 @@ PRESETS = {
     "mnist_long": dataclasses.replace(
         MNIST, channels=96, num_blocks=4, num_steps=100_000, **options.ACCELERATOR
     ),
-    "cifar10_subset": dataclasses.replace(CIFAR10, num_steps=50_000, **options.ACCELERATOR),
-    "cifar10_subset_spline": dataclasses.replace(
+    "cifar10": dataclasses.replace(CIFAR10, num_steps=50_000, **options.ACCELERATOR),
+    "cifar10_spline": dataclasses.replace(
         CIFAR10, num_bins=8, num_steps=50_000, **options.ACCELERATOR
     ),
 }

@@ -106,12 +106,8 @@ ROWS = {
         BITS, dist.BernoulliHead(), hidden=(7, 12), order=(3, 0, 4, 1, 2), direct=False
     ),
     "MADE mixture of Normals": MADE(PLANE, dist.MixtureOfNormalsHead(3), hidden=(16,)),
-    "MADE, three orders": Ensemble(MADE(BITS, dist.BernoulliHead(), (6,), mask_seed=0), 3),
     "FVSBN Categorical, given a vector": FVSBN(TRITS, dist.CategoricalHead(3), context=Event((2,))),
     "NADE": NADE(BITS, dist.BernoulliHead(), 7, order=(3, 0, 4, 1, 2)),
-    "RNADE mixture of Laplaces": NADE(
-        PLANE, dist.MixtureOfLaplacesHead(2), 8, rescaled=True, order=(1, 0)
-    ),
     "deep NADE": DeepNADE(BITS, dist.BernoulliHead(), (7, 6), order=(3, 0, 4, 1, 2)),
     "Gated PixelCNN, class-conditional": CausalModel(
         SQUARE,
@@ -155,14 +151,6 @@ ROWS = {
     ),
     "VAE of two layers": tenants.TwoLayers(),
     "VAE of discrete latents": tenants.Discrete(),
-    "VAE, class-conditional": VAE(
-        TRITS,
-        dist.CategoricalHead(3),
-        MLP((4,), (2,), input_ndim=3),
-        MLP((4,), (2, 2, 3)),
-        latent_dim=1,
-        context=Event((), 3),
-    ),
     "dequantized flow": tenants.Dequantized(),
     "affine flow": Flow(PLANE, Standard(PLANE), Affine(PLANE, "triangular")),
     "MAF": flows.maf(PLANE, 2, hidden=(8,)),
@@ -172,6 +160,18 @@ ROWS = {
 }
 
 MATRIX = {
+    "MADE, three orders": Ensemble(MADE(BITS, dist.BernoulliHead(), (6,), mask_seed=0), 3),
+    "VAE, class-conditional": VAE(
+        TRITS,
+        dist.CategoricalHead(3),
+        MLP((4,), (2,), input_ndim=3),
+        MLP((4,), (2, 2, 3)),
+        latent_dim=1,
+        context=Event((), 3),
+    ),
+    "RNADE mixture of Laplaces": NADE(
+        PLANE, dist.MixtureOfLaplacesHead(2), 8, rescaled=True, order=(1, 0)
+    ),
     "LDA": LatentDirichletAllocation(Event((3,), 3), 2, concentration=0.8),
     "Diagonal BiLSTM, class-conditional": CausalModel(
         SQUARE,
