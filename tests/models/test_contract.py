@@ -205,11 +205,6 @@ MATRIX = {
         (2,),
     ),
     "VAE of a cluster and a place in it": tenants.Mixed(),
-    "variational dequantization": flows.Dequantized(
-        Event((2,), 3),
-        flows.of_logits(flows.maf(PLANE, 1, hidden=(4,)), 0.0),
-        flows.of_logits(flows.realnvp(PLANE, 2, hidden=(4,), context=PLANE), 0.0),
-    ),
     "spline couplings, class-conditional": flows.spline_coupling(
         PLANE, 2, num_bins=4, hidden=(8,), context=Event((), 3)
     ),
