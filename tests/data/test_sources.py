@@ -63,7 +63,9 @@ def test_an_unknown_name_gets_near_matches(name, near, tmp_path):
 
 
 def test_a_name_like_no_other_gets_the_list(tmp_path):
-    with pytest.raises(ValueError, match=r"unknown dataset 'qqqqqq'\. Built in are banana, bimodal"):
+    with pytest.raises(
+        ValueError, match=r"unknown dataset 'qqqqqq'\. Built in are banana, bimodal"
+    ):
         data.load("qqqqqq", data_dir=tmp_path)
     with pytest.raises(ValueError, match="unknown dataset ''"):
         data.load("", data_dir=tmp_path)
