@@ -205,7 +205,7 @@ def replayed(key: Key, memory: PyTree, fresh: PyTree) -> tuple[PyTree, PyTree]:
     Raises:
       ValueError: the memory is smaller than a batch.
     """
-    size, count = _size(memory), _size(fresh)
+    size, count = batches.size(memory), batches.size(fresh)
     if count > size:
         raise ValueError(
             f"replayed needs a memory of at least the batch's {count} samples; got {size}."
@@ -303,7 +303,7 @@ def _scored_sides(
         def of_example(key: Key, x: Array, y: PyTree) -> tuple[PyTree, PyTree]:
             return sides(given(generator, y), its, key, x)
 
-        both = jax.vmap(of_example)(jax.random.split(key, _size(x)), x, y)
+        both = jax.vmap(of_example)(jax.random.split(key, batches.size(x)), x, y)
         real, fake = (_in_packs(critic, side, y) for side in both)
         score = jax.vmap(lambda x, y: given(critic, y).score(own, x))
         return lambda x: score(x, y), real, fake
@@ -311,17 +311,12 @@ def _scored_sides(
     return begin
 
 
-def _size(x: PyTree) -> int:
-    """B"""
-    return jnp.shape(jax.tree.leaves(x)[0])[0]
-
-
 def _scores(critic: Scores, x: PyTree) -> Array:
     """c(x), [B]; ValueError for another shape, which an objective would broadcast."""
     scores = critic(x)
-    if jnp.shape(scores) != (_size(x),):
+    if jnp.shape(scores) != (batches.size(x),):
         raise ValueError(
-            f"a critic needs one score for each of {_size(x)} x; got {jnp.shape(scores)}."
+            f"a critic needs one score for each of {batches.size(x)} x; got {jnp.shape(scores)}."
         )
     return scores
 
@@ -339,8 +334,10 @@ def _in_packs(critic: Critic, side: PyTree, y: PyTree) -> PyTree:
     pack = getattr(critic, "pack", 1)
     if pack == 1:
         return side
-    if _size(side) % pack:
-        raise ValueError(f"a game needs a batch that packs of {pack} divide; got {_size(side)}.")
+    if batches.size(side) % pack:
+        raise ValueError(
+            f"a game needs a batch that packs of {pack} divide; got {batches.size(side)}."
+        )
     if y is not None:
         raise ValueError(f"a game needs a critic of pack 1 for a context; got {pack}.")
     return jax.tree.map(lambda leaf: leaf.reshape(-1, pack, *leaf.shape[1:]), side)

@@ -54,6 +54,11 @@ def examples(event: PyTree, batch: Batch, name: str, *models: Any) -> tuple[PyTr
     return x, y
 
 
+def size(x: PyTree) -> int:
+    """B, of leaves [B, ...]."""
+    return jnp.shape(jax.tree.leaves(x)[0])[0]
+
+
 def _of_event(event: PyTree, batch: Batch, name: str) -> tuple[PyTree, int]:
     """x, leaves [B, *event], and B."""
     if isinstance(event, Event):

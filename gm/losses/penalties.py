@@ -26,6 +26,7 @@ import jax.numpy as jnp
 
 from gm import numerics
 from gm.core import Array, Key, PyTree
+from gm.losses import batches
 
 Scores = Callable[[PyTree], Array]  # x, leaves [B, ...] -> [B]
 Penalty = Callable[[Scores, Key, PyTree, PyTree], Array]  # of a critic, key, real, fake
@@ -166,18 +167,13 @@ def total(*weighted: tuple[Penalty, float]) -> Penalty:
 def _between(critic: Scores, key: Key, real: PyTree, fake: PyTree) -> PyTree:
     """u_b x_b + (1 - u_b) x~_b, one u_b for each example."""
     _check_critic(critic, real)  # before integers are mixed
-    u = jax.random.uniform(key, (_size(real),), jnp.float32)
+    u = jax.random.uniform(key, (batches.size(real),), jnp.float32)
 
     def between(real: Array, fake: Array) -> Array:
         one = u.reshape(-1, *(1,) * (real.ndim - 1)).astype(real.dtype)
         return one * real + (1.0 - one) * fake
 
     return jax.tree.map(between, real, fake)
-
-
-def _size(x: PyTree) -> int:
-    """B"""
-    return jnp.shape(jax.tree.leaves(x)[0])[0]
 
 
 def _check_critic(critic: Scores, x: PyTree) -> None:
@@ -188,11 +184,11 @@ def _check_critic(critic: Scores, x: PyTree) -> None:
             f"a gradient penalty needs real x; got {', '.join(map(str, dtypes))}. What is discrete "
             "belongs into the context, or into x as a one-hot vector."
         )
-    want = f"a gradient penalty needs a critic of a batch, with scores [B]; B is {_size(x)}"
+    want = f"a gradient penalty needs a critic of a batch, with scores [B]; B is {batches.size(x)}"
     advice = "Where it takes one example, give jax.vmap(critic)."
     try:
         out = jax.eval_shape(critic, x)
     except (TypeError, ValueError, IndexError) as error:
         raise TypeError(f"{want}; this one failed: {error} {advice}") from error
-    if getattr(out, "shape", None) != (_size(x),):
+    if getattr(out, "shape", None) != (batches.size(x),):
         raise TypeError(f"{want}; this one gives {getattr(out, 'shape', type(out))}. {advice}")

@@ -24,8 +24,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gm.core import Array, Batch, Key, Latent, Metrics, Params, PyTree, given, require
-from gm.losses import batches, variational
+from gm.core import Array, Batch, Key, Latent, Metrics, Params, PyTree, given
+from gm.losses import variational
 
 
 def reweighted(log_p: Array, log_q: Array) -> tuple[Array, Array]:
@@ -62,7 +62,7 @@ def wake_sleep(
       TypeError: the model lacks a capability, or the batch is not a mapping.
       ValueError: x is not in the model's event space, or num_samples is below 1.
     """
-    x, y = _examples(model, batch, num_samples, "wake_sleep")
+    x, y = variational.examples_for(model, batch, num_samples, "wake_sleep")
 
     def of_example(key: Key, x: Array, y: PyTree) -> tuple[Array, ...]:
         log_p, log_q, slept = _phases(given(model, y), params, key, x, num_samples)
@@ -93,7 +93,7 @@ def reweighted_wake_sleep(
     Raises:
       TypeError, ValueError: as `wake_sleep`; or wake_share is not between 0 and 1.
     """
-    x, y = _examples(model, batch, num_samples, "reweighted_wake_sleep")
+    x, y = variational.examples_for(model, batch, num_samples, "reweighted_wake_sleep")
     if not 0.0 <= wake_share <= 1.0:
         raise ValueError(
             f"reweighted_wake_sleep needs a wake_share between 0 and 1; got {wake_share}."
@@ -138,10 +138,3 @@ def _averaged(of_example: Any, key: Key, x: Array, y: PyTree) -> tuple[Array, Me
     iwae = jnp.mean(jax.vmap(variational.iwae_bound)(log_weights))
     metrics = {"elbo": jnp.mean(log_weights), "iwae": iwae, "sleep": jnp.mean(slept)}
     return jnp.mean(loss), metrics
-
-
-def _examples(model: Any, batch: Batch, num_samples: int, name: str) -> tuple[Array, PyTree]:
-    require(model, Latent, name)
-    if num_samples < 1:
-        raise ValueError(f"{name} needs num_samples of at least 1; got {num_samples}.")
-    return batches.examples(model.event, batch, name, model)

@@ -143,12 +143,7 @@ class ConvResize(Frozen):
             )
         for _ in range(self.num_blocks):
             h = ConvBlock(self.channels, self.activation, self.dtype)(h)
-        init = nn.initializers.variance_scaling(
-            max(self.output_scale, 1e-12) ** 2, "fan_in", "truncated_normal"
-        )
-        size = math.prod(self.output_shape[2:])
-        y = Conv(size, dtype=self.dtype, kernel_init=init)(self.activation(_norm(h)))
-        return y.reshape(*batch, *self.output_shape).astype(jnp.float32)
+        return _last(self, self.activation(_norm(h)), batch)
 
 
 class ConvNet(Frozen):
@@ -177,8 +172,7 @@ class ConvNet(Frozen):
         h = joined(x, None if context is None else context[..., None, None, :])
         for number, channels in enumerate(self.channels):
             h = self.activation(Conv(channels, 1 if number else 3, dtype=self.dtype)(h))
-        y = _last(self, h)
-        return y.reshape(*batch, *self.output_shape).astype(jnp.float32)
+        return _last(self, h, batch)
 
 
 class ResidualConvNet(Frozen):
@@ -208,17 +202,19 @@ class ResidualConvNet(Frozen):
         h = Conv(self.channels, dtype=self.dtype)(h)
         for _ in range(self.num_blocks):
             h = ConvBlock(self.channels, self.activation, self.dtype)(h)
-        y = _last(self, self.activation(_norm(h)))
-        return y.reshape(*batch, *self.output_shape).astype(jnp.float32)
+        return _last(self, self.activation(_norm(h)), batch)
 
 
-def _last(module: ConvNet | ResidualConvNet, h: Array) -> Array:
-    """The last convolution, with as many channels as the further axes of the output hold."""
+def _last(
+    module: ConvResize | ConvNet | ResidualConvNet, h: Array, batch: tuple[int, ...]
+) -> Array:
+    """The last convolution, in float32, its channels as the further axes of the output."""
     init = nn.initializers.variance_scaling(
         max(module.output_scale, 1e-12) ** 2, "fan_in", "truncated_normal"
     )
     size = math.prod(module.output_shape[2:])
-    return Conv(size, dtype=module.dtype, kernel_init=init)(h)
+    y = Conv(size, dtype=module.dtype, kernel_init=init)(h)
+    return y.reshape(*batch, *module.output_shape).astype(jnp.float32)
 
 
 def _blocks(module: ConvEncoder | ConvDecoder, level: int, x: Array) -> Array:
